@@ -1,0 +1,66 @@
+/** Exit codes of the restore phase (Platform API, "Restorer"; 3 and 42 as the reference lifecycle uses them). */
+export const ExitCode = {
+  ok: 0,
+  failed: 1,
+  invalidArguments: 3,
+  platformApi: 11,
+  buildpackApi: 12,
+  restore: 42,
+} as const;
+
+export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
+
+export interface RestorerErrorOptions {
+  readonly exitCode?: ExitCode;
+  readonly cause?: unknown;
+  /** What the reader can do about it; printed as a sentence of its own. */
+  readonly hint?: string;
+}
+
+/** An error that ends the run: `message` says what was attempted and on what, `hint` what to do next. */
+export class RestorerError extends Error {
+  override readonly name = "RestorerError";
+  readonly exitCode: ExitCode;
+  readonly hint: string | undefined;
+
+  constructor(message: string, options: RestorerErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.exitCode = options.exitCode ?? ExitCode.failed;
+    this.hint = options.hint;
+  }
+}
+
+/** The system error code (`ENOENT`, …) of a thrown value, or undefined. */
+export function errorCode(error: unknown): string | undefined {
+  if (error instanceof Error && "code" in error && typeof error.code === "string") return error.code;
+  return undefined;
+}
+
+const systemErrors: Readonly<Record<string, string>> = {
+  EACCES: "permission denied",
+  EBUSY: "busy, perhaps a mount point",
+  EDQUOT: "disk quota exceeded",
+  EEXIST: "already exists",
+  EFBIG: "file too large",
+  EIO: "input/output error",
+  EISDIR: "is a directory",
+  ELOOP: "is a symbolic link, or too many of them",
+  EMFILE: "too many open files in this process (raise `ulimit -n`)",
+  ENAMETOOLONG: "name too long",
+  ENFILE: "too many open files on this machine",
+  ENOENT: "no such file or directory",
+  ENOSPC: "no space left on device",
+  ENOTDIR: "not a directory",
+  ENOTEMPTY: "directory not empty",
+  EPERM: "operation not permitted",
+  EROFS: "read-only file system",
+  EXDEV: "on another device",
+};
+
+/** One line that says what went wrong: the message of a thrown value and of its causes, system errors in plain words. */
+export function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = errorCode(error);
+  const own = (code !== undefined && systemErrors[code]) || error.message || error.name;
+  return error.cause === undefined ? own : `${own}: ${describe(error.cause)}`;
+}

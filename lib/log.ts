@@ -1,0 +1,111 @@
+import { writeSync } from "node:fs";
+import { errorCode } from "./errors.ts";
+
+export const logLevels = ["debug", "info", "warn", "error"] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+/** Where messages go: debug and info to stdout, warnings and errors to stderr (contract §1, D3). */
+export interface Log {
+  readonly level: LogLevel;
+  debug(message: string): void;
+  info(message: string): void;
+  warn(message: string): void;
+  error(message: string): void;
+  /** Writes out what is still buffered. */
+  flush(): void;
+}
+
+const yellow = ["\x1b[33;1m", "\x1b[0m"] as const;
+const red = ["\x1b[31;1m", "\x1b[0m"] as const;
+
+/** Where buffered output is written early, so that a burst of lines costs few system calls. */
+const flushAt = 16 * 1024;
+
+/**
+ * A log that shows messages of `level` and above. `color` says for each stream whether prefixes are coloured.
+ * `beforeWrite` is called before lines reach the terminal, so that a progress display can step aside.
+ */
+export function createLog(
+  level: LogLevel,
+  color: { stdout: boolean; stderr: boolean },
+  beforeWrite: () => void = () => {},
+): Log {
+  const threshold = logLevels.indexOf(level);
+  let pending = "";
+  let scheduled = false;
+
+  function flush(): void {
+    if (pending === "") return;
+    const text = pending;
+    pending = "";
+    beforeWrite();
+    writeAll(1, text);
+  }
+  function out(at: LogLevel, message: string): void {
+    if (logLevels.indexOf(at) < threshold) return;
+    pending += `${printable(message)}\n`;
+    if (pending.length > flushAt) flush();
+    if (scheduled) return;
+    scheduled = true;
+    setImmediate(() => {
+      scheduled = false;
+      flush();
+    });
+  }
+  function err(at: LogLevel, prefix: string, [on, off]: readonly [string, string], message: string): void {
+    if (logLevels.indexOf(at) < threshold) return;
+    flush();
+    beforeWrite();
+    writeAll(2, `${color.stderr ? `${on}${prefix}${off}` : prefix}${printable(message)}\n`);
+  }
+  return {
+    level,
+    debug: (message) => out("debug", message),
+    info: (message) => out("info", message),
+    warn: (message) => err("warn", "Warning: ", yellow, message),
+    error: (message) => err("error", "ERROR: ", red, message),
+    flush,
+  };
+}
+
+/** Writes text to a standard stream; a reader that has gone away is no reason to fail a restore. */
+export function writeAll(fd: 1 | 2, text: string): void {
+  let bytes = Buffer.from(text);
+  while (bytes.length > 0) {
+    try {
+      bytes = bytes.subarray(writeSync(fd, bytes));
+    } catch (error) {
+      if (errorCode(error) !== "EAGAIN") return;
+      Bun.sleepSync(1);
+    }
+  }
+}
+
+/** Control characters other than line feed and tab, written visibly; the C1 range and bidi overrides likewise. */
+export function printable(text: string): string {
+  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, escapeCharacter);
+}
+
+/** An untrusted name in double quotes, with every control character escaped. */
+export function quote(name: string): string {
+  return `"${name.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"\\]/g, escapeCharacter)}"`;
+}
+
+function escapeCharacter(character: string): string {
+  switch (character) {
+    case "\n":
+      return "\\n";
+    case "\r":
+      return "\\r";
+    case "\t":
+      return "\\t";
+    case '"':
+      return '\\"';
+    case "\\":
+      return "\\\\";
+    default: {
+      const code = character.charCodeAt(0);
+      return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
+    }
+  }
+}
