@@ -110,7 +110,8 @@ export class BlobWriter {
   writeFrom(fd: number, size: number): number {
     let copied = 0;
     while (copied < size) {
-      const n = readSync(fd, this.#buffer, this.#used, Math.min(this.#room(), size - copied), null);
+      const room = this.#room();
+      const n = readSync(fd, this.#buffer, this.#used, Math.min(room, size - copied), null);
       if (n === 0) break;
       this.#used += n;
       copied += n;
