@@ -1,0 +1,126 @@
+import * as v from "valibot";
+import { errorCode } from "../errors.ts";
+import { basicSecret, Credential } from "./credential.ts";
+
+/** Time a credential helper gets; a desktop's may wait for a person who is not there. */
+const helperMs = 10_000;
+const outputBytes = 64 * 1024;
+
+/**
+ * What a credential helper may need of the environment: to be found, its own configuration, the cloud's, the desktop's
+ * key store, and the way out. The secrets of this program are not among it.
+ */
+const passedOn =
+  /^(PATH|HOME|USER|LOGNAME|LANG|LC_ALL|TMPDIR|XDG_\w+|DOCKER_CONFIG|DBUS_SESSION_BUS_ADDRESS|DISPLAY|GNUPGHOME|PASSWORD_STORE_\w+|(AWS|AZURE|GOOGLE|CLOUDSDK|ECS|ACR)_\w+|SSL_CERT_(FILE|DIR)|(HTTPS?|NO|ALL)_PROXY)$/i;
+
+const answerSchema = v.object({ Username: v.optional(v.string(), ""), Secret: v.optional(v.string(), "") });
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Asks `docker-credential-<name>` for the credentials of a server (docker's credential helper protocol): the server on
+ * stdin, JSON on stdout. Undefined when it has none. Throws an Error that names the helper, never what it printed: that
+ * may be a secret.
+ */
+export async function askHelper(
+  name: string,
+  server: string,
+  env: Environment,
+  signal?: AbortSignal,
+  timeoutMs = helperMs,
+): Promise<Credential | undefined> {
+  const program = `docker-credential-${name}`;
+  if (!/^[\w.-]+$/.test(name)) throw new Error("the name of a credential helper may not be a path");
+  const path = Bun.which(program, { PATH: env.PATH ?? "" });
+  if (path === null) throw new Error(`${program} is not on PATH`);
+  const { exitCode, output } = await run(path, program, server, env, signal, timeoutMs);
+  if (exitCode !== 0) {
+    if (/credentials not found|no credentials|missing/i.test(output)) return undefined;
+    throw new Error(`${program} failed (exit ${exitCode})`);
+  }
+  const answer = v.safeParse(answerSchema, parseJson(output));
+  if (!answer.success) throw new Error(`${program} printed something other than credentials`);
+  const { Username: user, Secret: secret } = answer.output;
+  if (secret === "") return undefined;
+  // The protocol's way to say that the secret is a refresh token, not a password.
+  if (user === "<token>") return new Credential(program, { identity: secret });
+  return new Credential(program, { basic: basicSecret(user, secret) });
+}
+
+async function run(
+  path: string,
+  program: string,
+  server: string,
+  env: Environment,
+  signal: AbortSignal | undefined,
+  timeoutMs: number,
+): Promise<{ exitCode: number; output: string }> {
+  signal?.throwIfAborted();
+  const allowed = Object.fromEntries(Object.entries(env).filter(([key]) => passedOn.test(key)));
+  const child = start(path, program, server, allowed);
+  let stopped: unknown;
+  const stop = (reason: unknown) => {
+    stopped ??= reason;
+    killGroup(child.pid);
+  };
+  const timer = setTimeout(() => stop(new Error(`${program} did not answer within ${timeoutMs / 1000} s`)), timeoutMs);
+  const onAbort = () => stop(signal?.reason);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    const [output, exitCode] = await Promise.all([readAll(child.stdout, stop), child.exited]);
+    if (stopped !== undefined) throw stopped;
+    return { exitCode, output };
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", onAbort);
+    // Whatever it left running must not outlive the question.
+    killGroup(child.pid);
+  }
+}
+
+/** A process group of its own, so that a helper's own children end with it. */
+function start(path: string, program: string, server: string, env: Record<string, string | undefined>) {
+  try {
+    return Bun.spawn([path, "get"], {
+      argv0: program,
+      env,
+      cwd: "/",
+      stdin: Buffer.from(server),
+      stdout: "pipe",
+      stderr: "ignore",
+      detached: true,
+    });
+  } catch (cause) {
+    throw new Error(`${program} cannot be run (${errorCode(cause) ?? "unknown error"})`);
+  }
+}
+
+async function readAll(stream: ReadableStream<Uint8Array>, stop: (reason: unknown) => void): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of stream) {
+    length += part.length;
+    if (length > outputBytes) {
+      stop(new Error(`the credential helper printed more than ${outputBytes} bytes`));
+      break;
+    }
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString();
+}
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // It has ended.
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
