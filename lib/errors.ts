@@ -64,3 +64,13 @@ export function describe(error: unknown): string {
   const own = (code !== undefined && systemErrors[code]) || error.message || error.name;
   return error.cause === undefined ? own : `${own}: ${describe(error.cause)}`;
 }
+
+/** The error for what cannot be written below the layers directory (D12). */
+export function cannotWrite(path: string, error: unknown): RestorerError {
+  if (error instanceof RestorerError) return error;
+  return new RestorerError(`write ${JSON.stringify(path)}: ${describe(error)}`, {
+    exitCode: ExitCode.restore,
+    cause: error,
+    hint: "The layers directory must be a writable directory with room for the layers.",
+  });
+}

@@ -1,0 +1,295 @@
+import { closeSync, lstatSync, unlinkSync } from "node:fs";
+import type { Cache } from "./cache.ts";
+import { Directory } from "./directory.ts";
+import { cannotWrite, describe, ExitCode, RestorerError } from "./errors.ts";
+import type { Extracted } from "./extract.ts";
+import { type Log, quote } from "./log.ts";
+import type { LayerPlan, Plan } from "./plan.ts";
+import { isDiffId } from "./plan.ts";
+import { count, formatBytes, type Progress } from "./progress.ts";
+import { BuildpackDirectory, PlaceError } from "./publish.ts";
+import type { LayerReport, Report } from "./report.ts";
+import { openSbomRoot, SbomFiles } from "./sbom.ts";
+import { Staging, sweepStaging } from "./staging.ts";
+import { formatMetadata } from "./toml.ts";
+import type { Workers } from "./workers.ts";
+
+export interface Restoration {
+  readonly layers: Directory;
+  /** As given by -layers; cached archives made for it need no relocation. */
+  readonly layersDir: string;
+  readonly umask: number;
+  readonly cache: Cache | undefined;
+  /** diffID of the cache's SBOM layer, or empty. */
+  readonly sbom: string;
+  /** Whether SBOM files are restored (Platform API 0.8). */
+  readonly restoresSboms: boolean;
+  readonly skipLayers: boolean;
+  readonly workers: Workers;
+  readonly progress: Progress;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+/** Carries out a plan (contract §3) and adds what happened to the report. Throws RestorerErrors, and on abort the signal's reason. */
+export async function restoreLayers(restoration: Restoration, plan: Plan, report: Report): Promise<void> {
+  const run = new Run(restoration, report);
+  try {
+    await run.execute(plan);
+  } finally {
+    await run.end();
+  }
+}
+
+class Run {
+  readonly #in: Restoration;
+  readonly #report: Report;
+  #staging: Staging | undefined;
+  #sboms = new SbomFiles([]);
+  #danglingTold = false;
+
+  constructor(restoration: Restoration, report: Report) {
+    this.#in = restoration;
+    this.#report = report;
+  }
+
+  async execute(plan: Plan): Promise<void> {
+    const { layers, log, skipLayers, restoresSboms } = this.#in;
+    this.#sweep(plan);
+    for (const { buildpack, reason } of plan.refused)
+      this.#trouble(`Not restoring layers of buildpack ${quote(buildpack)}: ${reason}`);
+    for (const { directory, metadata } of plan.stores) {
+      this.#inBuildpack(directory, (place) => place.writeFile("store.toml", formatMetadata(metadata)));
+    }
+    if (skipLayers) {
+      log.info("Skipping buildpack layer analysis");
+      return;
+    }
+    const restores = plan.layers.filter(({ action }) => action === "restore");
+    for (const layer of plan.layers) this.#announce(layer);
+    if (restoresSboms)
+      await this.#openSboms(plan.layers.some(({ action }) => action === "restore" || action === "metadata"));
+    for (const layer of plan.layers) this.#withoutContents(layer);
+    await this.#restoreAll(restores);
+    if (restoresSboms) this.#removeSbomDirectory(layers);
+  }
+
+  async end(): Promise<void> {
+    this.#in.progress.stop();
+    await this.#in.workers.cancel();
+    this.#sboms.close();
+    this.#staging?.dispose();
+  }
+
+  get #stage(): Staging {
+    try {
+      this.#staging ??= new Staging(this.#in.layers);
+    } catch (error) {
+      throw cannotWrite(this.#in.layersDir, error);
+    }
+    return this.#staging;
+  }
+
+  /** Removes what killed runs left behind, in the layers directory and in those buildpack directories that are mounts. */
+  #sweep(plan: Plan): void {
+    const { layers, log } = this.#in;
+    sweepStaging(layers, log);
+    for (const name of new Set(plan.layers.map(({ directory }) => directory))) {
+      const directory = openSbomRoot(layers, name);
+      if (directory === undefined) continue;
+      sweepStaging(directory, log);
+      directory.close();
+    }
+  }
+
+  #announce({ action, buildpack, layer, source, reason }: LayerPlan): void {
+    const { log } = this.#in;
+    const name = quote(`${buildpack}:${layer}`);
+    if (action === "restore" || action === "metadata") log.info(`Restoring metadata for ${name} from ${source}`);
+    if (action === "restore") log.info(`Restoring data for ${name} from cache`);
+    if (action === "remove") log.info(`Removing ${name}, ${reason}`);
+    if (action === "skip") log.info(`Not restoring ${name}: ${reason}`);
+  }
+
+  /** Handles a layer of which no contents come back. */
+  #withoutContents(plan: LayerPlan): void {
+    const { action, layer, reason } = plan;
+    if (action === "metadata") {
+      this.#inBuildpack(plan.directory, (place) => {
+        this.#withSboms(plan, (sboms) => place.publishMetadata(layer, formatMetadata(plan.metadata), sboms));
+      });
+      this.#record(plan, "metadata", reason);
+    } else if (action === "remove") {
+      this.#remove(plan);
+      this.#record(plan, "removed", reason);
+    } else if (action === "refuse") {
+      this.#refuse(plan, reason);
+    } else if (action === "skip") {
+      this.#record(plan, "skipped", reason);
+    }
+  }
+
+  /** Restores the contents of layers, largest first so that none is left to run alone at the end. */
+  async #restoreAll(plans: readonly LayerPlan[]): Promise<void> {
+    const { cache, workers, progress } = this.#in;
+    if (cache === undefined || plans.length === 0) return;
+    const sized = plans.map((plan) => ({ plan, size: cache.size(plan.sha ?? "") })).sort((a, b) => b.size - a.size);
+    const total = sized.reduce((sum, { size }) => sum + size, 0);
+    let done = 0;
+    const started = workers.progress;
+    progress.start(() => {
+      const bytes = Math.min(total, (workers.progress - started) * 1024);
+      const percent = total === 0 ? 0 : Math.floor((100 * bytes) / total);
+      return `Restoring: ${done} of ${count(plans.length, "layer")}, ${formatBytes(bytes)} of ${formatBytes(total)}, ${percent}%`;
+    });
+    const queue = sized.values();
+    const work = async () => {
+      for (const { plan } of queue) {
+        await this.#restore(plan, cache);
+        done += 1;
+      }
+    };
+    const results = await Promise.allSettled(Array.from({ length: Math.min(workers.limit, sized.length) }, work));
+    progress.stop();
+    this.#in.signal.throwIfAborted();
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+  }
+
+  async #restore(plan: LayerPlan, cache: Cache): Promise<void> {
+    const place = this.#buildpack(plan.directory);
+    try {
+      const root = place.slot();
+      const extracted = await this.#extract(root, [plan.directory, plan.layer], plan.sha ?? "", cache);
+      if (typeof extracted === "string") {
+        this.#refuse(plan, extracted);
+        return;
+      }
+      this.#withSboms(plan, (sboms) => {
+        place.publishLayer(plan.layer, root, extracted.rootMode, formatMetadata(plan.metadata), sboms);
+      });
+      this.#record(plan, "restored", plan.reason, extracted);
+      this.#tellDangling(extracted);
+    } catch (error) {
+      if (!(error instanceof PlaceError)) throw error;
+      this.#trouble(`Not restoring ${quote(`${plan.buildpack}:${plan.layer}`)}: ${error.message}`);
+      this.#record(plan, "refused", error.message);
+    } finally {
+      place.close();
+    }
+  }
+
+  /** Extracts a blob of the cache to `root`, or says why it cannot be used. Throws when the disk is the trouble. */
+  async #extract(root: string, anchor: readonly string[], sha: string, cache: Cache): Promise<Extracted | string> {
+    const { layersDir, umask, workers, signal } = this.#in;
+    const opened: { failure?: unknown } = {};
+    const open = async () => {
+      signal.throwIfAborted();
+      return cache.open(sha).catch((error: unknown) => {
+        opened.failure = error;
+        throw error;
+      });
+    };
+    try {
+      const outcome = await workers.extract({ root, anchor, layersDir, umask }, sha, open);
+      signal.throwIfAborted();
+      if (outcome.ok) return outcome.extracted;
+      if (outcome.fault === "layer") return outcome.message;
+      // Another layer has hit the end of the disk; its error is the one to tell.
+      if (outcome.fault === "cancelled") throw new RestorerError("stopped", { exitCode: ExitCode.restore });
+      await workers.cancel();
+      throw new RestorerError(`write below ${quote(layersDir)}: ${outcome.message}`, {
+        exitCode: ExitCode.restore,
+        hint: "The layers directory needs room for all layers, and must be writable.",
+      });
+    } catch (error) {
+      signal.throwIfAborted();
+      if (opened.failure === undefined) throw error;
+      return describe(opened.failure);
+    }
+  }
+
+  /** Opens the SBOM files of earlier builds: the cache's SBOM layer, and what already lies in `<layers>/sbom`. */
+  async #openSboms(isNeeded: boolean): Promise<void> {
+    const { cache, sbom, layers, log } = this.#in;
+    const roots: Directory[] = [];
+    if (cache !== undefined && sbom !== "" && isNeeded) {
+      log.info("Restoring data for SBOM from cache");
+      const root = this.#stage.slot();
+      const extracted = isDiffId(sbom)
+        ? await this.#extract(root, ["sbom"], sbom, cache)
+        : `the cache names ${quote(sbom)}, which is no sha256 digest`;
+      if (typeof extracted === "string") this.#trouble(`Not restoring SBOM files from cache: ${extracted}`);
+      else roots.push(Directory.open(root));
+    }
+    const standing = openSbomRoot(layers, "sbom");
+    if (standing !== undefined) roots.push(standing);
+    this.#sboms = new SbomFiles(roots);
+  }
+
+  #withSboms(plan: LayerPlan, use: (sboms: ReturnType<SbomFiles["open"]>) => void): void {
+    const sboms = this.#sboms.open(plan.directory, plan.layer);
+    try {
+      use(sboms);
+    } finally {
+      for (const { fd } of sboms) closeSync(fd);
+    }
+  }
+
+  #removeSbomDirectory(layers: Directory): void {
+    const path = layers.at("sbom");
+    const stat = lstatSync(path, { throwIfNoEntry: false });
+    if (stat?.isDirectory() === true) this.#stage.discard(path);
+    else if (stat !== undefined) unlinkSync(path);
+  }
+
+  #refuse(plan: LayerPlan, reason: string): void {
+    this.#trouble(`Not restoring ${quote(`${plan.buildpack}:${plan.layer}`)}: ${reason}`);
+    this.#remove(plan);
+    this.#record(plan, "refused", reason);
+  }
+
+  /** Removes what stands of a layer, where there can be something. */
+  #remove(plan: LayerPlan): void {
+    const isName = plan.layer !== "" && plan.layer !== "." && plan.layer !== ".." && !/[/\0]/.test(plan.layer);
+    if (!isName || ["store", "launch", "build"].includes(plan.layer)) return;
+    if (lstatSync(this.#in.layers.at(plan.directory), { throwIfNoEntry: false })?.isDirectory() !== true) return;
+    try {
+      this.#inBuildpack(plan.directory, (place) => place.removeLayer(plan.layer));
+    } catch (error) {
+      if (!(error instanceof PlaceError)) throw error;
+      this.#in.log.warn(`Not removing ${quote(`${plan.buildpack}:${plan.layer}`)}: ${error.message}`);
+    }
+  }
+
+  #buildpack(directory: string): BuildpackDirectory {
+    return new BuildpackDirectory(this.#in.layers, directory, this.#stage, this.#in.umask, this.#in.log);
+  }
+
+  #inBuildpack(directory: string, act: (place: BuildpackDirectory) => void): void {
+    const place = this.#buildpack(directory);
+    try {
+      act(place);
+    } finally {
+      place.close();
+    }
+  }
+
+  #tellDangling({ dangling }: Extracted): void {
+    if (dangling.count === 0 || this.#danglingTold) return;
+    this.#danglingTold = true;
+    this.#in.log.warn(
+      `links into ${quote(dangling.prefix)}, the layers directory of the build that made the cache, now lead nowhere; layers are restored below ${quote(this.#in.layersDir)}`,
+    );
+  }
+
+  #trouble(message: string): void {
+    this.#report.troubles.push(message);
+    this.#in.log.warn(message);
+  }
+
+  #record(plan: LayerPlan, outcome: LayerReport["outcome"], reason: string, extracted?: Extracted): void {
+    const { buildpack, layer, source, sha } = plan;
+    const contents = extracted && { files: extracted.files, bytes: extracted.bytes };
+    this.#report.layers.push({ buildpack, layer, outcome, reason, source, sha, ...contents });
+  }
+}

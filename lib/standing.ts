@@ -1,0 +1,26 @@
+import type { Directory } from "./directory.ts";
+import { errorCode } from "./errors.ts";
+
+/**
+ * Names of the layers that stand below a buildpack's directory: what is there as such, and as `<layer>.toml`
+ * (Buildpack spec, layers directory). A buildpack directory that is a link or a file holds none.
+ */
+export function standingLayers(layers: Directory, buildpackDirectory: string): ReadonlySet<string> {
+  let directory: Directory;
+  try {
+    directory = layers.open(buildpackDirectory);
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR", "ELOOP"].includes(errorCode(error) ?? "")) return new Set();
+    throw error;
+  }
+  try {
+    const names = new Set<string>();
+    for (const { name, isDirectory } of directory.list()) {
+      if (!isDirectory && name.endsWith(".toml")) names.add(name.slice(0, -".toml".length));
+      else names.add(name);
+    }
+    return names;
+  } finally {
+    directory.close();
+  }
+}

@@ -1,0 +1,133 @@
+import { closeSync, constants, fstatSync, openSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type Cache, CacheError, type LayerSource } from "./cache.ts";
+import { describe, errorCode } from "./errors.ts";
+import { explain } from "./group.ts";
+import { limits } from "./limits.ts";
+import { quote } from "./log.ts";
+import { buildpackMetadata, type ImageMetadata, parseMetadata } from "./metadata.ts";
+import { isDiffId } from "./plan.ts";
+import { readWhole } from "./toml.ts";
+
+const metadataFile = "io.buildpacks.lifecycle.cache.metadata";
+
+/** A volume cache: `<dir>/committed/sha256:<hex>.tar` and a metadata file beside them (contract §4). */
+export class VolumeCache implements Cache {
+  readonly name: string;
+  readonly #dir: string;
+  readonly #opened = new Map<string, number>();
+  #committed: string;
+  #read: { value?: ImageMetadata | undefined; error?: unknown } | undefined;
+
+  constructor(dir: string) {
+    this.#dir = dir;
+    this.#committed = join(dir, "committed");
+    this.name = `cache directory ${quote(dir)}`;
+  }
+
+  async metadata(): Promise<ImageMetadata | undefined> {
+    if (this.#read === undefined) return this.#readMetadata();
+    if (this.#read.error !== undefined) throw this.#read.error;
+    return this.#read.value;
+  }
+
+  #readMetadata(): ImageMetadata | undefined {
+    this.#committed = this.#findCommitted();
+    const path = join(this.#committed, metadataFile);
+    let bytes: Uint8Array;
+    try {
+      bytes = readWhole(path, limits.metadataBytes);
+    } catch (error) {
+      if (errorCode(error) === "ENOENT") return undefined;
+      throw new CacheError(`read cache metadata ${quote(path)}: ${describe(error)}`, { cause: error });
+    }
+    try {
+      return parseMetadata(bytes);
+    } catch (error) {
+      throw new CacheError(`read cache metadata ${quote(path)}: ${explain(error)}`, { cause: error });
+    }
+  }
+
+  /** The exporter replaces `committed` by two renames; after a crash between them the cache is in `committed-backup`. */
+  #findCommitted(): string {
+    const committed = join(this.#dir, "committed");
+    const backup = join(this.#dir, "committed-backup");
+    try {
+      if (!statSync(this.#dir).isDirectory()) throw new Error("is not a directory");
+      if (statSync(committed, { throwIfNoEntry: false }) !== undefined) return committed;
+      return statSync(backup, { throwIfNoEntry: false }) === undefined ? committed : backup;
+    } catch (error) {
+      throw new CacheError(`open ${this.name}: ${describe(error)}`, { cause: error });
+    }
+  }
+
+  size(sha: string): number {
+    return statSync(this.#path(sha), { throwIfNoEntry: false })?.size ?? 0;
+  }
+
+  async open(sha: string): Promise<LayerSource> {
+    const fd = this.#opened.get(sha) ?? this.#openBlob(sha);
+    this.#opened.delete(sha);
+    return { kind: "file", fd, size: fstatSync(fd).size };
+  }
+
+  /**
+   * Reads the metadata and opens now, while privileges allow it, what user `uid:gid` could not open later of the layers of
+   * these buildpacks. Trouble is left to `metadata` and `open` to report.
+   */
+  openAhead(buildpacks: readonly { id: string }[], user: { uid: number; gid: number }): void {
+    this.#read = readAhead(() => this.#readMetadata());
+    const metadata = this.#read.value;
+    if (metadata === undefined) return;
+    const layers = buildpacks.flatMap(({ id }) => [...(buildpackMetadata(metadata, id)?.layers.values() ?? [])]);
+    const shas = [metadata.sbom, ...layers.filter(({ cache }) => cache).map(({ sha }) => sha)].filter(isDiffId);
+    const barred = !mayEnter(this.#committed, user);
+    for (const sha of shas) {
+      const stat = statSync(this.#path(sha), { throwIfNoEntry: false });
+      if (stat === undefined || this.#opened.has(sha) || (!barred && permits(stat, user, 0o4))) continue;
+      try {
+        this.#opened.set(sha, this.#openBlob(sha));
+      } catch {}
+    }
+  }
+
+  #path(sha: string): string {
+    return join(this.#committed, `${sha}.tar`);
+  }
+
+  #openBlob(sha: string): number {
+    const path = this.#path(sha);
+    let fd: number | undefined;
+    try {
+      fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      if (!fstatSync(fd).isFile()) throw new Error("is not a regular file");
+      return fd;
+    } catch (error) {
+      if (fd !== undefined) closeSync(fd);
+      throw new CacheError(`open cached layer ${quote(path)}: ${describe(error)}`, { cause: error });
+    }
+  }
+}
+
+function readAhead<T>(read: () => T): { value?: T; error?: unknown } {
+  try {
+    return { value: read() };
+  } catch (error) {
+    return { error };
+  }
+}
+
+type User = { readonly uid: number; readonly gid: number };
+
+/** Whether a directory and all above it may be entered by a user, as far as mode bits tell. */
+function mayEnter(directory: string, user: User): boolean {
+  const stat = statSync(directory, { throwIfNoEntry: false });
+  if (stat === undefined || !permits(stat, user, 0o1)) return false;
+  return dirname(directory) === directory || mayEnter(dirname(directory), user);
+}
+
+function permits(stat: { mode: number; uid: number; gid: number }, user: User, bit: number): boolean {
+  if (user.uid === 0) return true;
+  const shift = stat.uid === user.uid ? 6 : stat.gid === user.gid ? 3 : 0;
+  return ((stat.mode >> shift) & bit) !== 0;
+}
