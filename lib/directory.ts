@@ -34,7 +34,7 @@ export class Directory {
   }
 
   /** Opens a directory. Throws ENOTDIR for anything else, links included unless `follow` is given. */
-  static open(path: string, display = path, follow = false): Directory {
+  static open(path: string | Buffer, display = path.toString(), follow = false): Directory {
     const nofollow = follow ? 0 : constants.O_NOFOLLOW;
     return new Directory(display, openSync(path, O_PATH | constants.O_DIRECTORY | nofollow));
   }
@@ -44,9 +44,19 @@ export class Directory {
     return Directory.open(this.at(name), join(this.path, name));
   }
 
+  /** As `open`, for a name of any bytes. */
+  openBytes(name: Buffer): Directory {
+    return Directory.open(this.atBytes(name), join(this.path, name.toString()));
+  }
+
   /** A path to an entry, for system calls that do not follow a link in the last place. */
   at(name: string): string {
     return hasProc ? `/proc/self/fd/${this.#fd}/${name}` : join(this.path, name);
+  }
+
+  /** As `at`, for a name of any bytes. */
+  atBytes(name: Buffer): Buffer {
+    return Buffer.concat([Buffer.from(this.at("")), name]);
   }
 
   /** Names and types of the entries. */
@@ -94,10 +104,14 @@ export function removeTree(path: string | Buffer): void {
   }
   if ((stat.mode & 0o700) !== 0o700) chmodSync(path, 0o700);
   const base = Buffer.concat([Buffer.from(path), Buffer.from("/")]);
-  for (const entry of readdirSync(path, { withFileTypes: true, encoding: "buffer" })) {
-    const child = Buffer.concat([base, entry.name]);
-    if (entry.isDirectory()) removeTree(child);
-    else unlinkSync(child);
+  for (const name of readdirSync(path, { encoding: "buffer" })) {
+    const child = Buffer.concat([base, name]);
+    try {
+      unlinkSync(child);
+    } catch (error) {
+      if (errorCode(error) !== "EISDIR") throw error;
+      removeTree(child);
+    }
   }
   rmdirSync(path);
 }

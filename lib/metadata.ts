@@ -47,6 +47,9 @@ const buildpackSchema = v.object({
   store: v.optional(v.object({ metadata: v.optional(anyValue), data: v.optional(anyValue) })),
 });
 
+// valibot takes an array for an object.
+const object = v.custom<TomlTable>(isTable, "Invalid type: Expected an object");
+
 const metadataSchema = v.object({
   buildpacks: v.optional(v.array(buildpackSchema), []),
   sbom: v.optional(v.object({ sha: v.optional(v.string(), "") }), {}),
@@ -57,7 +60,7 @@ const metadataSchema = v.object({
  * and a volume cache's metadata file, layer data in `data`). Throws a ValiError for values of the wrong type.
  */
 export function toImageMetadata(raw: unknown): ImageMetadata {
-  const { buildpacks, sbom } = v.parse(metadataSchema, raw);
+  const { buildpacks, sbom } = v.parse(metadataSchema, v.parse(object, raw));
   return {
     sbom: sbom.sha,
     buildpacks: buildpacks.map(({ key, layers, store }) => ({

@@ -66,9 +66,9 @@ function isWritable(stat: { mode: number; uid: number; gid: number }, user: User
 }
 
 function giveEntries(directory: Directory, user: User, log: Log): void {
-  for (const name of readdirSync(directory.at("."))) {
+  for (const name of readdirSync(directory.at("."), { encoding: "buffer" })) {
     // What is checked and what is changed must be the same thing, whatever happens to its name meanwhile.
-    const fd = openSync(directory.at(name), O_PATH | constants.O_NOFOLLOW);
+    const fd = openSync(directory.atBytes(name), O_PATH | constants.O_NOFOLLOW);
     try {
       const stat = fstatSync(fd);
       if (!stat.isDirectory() && stat.nlink > 1 && stat.uid !== user.uid) {
@@ -78,7 +78,7 @@ function giveEntries(directory: Directory, user: User, log: Log): void {
         continue;
       }
       if (stat.isDirectory()) {
-        const child = directory.open(name);
+        const child = directory.openBytes(name);
         try {
           giveEntries(child, user, log);
         } finally {

@@ -130,7 +130,11 @@ const transientCodes: ReadonlySet<string> = new Set([
 
 /** Whether trying again may help. */
 export function isTransient(error: unknown): boolean {
-  return transientCodes.has(errorCode(error) ?? "");
+  return isTransientCode(errorCode(error));
+}
+
+function isTransientCode(code: string | undefined): boolean {
+  return code !== undefined && transientCodes.has(code);
 }
 
 /** Whether a server that speaks plain http may be the reason: it never answers a TLS handshake sensibly. */
@@ -176,12 +180,8 @@ function connectionHint(code: string, certificate: boolean, url: URL, proxy: str
     return `If ${url.host} has a certificate of a private authority, set SSL_CERT_FILE to the authority's certificate.`;
   }
   if (code === "EPROTO") return `If ${url.host} speaks plain http, pass -insecure-registry ${url.host}.`;
-  if (isTransient(error(code)) || code === "ENOTFOUND") {
+  if (isTransientCode(code) || code === "ENOTFOUND") {
     return `Check that ${proxy ?? url.host} is the right address and can be reached from here.`;
   }
   return undefined;
-}
-
-function error(code: string): Error {
-  return Object.assign(new Error(code), { code });
 }

@@ -1,0 +1,250 @@
+import ky, { HTTPError, TimeoutError } from "ky";
+import type { Log } from "../log.ts";
+import { isTransient, mayBePlainHttp, TransportError, toTransportError } from "./error.ts";
+import type { Hosts } from "./hosts.ts";
+import { createProxies } from "./proxy.ts";
+import { backoff, type RegistryTiming } from "./timing.ts";
+import { readTrust } from "./trust.ts";
+
+/** Bytes of an error's body that are read. */
+const errorBytes = 64 * 1024;
+const maximumRedirects = 10;
+/** Statuses that may pass. */
+const transientStatuses = [408, 429, 500, 502, 503, 504];
+
+/** A request; sent again while that may help. */
+export interface Call {
+  /** The address; a further one is tried when the one before speaks no TLS. */
+  readonly urls: readonly URL[];
+  readonly method?: "GET" | "POST";
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** The value of `Authorization`; sent to the origin of `urls` only, wherever redirects lead. */
+  readonly authorization?: string | undefined;
+  /** Why a redirect may not be followed; undefined when it may. */
+  readonly refuseRedirect: (from: URL, to: URL) => string | undefined;
+  /** Reads a body of up to this many bytes as part of the attempt; without it the body is left to the caller. */
+  readonly documentBytes?: number;
+  readonly signal: AbortSignal;
+  /** Something came. */
+  readonly heard: () => void;
+}
+
+export interface Answer {
+  readonly response: Response;
+  /** Which of the addresses answered. */
+  readonly asked: URL;
+  /** Where redirects led. */
+  readonly answered: URL;
+}
+
+export interface Transport {
+  /** Answers with any status, error bodies cut to 64 KiB. Throws a TransportError, or the signal's reason. */
+  send(call: Call): Promise<Answer>;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** HTTP as registries need it. Certificates are read now; no connection is made before it is used. */
+export function createTransport(env: Environment, hosts: Hosts, timing: RegistryTiming, log: Log): Transport {
+  const proxyFor = createProxies(env);
+  const trust = readTrust(env, log);
+  // A session each, so that a connection made without verification is never used where verification is due.
+  const sessions = new Map<boolean, Bun.FetchSession>();
+
+  function session(verified: boolean): Bun.FetchSession {
+    const known = sessions.get(verified);
+    if (known !== undefined) return known;
+    const made = new Bun.FetchSession({ tls: verified ? { ca: trust() } : { rejectUnauthorized: false } });
+    sessions.set(verified, made);
+    return made;
+  }
+
+  /** One request, one line at debug level. The query is left out: that of a redirect's address is often a secret. */
+  async function request(url: URL, init: RequestInit): Promise<Response> {
+    const proxy = proxyFor(url);
+    const verified = url.protocol === "http:" || hosts.verifies(url);
+    const shown = `${init.method} ${url.origin}${url.pathname}${url.search === "" ? "" : "?…"}`;
+    const started = performance.now();
+    const elapsed = () => `${Math.round(performance.now() - started)} ms`;
+    try {
+      const response = await session(verified).fetch(url, {
+        ...init,
+        redirect: "manual",
+        decompress: false,
+        proxy: proxy === undefined ? false : { url: proxy.url, respectNoProxy: false },
+      });
+      log.debug(`${shown}: ${response.status} in ${elapsed()}`);
+      return response;
+    } catch (error) {
+      const known = toTransportError(error, url, proxy?.shown);
+      log.debug(`${shown}: ${known instanceof TransportError ? known.code : "given up"} after ${elapsed()}`);
+      throw known;
+    }
+  }
+
+  async function follow(call: Call, start: URL, signal: AbortSignal): Promise<Answer> {
+    let url = start;
+    let authorization = call.authorization;
+    for (let hops = 0; ; hops++) {
+      const headers = { ...call.headers, "user-agent": "restorer", "accept-encoding": "identity" };
+      const method = call.method ?? "GET";
+      const response = await request(url, {
+        method,
+        headers: authorization === undefined ? headers : { ...headers, authorization },
+        signal,
+        ...(call.body === undefined ? {} : { body: call.body }),
+      });
+      call.heard();
+      const location = response.headers.get("location");
+      if (![301, 302, 303, 307, 308].includes(response.status) || location === null) {
+        return { response: await readDocument(call, response, url), asked: start, answered: url };
+      }
+      discard(response);
+      const next = redirectTarget(call, url, location, hops);
+      if (next.origin !== start.origin) authorization = undefined;
+      url = next;
+    }
+  }
+
+  /** One attempt: the addresses in turn, the next one when there is nobody or no TLS at the one before. */
+  async function attempt(call: Call, signal: AbortSignal): Promise<Answer> {
+    for (const url of call.urls.slice(0, -1)) {
+      try {
+        return await withProbe(signal, timing.probeMs, url, (probe) => follow(call, url, probe));
+      } catch (error) {
+        if (signal.aborted || !mayBePlainHttp(error)) throw error;
+      }
+    }
+    const last = call.urls.at(-1);
+    if (last === undefined) throw new Error("no address to send a request to");
+    return await follow(call, last, signal);
+  }
+
+  return {
+    async send(call) {
+      let answer: Answer | undefined;
+      const start = call.urls[0] ?? "";
+      try {
+        const response = await ky(start, {
+          method: call.method ?? "GET",
+          signal: call.signal,
+          timeout: timing.answerMs,
+          throwHttpErrors: (status) => transientStatuses.includes(status),
+          retry: {
+            limit: timing.attempts - 1,
+            methods: ["get", "post"],
+            statusCodes: transientStatuses,
+            afterStatusCodes: transientStatuses,
+            maxRetryAfter: timing.retryAfterMs,
+            delay: (count) => backoff(timing, count),
+            shouldRetry: ({ error, retryCount }) => worthRetrying(error, retryCount, timing),
+          },
+          fetch: async (input) => {
+            if (!(input instanceof Request)) throw new TypeError("expected a Request");
+            answer = await attempt(call, input.signal);
+            return answer.response;
+          },
+        });
+        if (answer === undefined) throw new Error("a response without a request");
+        return { ...answer, response };
+      } catch (error) {
+        call.signal.throwIfAborted();
+        if (error instanceof HTTPError && answer !== undefined) {
+          const body = typeof error.data === "string" ? error.data : JSON.stringify(error.data ?? "");
+          const { status, headers } = error.response;
+          return { ...answer, response: new Response(body, { status, headers }) };
+        }
+        if (!(error instanceof TimeoutError)) throw error;
+        const { host } = answer?.answered ?? new URL(start);
+        throw new TransportError(
+          "Timeout",
+          `${host} did not answer within ${timing.answerMs / 1000} s`,
+          `Check that ${host} can be reached from here, and HTTPS_PROXY and NO_PROXY.`,
+        );
+      }
+    },
+  };
+}
+
+/** ky knows no connection error of Bun's; undefined leaves the statuses to it. */
+function worthRetrying(error: Error, retryCount: number, timing: RegistryTiming): boolean | undefined {
+  if (error instanceof HTTPError) return undefined;
+  // These take long, or tell much: nobody listens there.
+  const rare = error instanceof TimeoutError || ("code" in error && error.code === "ECONNREFUSED");
+  return (rare && retryCount < timing.attempts - 1) || (!rare && isTransient(error));
+}
+
+/** Runs something that is given up after a while, unless it has finished: a body may then take as long as it likes. */
+async function withProbe<T>(
+  signal: AbortSignal,
+  ms: number,
+  url: URL,
+  run: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const probe = new AbortController();
+  const timer = setTimeout(() => probe.abort(new TransportError("Timeout", `${url.host} does not answer`)), ms);
+  try {
+    return await run(AbortSignal.any([signal, probe.signal]));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function redirectTarget(call: Call, url: URL, location: string, hops: number): URL {
+  const refused = (why: string) =>
+    new TransportError("Redirect", `${url.host} redirects to ${why}`, "Ask whoever runs the registry.");
+  if (call.method === "POST") throw refused("another address, where a secret would go along");
+  if (hops >= maximumRedirects) throw refused(`yet another address, after ${maximumRedirects} redirects`);
+  if (!URL.canParse(location, url.href)) throw refused("a malformed address");
+  const next = new URL(location, url);
+  [next.username, next.password, next.hash] = ["", "", ""];
+  const why = call.refuseRedirect(url, next);
+  if (why !== undefined) throw refused(`${next.host || next.protocol}, which is not followed: ${why}`);
+  return next;
+}
+
+/** Reads a document, or the beginning of an error's body, so that cut connections count as part of the attempt. */
+async function readDocument(call: Call, response: Response, url: URL): Promise<Response> {
+  const { status, statusText, headers } = response;
+  if (!response.ok) {
+    const start = await readUpTo(response, errorBytes, url);
+    return new Response(Buffer.from(start.bytes), { status: status < 200 ? 502 : status, statusText, headers });
+  }
+  if (call.documentBytes === undefined) return response;
+  const { bytes, complete } = await readUpTo(response, call.documentBytes, url);
+  call.heard();
+  if (!complete) {
+    throw new TransportError("TooLarge", `${url.host} answers with more than ${call.documentBytes} bytes`);
+  }
+  return new Response(bytes, { status, statusText, headers });
+}
+
+async function readUpTo(
+  response: Response,
+  limit: number,
+  url: URL,
+): Promise<{ bytes: Uint8Array<ArrayBuffer>; complete: boolean }> {
+  const declared = Number(response.headers.get("content-length") ?? 0);
+  if (response.ok && declared > limit) {
+    discard(response);
+    return { bytes: new Uint8Array(), complete: false };
+  }
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  try {
+    for await (const part of response.body ?? []) {
+      parts.push(part);
+      length += part.length;
+      if (length > limit) break;
+    }
+  } catch (error) {
+    throw toTransportError(error, url, undefined);
+  }
+  const bytes = new Uint8Array(Buffer.concat(parts).subarray(0, limit));
+  return { bytes, complete: length <= limit };
+}
+
+function discard(response: Response): void {
+  response.body?.cancel().catch(() => {});
+}
