@@ -26,6 +26,13 @@ export class RegistryError extends RestorerError {
     this.notFound = notFound;
     this.unauthorized = status === 401 || status === 403;
   }
+
+  /** An answer that came, but is not what it should be. */
+  static about(reference: Reference, step: string, cause: Error): RegistryError {
+    return new RegistryError(`failed to ${step} of ${formatReference(reference)} from ${reference.registry}`, {
+      cause,
+    });
+  }
 }
 
 /** What was being done when something went wrong. */

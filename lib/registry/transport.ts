@@ -209,7 +209,8 @@ async function readDocument(call: Call, response: Response, url: URL): Promise<R
   const { status, statusText, headers } = response;
   if (!response.ok) {
     const start = await readUpTo(response, errorBytes, url);
-    return new Response(Buffer.from(start.bytes), { status: status < 200 ? 502 : status, statusText, headers });
+    // Some statuses may have no body at all.
+    return new Response(start.bytes.length === 0 ? null : start.bytes, { status, statusText, headers });
   }
   if (call.documentBytes === undefined) return response;
   const { bytes, complete } = await readUpTo(response, call.documentBytes, url);

@@ -1,0 +1,181 @@
+import type { Descriptor } from "../manifest.ts";
+import type { Reference } from "../reference.ts";
+import type { RegistryOptions } from "../registry.ts";
+import { Access } from "./access.ts";
+import { streamBlob } from "./blob.ts";
+import { type Attempt, failedError, statusError, TransportError } from "./error.ts";
+import { createHosts } from "./hosts.ts";
+import { Patience } from "./patience.ts";
+import { defaultTiming, orAbort } from "./timing.ts";
+import { fetchToken, type Token, type TokenServer } from "./token.ts";
+import { type Answer, type Call, createTransport } from "./transport.ts";
+
+/** A document as a registry sent it. */
+export interface Download {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly headers: Headers;
+}
+
+/** Authenticated requests to registries. Everything throws a RegistryError, or the reason of the run's signal. */
+export interface Client {
+  /** Gets a document below `/v2/<repository>/`. */
+  document(reference: Reference, step: string, path: string, maximumBytes: number, accept: string): Promise<Download>;
+  /** Streams a blob. */
+  blob(reference: Reference, descriptor: Descriptor): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void>;
+}
+
+/** What is remembered of a registry. */
+interface Endpoint {
+  readonly patience: Patience;
+  /** Which scheme answered. */
+  scheme: "https" | "http" | undefined;
+  readonly accesses: Map<string, Access>;
+}
+
+/** A request below `/v2/<repository>/`. */
+interface Wish {
+  readonly reference: Reference;
+  readonly step: string;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly documentBytes?: number;
+}
+
+/** How often a request is sent with other credentials: none, a token, a renewed token. */
+const maximumRefusals = 2;
+
+export function createClient({ keychain, insecureRegistries, env, log, signal, ...options }: RegistryOptions): Client {
+  const timing = { ...defaultTiming, ...options.timing };
+  const hosts = createHosts(insecureRegistries);
+  const transport = createTransport(env, hosts, timing, log);
+  const endpoints = new Map<string, Endpoint>();
+
+  function endpointOf(registry: string): Endpoint {
+    const known = endpoints.get(registry);
+    if (known !== undefined) return known;
+    const patience = new Patience(registry, timing.silenceMs, timing.graceMs);
+    const made = { patience, scheme: undefined, accesses: new Map() };
+    endpoints.set(registry, made);
+    return made;
+  }
+
+  function accessTo(reference: Reference): Access {
+    const { registry, repository } = reference;
+    const { accesses } = endpointOf(registry);
+    const known = accesses.get(repository);
+    if (known !== undefined) return known;
+    const credential = keychain.for(registry, repository);
+    const made: Access = new Access({
+      credential,
+      repository,
+      refuseRealm: (asked, realm) => hosts.refuseRealm(registry, asked, realm),
+      fetchToken: (server) => tokenFor({ step: "get a token to read", reference, credential }, server),
+    });
+    accesses.set(repository, made);
+    return made;
+  }
+
+  /** Others may wait for the same token: it is fetched under a deadline of its own. */
+  async function tokenFor(attempt: Attempt, server: TokenServer): Promise<Token> {
+    const { registry } = attempt.reference;
+    const { patience } = endpointOf(registry);
+    const deadline = new Deadline(timing.tokenMs, server.realm.host, signal, patience.signal);
+    const send = ({ url, ...request }: Omit<Call, "urls" | "signal" | "heard" | "refuseRedirect"> & { url: URL }) =>
+      transport.send({
+        ...request,
+        urls: [url],
+        refuseRedirect: (from, to) => hosts.refuseRealm(registry, from, to) ?? hosts.refuseRedirect(registry, from, to),
+        signal: deadline.signal,
+        heard: () => patience.heard(),
+      });
+    try {
+      const token = await patience.while(() => fetchToken(server, attempt.credential, send));
+      if ("value" in token) return token;
+      throw statusError(attempt, token.answered.host, token.response.status, await token.response.text());
+    } catch (error) {
+      signal.throwIfAborted();
+      throw failedError(attempt, server.realm.host, error);
+    } finally {
+      deadline.end();
+    }
+  }
+
+  /** An answer with a status of use: 2xx. */
+  async function ask(wish: Wish, mine: AbortSignal): Promise<Answer> {
+    const { reference, step, path, headers, documentBytes } = wish;
+    const { registry, repository } = reference;
+    const endpoint = endpointOf(registry);
+    const access = accessTo(reference);
+    const attempt = { step, reference, credential: access.credential };
+    const deadline = new Deadline(timing.operationMs, registry, signal, endpoint.patience.signal, mine);
+    try {
+      for (let refusals = 0; ; refusals++) {
+        const schemes = endpoint.scheme === undefined ? hosts.schemes(registry) : [endpoint.scheme];
+        const authorization = await orAbort(access.authorization(), deadline.signal);
+        const call: Call = {
+          urls: schemes.map((scheme) => new URL(`${scheme}://${registry}/v2/${repository}/${path}`)),
+          headers,
+          authorization,
+          refuseRedirect: (from, to) => hosts.refuseRedirect(registry, from, to),
+          ...(documentBytes === undefined ? {} : { documentBytes }),
+          signal: deadline.signal,
+          heard: () => endpoint.patience.heard(),
+        };
+        const answer = await endpoint.patience.while(() => transport.send(call));
+        // A TLS server answers 400 to plain http: the TLS attempt before it must have had an accident.
+        if (answer.response.status !== 400) endpoint.scheme = answer.asked.protocol === "https:" ? "https" : "http";
+        if (answer.response.ok) return answer;
+        const own = answer.answered.origin === answer.asked.origin;
+        if (own && refusals < maximumRefusals && access.refused(answer, authorization)) continue;
+        throw statusError(attempt, answer.answered.host, answer.response.status, await answer.response.text());
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      throw failedError(attempt, registry, error);
+    } finally {
+      deadline.end();
+    }
+  }
+
+  return {
+    async document(reference, step, path, documentBytes, accept) {
+      const never = new AbortController().signal;
+      const { response } = await ask({ reference, step, path, headers: { accept }, documentBytes }, never);
+      return { bytes: new Uint8Array(await response.arrayBuffer()), headers: response.headers };
+    },
+    async *blob(reference, { digest, size }) {
+      const { registry } = reference;
+      const { patience } = endpointOf(registry);
+      const step = `get the blob ${digest}`;
+      const open = (from: number, mine: AbortSignal) => {
+        const range: Record<string, string> = from === 0 ? {} : { range: `bytes=${from}-` };
+        return ask({ reference, step, path: `blobs/${digest}`, headers: { accept: "*/*", ...range } }, mine);
+      };
+      const onResume = (from: number) => log.debug(`Resuming ${digest} of ${registry} at byte ${from} of ${size}`);
+      const ending = AbortSignal.any([signal, patience.signal]);
+      try {
+        yield* streamBlob({ size, open, timing, patience, signal: ending, onResume });
+      } catch (error) {
+        signal.throwIfAborted();
+        throw failedError({ step, reference, credential: accessTo(reference).credential }, registry, error);
+      }
+    },
+  };
+}
+
+/** A signal for one operation; once it has ended, its time no longer counts but the other signals still do. */
+class Deadline {
+  readonly signal: AbortSignal;
+  readonly #timer: Timer;
+
+  constructor(ms: number, host: string, ...others: AbortSignal[]) {
+    const late = new AbortController();
+    this.signal = AbortSignal.any([late.signal, ...others]);
+    const words = `${host} did not answer within ${ms / 1000} s, all attempts together`;
+    this.#timer = setTimeout(() => late.abort(new TransportError("Deadline", words)), ms);
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+  }
+}
