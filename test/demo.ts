@@ -186,6 +186,7 @@ function check(what: string, problems: readonly string[]): boolean {
 }
 
 function problemsOf(path: string, source: Snapshot): string[] {
+  if (!existsSync(path)) return ["it is not there"];
   // Owners are the running user's; hard links are packed as copies.
   return differences(snapshot(path), source, { ignore: ["uid", "gid", "sameFileAs"], limit: 5 });
 }
@@ -255,7 +256,7 @@ const originals: Originals = new Map(
     layers.map(({ name, tree = "" }): [string, Snapshot] => [`${id}:${name}`, snapshot(tree)]),
   ),
 );
-const cache = makeCache(join(home, "cache"), buildpacks, { sbom: { tree: sbomTree() } });
+const cache = makeCache(join(home, "cache"), buildpacks, { prefix: layersDir, sbom: { tree: sbomTree() } });
 spoil(cache.blob("demo/compiler", "stdlib"));
 writeInputs(buildpacks);
 
