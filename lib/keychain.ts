@@ -101,7 +101,8 @@ function fromVariable(env: Environment): Map<string, string> {
   } catch {
     // The parser's message quotes the text, which holds secrets.
   }
-  const parsed = v.safeParse(v.record(v.string(), v.string()), raw);
+  // valibot takes an array for an object.
+  const parsed = v.safeParse(v.record(v.string(), v.string()), Array.isArray(raw) ? undefined : raw);
   if (!parsed.success) {
     throw new RestorerError(`failed to parse ${variable}: not a JSON object of registry names and headers`, {
       hint: `Set it to a JSON object such as {"registry.example.com": "Basic <base64 of user:password>"}.`,

@@ -71,7 +71,8 @@ function readText(path: string): string | undefined {
 
 function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) ? undefined : value; // valibot takes an array for an object.
   } catch {
     return undefined;
   }
