@@ -11,7 +11,7 @@ build: dist/restorer
 # No .env and no bunfig.toml of the directory it is run in may reach the executable: that directory may hold anybody's code.
 dist/restorer: node_modules/.package-lock.json $(SOURCES)
 	@mkdir -p dist
-	@$(BUN) build --compile --minify --bytecode --format=esm --sourcemap \
+	@$(BUN) build --compile --minify --bytecode --format=esm --splitting --sourcemap \
 	  --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
 	  --define 'RESTORER_COMMIT="$(VERSION_COMMIT)"' \
 	  restorer.ts lib/worker.ts --outfile $@

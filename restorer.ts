@@ -8,6 +8,7 @@ import type { Log } from "./lib/log.ts";
 import { type ImageMetadata, noMetadata } from "./lib/metadata.ts";
 import { planLayers } from "./lib/plan.ts";
 import { become, giveTo, userToBecome } from "./lib/privileges.ts";
+import type { Registry } from "./lib/registry.ts";
 import { type Report, writeReport } from "./lib/report.ts";
 import { restoreLayers } from "./lib/restore.ts";
 import { runSession, type Session } from "./lib/session.ts";
@@ -17,17 +18,19 @@ import { VolumeCache } from "./lib/volume-cache.ts";
 import { Workers } from "./lib/workers.ts";
 
 /** Restores layers and metadata of an earlier build (Platform API, "Restorer"). */
-async function restore({ inputs, log, progress, signal, umask }: Session): Promise<void> {
+async function restore(session: Session): Promise<void> {
+  const { inputs, log, progress, signal, umask } = session;
   const began = performance.now();
   const group = readGroup(inputs.groupPath);
   const analyzed = readAnalyzed(inputs.analyzedPath, log);
-  const cache = openCache(inputs, log);
+  const registry = await openRegistry(session, [inputs.cacheImage ?? []].flat());
+  const cache = await openCache(session, registry);
 
   // As root: hand over what is to be written, and open what only root can read. Then never again.
   const user = userToBecome(inputs, log);
   const layers = openLayersDirectory(inputs.layersDir, umask);
   if (user !== undefined) {
-    cache?.openAhead(group.buildpacks, user);
+    if (cache instanceof VolumeCache) cache.openAhead(group.buildpacks, user);
     giveTo(inputs.layersDir, user, log);
     giveTo(inputs.kanikoDir, user, log);
     become(user);
@@ -74,7 +77,23 @@ async function restore({ inputs, log, progress, signal, umask }: Session): Promi
   if (inputs.strict && report.troubles.length > 0) throw cacheTrouble(report.troubles.join("; "));
 }
 
-function openCache(inputs: Inputs, log: Log): VolumeCache | undefined {
+/** A registry client with the credentials of all registries in use; they are read now, with the privileges there are. */
+async function openRegistry(
+  { inputs, env, log, signal }: Session,
+  images: readonly string[],
+): Promise<Registry | undefined> {
+  if (images.length === 0) return undefined;
+  // Loaded only when needed: it takes longer than a restore from a small volume cache.
+  const { connect } = await import("./lib/connect.ts");
+  return connect(images, { env, insecureRegistries: inputs.insecureRegistries, log, signal });
+}
+
+async function openCache({ inputs, log }: Session, registry: Registry | undefined): Promise<Cache | undefined> {
+  if (inputs.cacheImage !== undefined && registry !== undefined) {
+    if (inputs.cacheDir !== undefined) log.warn("Both a cache image and a cache directory are given, using the image.");
+    const { ImageCache } = await import("./lib/image-cache.ts");
+    return new ImageCache(inputs.cacheImage, registry);
+  }
   if (inputs.cacheDir !== undefined) return new VolumeCache(inputs.cacheDir);
   log.warn("No cached data will be used, no cache specified.");
   return undefined;

@@ -1,8 +1,5 @@
 import type { ImageMetadata } from "./metadata.ts";
 
-/** How the bytes of a layer are stored. */
-export type Compression = "none" | "gzip" | "zstd";
-
 /** Where the bytes of a layer come from: an open file, or a stream. Whoever extracts it verifies the layer's diffID. */
 export type LayerSource =
   | { readonly kind: "file"; readonly fd: number; readonly size: number }
@@ -13,7 +10,6 @@ export type LayerSource =
       readonly size: number;
       /** Digest of the blob as stored, to be verified beside the diffID. */
       readonly digest: string;
-      readonly compression: Compression;
     };
 
 /** A cache of an earlier build, read-only (D2). Nothing but its maker knows whether it is a directory or an image. */

@@ -1,20 +1,22 @@
+import { isatty } from "node:tty";
 import { writeAll } from "./log.ts";
 
 /** A size for people: three digits and a decimal unit. */
 export function formatBytes(bytes: number): string {
-  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  const units = ["", "kB", "MB", "GB", "TB"];
   let value = bytes;
   let unit = 0;
   while (value >= 999.5 && unit < units.length - 1) {
     value /= 1000;
     unit += 1;
   }
-  return `${unit === 0 ? value : value.toPrecision(3)} ${units[unit]}`;
+  return unit === 0 ? count(value, "byte") : `${value.toPrecision(3)} ${units[unit]}`;
 }
 
 /** `1 layer`, `2 layers`, with thousands separated. */
 export function count(n: number, noun: string): string {
-  return `${n.toLocaleString("en-US")} ${noun}${n === 1 ? "" : "s"}`;
+  // Not toLocaleString: loading ICU takes longer than a small restore.
+  return `${String(n).replace(/\B(?=(?:\d{3})+$)/g, ",")} ${noun}${n === 1 ? "" : "s"}`;
 }
 
 /** A line at the bottom of a terminal that is redrawn in place, from the second second on. */
@@ -24,7 +26,7 @@ export class Progress {
 
   /** Shows what `status` says until `stop`; does nothing where stderr is no terminal. */
   start(status: () => string): void {
-    if (process.stderr.isTTY !== true) return;
+    if (!isatty(2)) return;
     this.#timer = setTimeout(() => {
       this.#timer = setInterval(() => this.#draw(status()), 100);
     }, 1000);

@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { isatty } from "node:tty";
 import { describe, ExitCode, RestorerError } from "./errors.ts";
 import { type Environment, type Inputs, readInputs, requestedInfo } from "./inputs.ts";
 import { createLog, type Log, writeAll } from "./log.ts";
@@ -59,8 +60,8 @@ export async function runSession(story: (session: Session) => Promise<void>): Pr
 
 function colors({ noColor }: Inputs): { stdout: boolean; stderr: boolean } {
   return {
-    stdout: !noColor && process.stdout.isTTY === true,
-    stderr: !noColor && process.stderr.isTTY === true,
+    stdout: !noColor && isatty(1),
+    stderr: !noColor && isatty(2),
   };
 }
 

@@ -1,4 +1,3 @@
-import { createHash, randomBytes } from "node:crypto";
 import { chmodSync, lstatSync, mkdirSync, readFileSync, readlinkSync, renameSync, utimesSync } from "node:fs";
 import { type Directory, removeTree } from "./directory.ts";
 import { describe } from "./errors.ts";
@@ -23,7 +22,7 @@ export class Staging {
   constructor(parent: Directory) {
     this.#parent = parent;
     const { pid, started } = self();
-    this.#name = `.restorer-${host()}-${pid}-${started}-${randomBytes(6).toString("hex")}`;
+    this.#name = `.restorer-${host()}-${pid}-${started}-${random()}`;
     mkdirSync(parent.at(this.#name), 0o700);
     // A parent with setgid hands it down; content must not inherit it.
     chmodSync(parent.at(this.#name), 0o700);
@@ -87,7 +86,7 @@ function host(): string {
     read(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8")),
     read(() => readlinkSync("/proc/self/ns/pid")),
   ];
-  return createHash("sha256").update(parts.join("\0")).digest("hex").slice(0, 12);
+  return new Bun.CryptoHasher("sha256").update(parts.join("\0")).digest("hex").slice(0, 12);
 }
 
 function self(): { pid: number; started: string } {
@@ -99,6 +98,11 @@ function startTime(pid: number): string | undefined {
   const stat = read(() => readFileSync(`/proc/${pid}/stat`, "latin1"));
   // The command's name, in parentheses, may hold anything; the start time is the 20th field behind it.
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] || undefined;
+}
+
+/** 48 random bits in hexadecimal. (node:crypto takes longer to load than a small restore.) */
+function random(): string {
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString("hex");
 }
 
 function read(get: () => string): string {

@@ -1,6 +1,5 @@
 import { closeSync, readSync } from "node:fs";
 import { createGunzip, createZstdDecompress } from "node:zlib";
-import type { Compression } from "./cache.ts";
 import { describe, errorCode } from "./errors.ts";
 import { type Extracted, type ExtractionTarget, LayerExtractor } from "./extract.ts";
 import { limits } from "./limits.ts";
@@ -13,7 +12,7 @@ export interface Job {
   readonly diffId: string;
   readonly source:
     | { readonly kind: "file"; readonly fd: number; readonly size: number }
-    | { readonly kind: "stream"; readonly size: number; readonly digest: string; readonly compression: Compression };
+    | { readonly kind: "stream"; readonly size: number; readonly digest: string };
   /** Two int32: not 0 when the work shall stop; KiB of the blob done so far, over all jobs. */
   readonly control: SharedArrayBuffer;
 }
@@ -142,19 +141,29 @@ class Arrivals {
 
 async function extractStream(extraction: Extraction, job: Job, arrivals: Arrivals): Promise<Extracted> {
   if (job.source.kind !== "stream") throw new Error("not a stream");
-  const { digest, compression } = job.source;
+  const { digest } = job.source;
   const hash = new Bun.CryptoHasher("sha256");
-  const decoder = createDecoder(compression, (bytes) => extraction.write(bytes));
+  let decoder: Decoder | undefined;
   for (let chunk = await arrivals.next(); chunk !== undefined; chunk = await arrivals.next()) {
     hash.update(chunk);
+    decoder ??= createDecoder(compressionOf(chunk), (bytes) => extraction.write(bytes));
     await decoder.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
     extraction.count(chunk.length);
     post({ type: "taken", bytes: chunk.length });
   }
-  await decoder.end();
+  await decoder?.end();
   const actual = `sha256:${hash.digest("hex")}`;
   if (actual !== digest) throw new BlobError(`its blob has the digest ${actual}, not ${digest}`);
   return extraction.finish();
+}
+
+type Compression = "none" | "gzip" | "zstd";
+
+/** How a blob is compressed, by its first bytes: media types are not always true. */
+function compressionOf(start: Uint8Array): Compression {
+  if (start[0] === 0x1f && start[1] === 0x8b) return "gzip";
+  if (start[0] === 0x28 && start[1] === 0xb5 && start[2] === 0x2f && start[3] === 0xfd) return "zstd";
+  return "none";
 }
 
 interface Decoder {

@@ -1,0 +1,61 @@
+import { type Cache, CacheError, type LayerSource } from "./cache.ts";
+import { describe } from "./errors.ts";
+import { explain } from "./group.ts";
+import { quote } from "./log.ts";
+import { type Descriptor, layersByDiffId } from "./manifest.ts";
+import { type ImageMetadata, noMetadata, parseMetadata } from "./metadata.ts";
+import { parseReference } from "./reference.ts";
+import { type Registry, RegistryError, type RemoteImage } from "./registry.ts";
+
+const label = "io.buildpacks.lifecycle.cache.metadata";
+
+/** A cache image in a registry: metadata in a label of its config, layers by diffID (contract §4). */
+export class ImageCache implements Cache {
+  readonly name: string;
+  readonly #reference: string;
+  readonly #registry: Registry;
+  #image: RemoteImage | undefined;
+  #layers: ReadonlyMap<string, Descriptor> = new Map();
+
+  constructor(reference: string, registry: Registry) {
+    this.#reference = reference;
+    this.#registry = registry;
+    this.name = `cache image ${quote(reference)}`;
+  }
+
+  async metadata(): Promise<ImageMetadata | undefined> {
+    try {
+      const image = await this.#registry.image(parseReference(this.#reference));
+      const { config } = await this.#registry.config(image);
+      this.#image = image;
+      this.#layers = layersByDiffId(image.manifest, config);
+      const text = config.labels.get(label);
+      // An image without the label is a cache that holds nothing, as for the reference.
+      return text === undefined ? noMetadata : parseMetadata(Buffer.from(text));
+    } catch (error) {
+      if (error instanceof RegistryError && error.notFound) return undefined;
+      throw new CacheError(`read ${this.name}: ${error instanceof RegistryError ? withHint(error) : explain(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  size(sha: string): number {
+    return this.#layers.get(sha)?.size ?? 0;
+  }
+
+  async open(sha: string): Promise<LayerSource> {
+    const layer = this.#layers.get(sha);
+    if (this.#image === undefined || layer === undefined) throw new CacheError(`${this.name} has no layer ${sha}`);
+    return {
+      kind: "stream",
+      chunks: this.#registry.blob(this.#image, layer),
+      size: layer.size,
+      digest: layer.digest,
+    };
+  }
+}
+
+function withHint(error: RegistryError): string {
+  return error.hint === undefined ? describe(error) : `${describe(error)}. ${error.hint}`;
+}
