@@ -61,7 +61,8 @@ export function planLayers(inputs: PlanInputs): Plan {
   const stores: StorePlan[] = [];
   const refused: { buildpack: string; reason: string }[] = [];
 
-  for (const buildpack of inputs.buildpacks) {
+  const buildpacks = new Map(inputs.buildpacks.map((buildpack) => [buildpack.id, buildpack]));
+  for (const buildpack of buildpacks.values()) {
     const directory = escapeId(buildpack.id);
     const reason = buildpackProblem(directory);
     if (reason !== undefined) {
@@ -191,17 +192,22 @@ function componentProblem(name: string, what: string): string | undefined {
   return undefined;
 }
 
-/** Of layers that would take one another's place, such as `x` (its `x.toml`) and `x.toml`, the first one counts. */
+/**
+ * Refuses layers that would take another one's place: where buildpack ids escape alike, the first one counts, and a
+ * directory may not stand where the `<layer>.toml` or SBOM files of another layer go.
+ */
 function refuseClashes(layers: readonly LayerPlan[]): LayerPlan[] {
-  const taken = new Map<string, string>();
+  const isWritten = ({ action }: LayerPlan) => action === "restore" || action === "metadata";
+  const placeOf = ({ directory }: LayerPlan, layer: string) => `${directory}/${layer}`;
+  const places = new Set(layers.filter(isWritten).map((plan) => placeOf(plan, plan.layer)));
+  const owners = new Map<string, string>();
   return layers.map((plan) => {
-    if (plan.action !== "restore" && plan.action !== "metadata") return plan;
-    const places = [`${plan.directory}/${plan.layer}.toml`];
-    if (plan.action === "restore") places.push(`${plan.directory}/${plan.layer}`);
-    const identity = `${plan.buildpack}\0${plan.layer}`;
-    const clash = places.some((place) => (taken.get(place) ?? identity) !== identity);
-    if (clash) return { ...plan, action: "refuse", reason: "another layer of this build has the same place" };
-    for (const place of places) taken.set(place, identity);
-    return plan;
+    if (!isWritten(plan)) return plan;
+    const place = placeOf(plan, plan.layer);
+    const owner = owners.get(place) ?? plan.buildpack;
+    owners.set(place, owner);
+    const besides = plan.action === "restore" && /^(.+)\.(?:toml|sbom\.[A-Za-z0-9_-]+\.json)$/s.exec(plan.layer)?.[1];
+    if (owner === plan.buildpack && (!besides || !places.has(placeOf(plan, besides)))) return plan;
+    return { ...plan, action: "refuse", reason: "another layer of this build has the same place" };
   });
 }

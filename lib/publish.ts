@@ -100,9 +100,9 @@ export class BuildpackDirectory {
   /** Removes what stands of a layer, toml first, and then puts another in its place. */
   #clear(layer: string, putInPlace: () => void): void {
     this.#discard(`${layer}.toml`);
-    const sboms = this.#directory.list().filter(({ name }) => isSbomOf(layer)(name));
-    for (const { name } of sboms) this.#discard(name);
-    this.#discard(`${layer}.sha`);
+    // A directory of such a name is a layer of its own.
+    const files = this.#directory.list().filter(({ isDirectory }) => !isDirectory);
+    for (const { name } of files) if (name === `${layer}.sha` || isSbomOf(layer)(name)) this.#discard(name);
     // Another restorer may put its copy there at any time.
     for (let attempt = 1; ; attempt++) {
       this.#discard(layer);

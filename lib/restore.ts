@@ -69,7 +69,9 @@ class Run {
     for (const layer of plan.layers) this.#announce(layer);
     if (restoresSboms)
       await this.#openSboms(plan.layers.some(({ action }) => action === "restore" || action === "metadata"));
-    for (const layer of plan.layers) this.#withoutContents(layer);
+    // First what goes, for a layer that is written may be named like what stands of one that is not (`x` and `x.toml`).
+    const written = (layer: LayerPlan) => Number(layer.action === "metadata");
+    for (const layer of plan.layers.toSorted((a, b) => written(a) - written(b))) this.#withoutContents(layer);
     await this.#restoreAll(restores);
     if (restoresSboms) this.#removeSbomDirectory(layers);
   }
