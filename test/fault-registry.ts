@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
@@ -14,7 +14,10 @@ export type Fault =
     }
   /** One byte in the middle is another one. */
   | { readonly kind: "corrupt" }
-  /** The connection ends after `at` bytes of the body (half of it by default), whatever was announced. */
+  /**
+   * The connection ends after `at` bytes of the body (half of it by default), whatever was announced. How many of them the
+   * client gets to see is chance; where it matters, let it stall instead.
+   */
   | { readonly kind: "cut"; readonly at?: number }
   /** The connection ends without an answer. */
   | { readonly kind: "reset" }
@@ -207,7 +210,10 @@ export async function startFaultRegistry(options: FaultRegistryOptions = {}): Pr
   const listener: RequestListener = (request, response) => {
     serve(request, response).catch(() => response.socket?.destroy());
   };
-  const server = options.tls === undefined ? createServer(listener) : createTlsServer(options.tls, listener);
+  const server =
+    options.tls === undefined
+      ? createServer(listener)
+      : createTlsServer({ key: options.tls.key, cert: options.tls.cert }, listener);
   const port = await listen(server);
   const host = `127.0.0.1:${port}`;
   const url = `${options.tls === undefined ? "http" : "https"}://${host}`;
@@ -255,6 +261,7 @@ function failure(status: number, code: string, headers: Record<string, string | 
 /** Lets requests in, hands out tokens, or answers with a challenge. */
 function createDoorman(auth: FaultAuth | undefined, url: () => string, challenge?: string | string[]) {
   const tokens = new Map<string, number>();
+  const series = randomUUID();
   let issued = 0;
 
   function token({ method, headers, body }: RecordedRequest): Plain {
@@ -264,7 +271,7 @@ function createDoorman(auth: FaultAuth | undefined, url: () => string, challenge
       method === "POST" && auth.refreshToken !== undefined && form.get("refresh_token") === auth.refreshToken;
     const known = auth.user === undefined || headers.authorization === basic(auth.user);
     if (!refreshed && (method === "POST" || !known)) return failure(401, "UNAUTHORIZED");
-    const value = `token-${++issued}`;
+    const value = `token-${series}-${++issued}`;
     tokens.set(value, auth.uses ?? Number.POSITIVE_INFINITY);
     const expiry = auth.expiresIn === undefined ? {} : { expires_in: auth.expiresIn };
     const bytes = encode({ [refreshed ? "access_token" : "token"]: value, ...expiry });
@@ -373,12 +380,15 @@ async function reply(
 
 async function stream(response: ServerResponse, total: number): Promise<void> {
   const piece = Buffer.alloc(256 * 1024, " ");
+  const closed = new Promise<void>((done) => {
+    response.once("close", done);
+  });
   for (let sent = 0; sent < total && !response.destroyed; sent += piece.length) {
     if (!response.write(piece)) {
-      await new Promise<void>((done) => {
+      const drained = new Promise<void>((done) => {
         response.once("drain", done);
-        response.once("close", done);
       });
+      await Promise.race([drained, closed]);
     }
   }
   response.end();
