@@ -1,5 +1,5 @@
 import { closeSync, readSync } from "node:fs";
-import { createGunzip, createZstdDecompress } from "node:zlib";
+import { Decompressor } from "./decompress.ts";
 import { describe, errorCode } from "./errors.ts";
 import { type Extracted, type ExtractionTarget, LayerExtractor } from "./extract.ts";
 import { limits } from "./limits.ts";
@@ -118,99 +118,35 @@ function readBlob(fd: number, position: number): number {
   }
 }
 
-/** Chunks of a blob as they arrive in messages. */
-class Arrivals {
-  readonly #queue: (Uint8Array | undefined)[] = [];
-  #wake: () => void = () => {};
+/** A layer whose blob arrives in messages. */
+class StreamExtraction {
+  readonly #extraction: Extraction;
+  readonly #digest: string;
+  readonly #hash = new Bun.CryptoHasher("sha256");
+  readonly #decompressor: Decompressor;
 
-  push(bytes: Uint8Array | undefined): void {
-    this.#queue.push(bytes);
-    this.#wake();
+  constructor(extraction: Extraction, digest: string) {
+    this.#extraction = extraction;
+    this.#digest = digest;
+    this.#decompressor = new Decompressor((bytes) => extraction.write(bytes));
   }
 
-  /** The next chunk, or undefined at the end. */
-  async next(): Promise<Uint8Array | undefined> {
-    while (this.#queue.length === 0) {
-      await new Promise<void>((wake) => {
-        this.#wake = wake;
-      });
-    }
-    return this.#queue.shift();
+  write(chunk: Buffer): void {
+    this.#hash.update(chunk);
+    this.#decompressor.write(chunk);
+    this.#extraction.count(chunk.length);
   }
-}
 
-async function extractStream(extraction: Extraction, job: Job, arrivals: Arrivals): Promise<Extracted> {
-  if (job.source.kind !== "stream") throw new Error("not a stream");
-  const { digest } = job.source;
-  const hash = new Bun.CryptoHasher("sha256");
-  let decoder: Decoder | undefined;
-  for (let chunk = await arrivals.next(); chunk !== undefined; chunk = await arrivals.next()) {
-    hash.update(chunk);
-    decoder ??= createDecoder(compressionOf(chunk), (bytes) => extraction.write(bytes));
-    await decoder.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
-    extraction.count(chunk.length);
-    post({ type: "taken", bytes: chunk.length });
+  finish(): Extracted {
+    this.#decompressor.end();
+    const digest = `sha256:${this.#hash.digest("hex")}`;
+    if (digest !== this.#digest) throw new BlobError(`its blob has the digest ${digest}, not ${this.#digest}`);
+    return this.#extraction.finish();
   }
-  await decoder?.end();
-  const actual = `sha256:${hash.digest("hex")}`;
-  if (actual !== digest) throw new BlobError(`its blob has the digest ${actual}, not ${digest}`);
-  return extraction.finish();
-}
 
-type Compression = "none" | "gzip" | "zstd";
-
-/** How a blob is compressed, by its first bytes: media types are not always true. */
-function compressionOf(start: Uint8Array): Compression {
-  if (start[0] === 0x1f && start[1] === 0x8b) return "gzip";
-  if (start[0] === 0x28 && start[1] === 0xb5 && start[2] === 0x2f && start[3] === 0xfd) return "zstd";
-  return "none";
-}
-
-interface Decoder {
-  write(bytes: Buffer): Promise<void>;
-  end(): Promise<void>;
-}
-
-/** Decompresses what is written to it into `take`. Its promises reject with what `take` throws, or a BlobError. */
-function createDecoder(compression: Compression, take: (bytes: Buffer) => void): Decoder {
-  if (compression === "none") return { write: async (bytes) => take(bytes), end: async () => {} };
-  const stream = compression === "gzip" ? createGunzip({ chunkSize }) : createZstdDecompress({ chunkSize });
-  let failed: (error: unknown) => void = () => {};
-  const failure = new Promise<never>((_, reject) => {
-    failed = reject;
-  });
-  failure.catch(() => {});
-  stream.on("error", (error) => failed(new BlobError(`its blob is no valid ${compression}: ${describe(error)}`)));
-  stream.on("data", (bytes: Buffer) => {
-    try {
-      take(bytes);
-    } catch (error) {
-      failed(error);
-      stream.destroy();
-    }
-  });
-  const done = new Promise<void>((resolve) => stream.on("end", resolve));
-  return {
-    write: (bytes) => Promise.race([failure, new Promise<void>((resolve) => stream.write(bytes, () => resolve()))]),
-    end: () => {
-      stream.end();
-      return Promise.race([failure, done]);
-    },
-  };
-}
-
-async function run(job: Job, arrivals: Arrivals): Promise<Outcome> {
-  const extraction = new Extraction(job);
-  try {
-    const { source } = job;
-    const extracted =
-      source.kind === "file" ? extractFile(extraction, source.fd) : await extractStream(extraction, job, arrivals);
-    return { ok: true, extracted };
-  } catch (error) {
-    extraction.abort();
-    if (error instanceof Cancelled) return { ok: false, fault: "cancelled", message: "stopped" };
-    const disk = diskErrors.has(errorCode(error) ?? "");
-    return { ok: false, fault: disk ? "disk" : "layer", message: describe(error) };
+  abort(): void {
+    this.#decompressor.close();
+    this.#extraction.abort();
   }
 }
 
@@ -218,14 +154,51 @@ function post(message: FromWorker): void {
   postMessage(message);
 }
 
+/** Turns what goes wrong into an outcome. */
+function failure(error: unknown): Outcome {
+  if (error instanceof Cancelled) return { ok: false, fault: "cancelled", message: "stopped" };
+  const disk = diskErrors.has(errorCode(error) ?? "");
+  return { ok: false, fault: disk ? "disk" : "layer", message: describe(error) };
+}
+
 declare const self: Worker;
-let arrivals = new Arrivals();
+/** The stream under way; undefined when there is none, or it has failed and the rest of it is dropped. */
+let stream: StreamExtraction | undefined;
 
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
-  if (data.type === "chunk") arrivals.push(data.bytes);
-  else if (data.type === "end") arrivals.push(undefined);
-  else {
-    arrivals = new Arrivals();
-    run(data.job, arrivals).then((outcome) => post({ type: "done", outcome }));
+  try {
+    if (data.type === "start") start(data.job);
+    else if (data.type === "end") end();
+    else take(data.bytes);
+  } catch (error) {
+    stream?.abort();
+    stream = undefined;
+    post({ type: "done", outcome: failure(error) });
   }
 };
+
+function start(job: Job): void {
+  const extraction = new Extraction(job);
+  if (job.source.kind === "stream") {
+    stream = new StreamExtraction(extraction, job.source.digest);
+    return;
+  }
+  try {
+    post({ type: "done", outcome: { ok: true, extracted: extractFile(extraction, job.source.fd) } });
+  } catch (error) {
+    extraction.abort();
+    throw error;
+  }
+}
+
+function take(bytes: Uint8Array): void {
+  stream?.write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  post({ type: "taken", bytes: bytes.length });
+}
+
+function end(): void {
+  if (stream === undefined) return;
+  const extracted = stream.finish();
+  stream = undefined;
+  post({ type: "done", outcome: { ok: true, extracted } });
+}

@@ -135,5 +135,8 @@ export class Workers {
 }
 
 function send(thread: Thread, message: ToWorker): void {
-  thread.worker.postMessage(message);
+  const bytes = message.type === "chunk" ? message.bytes : undefined;
+  // Bytes that have a buffer of their own change hands without being copied.
+  const isWhole = bytes !== undefined && bytes.byteLength === bytes.buffer.byteLength;
+  thread.worker.postMessage(message, isWhole && bytes.buffer instanceof ArrayBuffer ? [bytes.buffer] : []);
 }

@@ -1,0 +1,131 @@
+import { constants, createGunzip, createZstdDecompress } from "node:zlib";
+import * as v from "valibot";
+
+/** A blob that cannot be decompressed. */
+export class CompressionError extends Error {
+  override readonly name = "CompressionError";
+}
+
+type Codec = "gzip" | "zstd";
+
+/** The part of a zlib stream that works synchronously; node:zlib has it, but names it as its own business. */
+interface Handle {
+  onerror: (message: string) => void;
+  writeSync(
+    flush: number,
+    input: Buffer,
+    at: number,
+    length: number,
+    output: Buffer,
+    outAt: number,
+    room: number,
+  ): void;
+  close(): void;
+}
+
+const handleSchema = v.custom<Handle>(
+  (value) =>
+    typeof value === "object" && value !== null && "writeSync" in value && typeof value.writeSync === "function",
+);
+const streamSchema = v.object({ _handle: handleSchema, _writeState: v.instance(Uint32Array) });
+
+const outputSize = 256 * 1024;
+const output = Buffer.allocUnsafeSlow(outputSize);
+const nothing = Buffer.alloc(0);
+
+/**
+ * Decompresses a blob (gzip or zstd by its first bytes, else plain) synchronously: through node:zlib's streams the same
+ * costs twice the time, most of it in events and copies. What it gives out is only valid until `take` returns.
+ */
+export class Decompressor {
+  readonly #take: (bytes: Buffer) => void;
+  #start: Buffer = nothing;
+  #codec: Codec | "none" | undefined;
+  #handle: Handle | undefined;
+  /** After a write: output bytes left free, input bytes left over. */
+  #state = new Uint32Array(2);
+  #failure: string | undefined;
+  #ended = false;
+
+  constructor(take: (bytes: Buffer) => void) {
+    this.#take = take;
+  }
+
+  /** Throws a CompressionError, and what `take` throws. */
+  write(bytes: Buffer): void {
+    if (this.#codec !== undefined) {
+      this.#decode(bytes);
+      return;
+    }
+    // The first bytes tell the codec, however small the first chunks are.
+    this.#start = Buffer.concat([this.#start, bytes]);
+    if (this.#start.length >= 4) this.#begin();
+  }
+
+  /** Ends the blob. Throws a CompressionError where it is cut off. */
+  end(): void {
+    if (this.#codec === undefined) this.#begin();
+    if (this.#handle !== undefined && !this.#ended && this.#codec === "gzip") {
+      this.#step(constants.Z_FINISH, nothing, 0);
+    }
+    this.close();
+  }
+
+  close(): void {
+    this.#handle?.close();
+    this.#handle = undefined;
+  }
+
+  #begin(): void {
+    const start = this.#start;
+    this.#start = nothing;
+    this.#codec = codecOf(start);
+    if (this.#codec !== "none") {
+      const stream = this.#codec === "gzip" ? createGunzip() : createZstdDecompress();
+      const { _handle, _writeState } = v.parse(streamSchema, stream);
+      _handle.onerror = (message) => {
+        this.#failure = message;
+      };
+      this.#handle = _handle;
+      this.#state = _writeState;
+    }
+    if (start.length > 0) this.#decode(start);
+  }
+
+  #decode(bytes: Buffer): void {
+    if (this.#codec === "none") this.#take(bytes);
+    else this.#inflate(bytes);
+  }
+
+  #inflate(bytes: Buffer): void {
+    let at = 0;
+    while (!this.#ended) {
+      this.#step(constants.Z_NO_FLUSH, bytes, at);
+      const [free = 0, left = 0] = this.#state;
+      at = bytes.length - left;
+      if (free > 0 && left === 0) return;
+      // Room for output and yet input left over: the stream has ended before the blob did.
+      this.#ended = free > 0;
+    }
+    this.#expectPadding(bytes.subarray(at));
+  }
+
+  #step(flush: number, bytes: Buffer, at: number): void {
+    this.#handle?.writeSync(flush, bytes, at, bytes.length - at, output, 0, outputSize);
+    if (this.#failure !== undefined)
+      throw new CompressionError(`its blob is no valid ${this.#codec}: ${this.#failure}`);
+    const got = outputSize - (this.#state[0] ?? outputSize);
+    if (flush === constants.Z_NO_FLUSH && got > 0) this.#take(output.subarray(0, got));
+  }
+
+  #expectPadding(bytes: Buffer): void {
+    if (bytes.some((byte) => byte !== 0))
+      throw new CompressionError(`its blob goes on after the end of its ${this.#codec} data`);
+  }
+}
+
+function codecOf(start: Buffer): Codec | "none" {
+  if (start[0] === 0x1f && start[1] === 0x8b) return "gzip";
+  if (start.length >= 4 && start.readUInt32LE(0) === 0xfd2fb528) return "zstd";
+  return "none";
+}
