@@ -17,6 +17,7 @@ import { cannotWrite, errorCode } from "./errors.ts";
 
 /** open(2)'s O_PATH: a handle on a directory that needs no permission to read it. */
 const O_PATH = 0o10000000;
+const slash = Buffer.from("/");
 const hasProc = existsSync("/proc/self/fd");
 
 /**
@@ -103,9 +104,25 @@ export function removeTree(path: string | Buffer): void {
     return;
   }
   if ((stat.mode & 0o700) !== 0o700) chmodSync(path, 0o700);
-  const base = Buffer.concat([Buffer.from(path), Buffer.from("/")]);
+  if (path.length < longPath) {
+    removeEntries(Buffer.from(path));
+  } else {
+    const directory = Directory.open(path);
+    try {
+      removeEntries(Buffer.from(directory.at(".")));
+    } finally {
+      directory.close();
+    }
+  }
+  rmdirSync(path);
+}
+
+/** From here on `removeTree` goes by handles: deep inside, a path may be too long for the system (PATH_MAX). */
+const longPath = 2048;
+
+function removeEntries(path: Buffer): void {
   for (const name of readdirSync(path, { encoding: "buffer" })) {
-    const child = Buffer.concat([base, name]);
+    const child = Buffer.concat([path, slash, name]);
     try {
       unlinkSync(child);
     } catch (error) {
@@ -113,7 +130,6 @@ export function removeTree(path: string | Buffer): void {
       removeTree(child);
     }
   }
-  rmdirSync(path);
 }
 
 /** Makes a directory and those above it as needed, with a given mode whatever the umask. Throws the system's errors. */
