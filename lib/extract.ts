@@ -48,6 +48,8 @@ export class LayerExtractor implements TarHandler {
   readonly #target: ExtractionTarget;
   readonly #anchor: readonly string[];
   readonly #root: string;
+  /** Of a path below the root. */
+  readonly #maxLength: number;
   /** The prefixes to prefer: the layers directory of this build, then the usual one. */
   readonly #preferred: readonly (readonly string[])[];
   /** Entries seen before the prefix is known. */
@@ -57,6 +59,7 @@ export class LayerExtractor implements TarHandler {
   #prefix = "";
   /** Directories made, by path below the root, with the mode each shall have. The root is "". */
   readonly #directories = new Map<string, number>();
+  #directoryBytes = 0;
   /** Those that were made with another mode than they shall have. */
   readonly #unfinished = new Set<string>();
   #lastParent = "";
@@ -71,6 +74,7 @@ export class LayerExtractor implements TarHandler {
     this.#target = target;
     this.#anchor = target.anchor.map((name) => Buffer.from(name).toString("latin1"));
     this.#root = Buffer.from(target.root).toString("latin1");
+    this.#maxLength = limits.pathBytes - Buffer.byteLength([target.layersDir, ...target.anchor, "\0"].join("/"));
     this.#preferred = [components(Buffer.from(target.layersDir).toString("latin1")), ["layers"]];
   }
 
@@ -159,6 +163,7 @@ export class LayerExtractor implements TarHandler {
       this.#makeDirectory(path, entry.mode);
       return;
     }
+    this.#checkLength(path);
     this.#ensureParent(path);
     this.#files += 1;
     if (entry.type === "file") this.#openFile(path, entry.mode);
@@ -198,15 +203,24 @@ export class LayerExtractor implements TarHandler {
     if (this.#directories.has(path)) {
       this.#unfinished.add(path);
     } else {
+      this.#checkLength(path);
       if (path !== "") this.#ensureParent(path);
       if (this.#directories.size >= limits.directories)
         throw new TarError(`it has more than ${limits.directories} directories`);
+      this.#directoryBytes += path.length;
+      if (this.#directoryBytes > limits.directoryBytes)
+        throw new TarError(`its directories' names take more than ${limits.directoryBytes} bytes`);
       // Its owner must be able to fill it, and mkdir knows no setuid and setgid: what is left to do is done at the end.
       const temporary = path === "" ? 0o700 : (mode & 0o777) | 0o700;
       this.#mkdir(path, temporary);
       if (mode !== temporary) this.#unfinished.add(path);
     }
     this.#directories.set(path, mode);
+  }
+
+  /** Staged paths are shorter than final ones: what nobody could open by its path is refused. */
+  #checkLength(path: string): void {
+    if (path.length > this.#maxLength) throw new TarError(`${show(path)} makes a path that is too long`);
   }
 
   #mkdir(path: string, mode: number): void {

@@ -11,7 +11,7 @@ export const limits = {
   nesting: 200,
   /** Bytes of a PAX extended header or GNU long name. */
   tarHeaderBytes: 1 * MiB,
-  /** Bytes of an entry's path below its layer (Linux PATH_MAX). */
+  /** Bytes of an entry's name, or of a link's target (Linux PATH_MAX). */
   pathBytes: 4096,
   /** Entries of one layer. */
   entries: 10_000_000,
@@ -19,6 +19,8 @@ export const limits = {
   undecided: 4096,
   /** Directories of one layer that may be remembered at a time. */
   directories: 2_000_000,
+  /** Bytes of their paths. */
+  directoryBytes: 128 * MiB,
   /** Bytes of one file or layer. */
   layerBytes: 1024 * 1024 * MiB,
   /** How many times larger than its blob a decompressed layer may be, beyond `expansionFloor`; deflate reaches 1032. */

@@ -142,6 +142,10 @@ export class TarReader {
     if (size > limits.tarHeaderBytes)
       throw new TarError(`an extended header is larger than ${limits.tarHeaderBytes} bytes`);
     const extended = this.#extended;
+    if (type === "g" && this.#isExtended()) {
+      // Go forgets the extended header then, GNU tar keeps it.
+      throw new TarError("a PAX global header stands between an extended header and its entry");
+    }
     if ((type === "x" && extended.pax) || (type === "L" && extended.longPath) || (type === "K" && extended.longLink)) {
       throw new TarError("one entry has two extended headers of a kind");
     }
@@ -174,10 +178,19 @@ export class TarReader {
     const extended = this.#extended;
     if (this.#isExtended()) this.#extended = noExtension();
     const size = extended.size ?? declared;
+    // Readers that know PAX and readers that do not must not see two archives in one.
+    if (size !== declared && declared !== 0) throw new TarError("a PAX size contradicts its entry's header");
     const path = extended.path ?? headerPath(bytes, at);
     const linkpath = extended.linkpath ?? untilNul(bytes, at + 157, 100);
     const type = entryType(typeflag, path);
     if (type === undefined) throw new TarError(`${show(path)} is ${typeName(typeflag)}, which no layer may hold`);
+    if (path === "") throw new TarError("an entry has no name");
+    if (path.length > limits.pathBytes || linkpath.length > limits.pathBytes)
+      throw new TarError(`${show(path)} has a name or target longer than ${limits.pathBytes} bytes`);
+    if (type !== "directory" && path.endsWith("/")) {
+      // A directory to GNU tar and libarchive, a file to Go.
+      throw new TarError(`${show(path)} is named like a directory, but is none`);
+    }
     if (type !== "file" && size !== 0) throw new TarError(`${show(path)} is no file, but has ${size} bytes of content`);
     if (size > limits.layerBytes) throw new TarError(`${show(path)} claims to be ${size} bytes large`);
 
@@ -211,6 +224,7 @@ function readPax(bytes: Buffer, extended: Extended): void {
     const key = bytes.toString("latin1", space + 1, equals);
     const value = bytes.toString("latin1", equals + 1, end - 1);
     at = end;
+    if (key === "") throw new TarError("a PAX header has a record without a key");
     if (key.startsWith("GNU.sparse.")) throw new TarError("a file is stored sparsely, which no layer may hold");
     if (key !== "path" && key !== "linkpath" && key !== "size") continue;
     if (value.includes("\0")) throw new TarError(`a PAX ${key} holds a NUL byte`);
