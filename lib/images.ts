@@ -1,0 +1,133 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Analyzed } from "./analyzed.ts";
+import { describe, RestorerError } from "./errors.ts";
+import type { ImagesPlan, RunImagePlan } from "./images/plan.ts";
+import { type RunImageFacts, recordBuildImage, recordRunImage } from "./images/record.ts";
+import { type BaseConfig, readImage, type Sources, theRegistry } from "./images/source.ts";
+import { type Kaniko, openKaniko } from "./kaniko.ts";
+import { type Log, quote } from "./log.ts";
+import { digestReference, parseReference } from "./reference.ts";
+import type { TomlTable } from "./toml.ts";
+
+export { daemonImages, type ImagesPlan, imagesInUse, planImages, registriesOf } from "./images/plan.ts";
+
+export interface ImagesOptions {
+  readonly sources: Sources;
+  readonly kanikoDir: string;
+  /** The process's own, while the run works with 0. */
+  readonly umask: number;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+interface Context extends ImagesOptions {
+  readonly kaniko: Kaniko;
+}
+
+/**
+ * Carries out what is planned about build and run image (contract §5, 1 to 4): saves those to be extended, and returns
+ * analyzed.toml's new content, or undefined when nothing in it changes. Throws RestorerErrors (exit 1) that name the image
+ * and tell why it cannot be used.
+ */
+export async function resolveImages(
+  plan: ImagesPlan,
+  analyzed: Analyzed,
+  options: ImagesOptions,
+): Promise<TomlTable | undefined> {
+  const context = { ...options, kaniko: openKaniko(options) };
+  let table = analyzed.table;
+  if (plan.buildImage !== undefined) {
+    const { reference } = await save("build image", plan.buildImage, context);
+    table = recordBuildImage(table, reference);
+  }
+  if (plan.runImage !== undefined) {
+    const facts = await resolveRunImage(plan, plan.runImage, analyzed, context);
+    table = recordRunImage(table, facts);
+  }
+  return isDeepStrictEqual(table, analyzed.table) ? undefined : table;
+}
+
+async function resolveRunImage(
+  { source }: ImagesPlan,
+  plan: RunImagePlan,
+  analyzed: Analyzed,
+  context: Context,
+): Promise<RunImageFacts> {
+  const taken = plan.mirrors && (await chooseMirror(plan.selected, plan.mirrors, context));
+  const name = taken ?? plan.selected;
+  const image = taken === undefined ? {} : { image: taken };
+  const target = async (config: () => Promise<BaseConfig>) => (plan.target ? { target: await config() } : {});
+  if (plan.action === "save") {
+    const { reference, config } = await save("run image", name, context);
+    return { ...image, reference, ...(await target(config)) };
+  }
+  if (plan.action === "keep" && taken === undefined) return {};
+  return attempt(`read run image ${quote(name)}`, context, async () => {
+    const { reference, config } = await readImage(source, name, context.sources);
+    const isSame = plan.action === "keep" && digestOf(reference) === digestOf(analyzed.runImage?.reference ?? "");
+    return { ...image, reference, ...(isSame ? {} : await target(config)) };
+  });
+}
+
+/**
+ * Checks that the selected run image can be read, else takes the first mirror that can; undefined when the selected one is
+ * fine. The selected one may be a mirror itself: it is tried before the primary all the same.
+ */
+async function chooseMirror(
+  selected: string,
+  mirrors: readonly string[],
+  { sources, log, signal }: Context,
+): Promise<string | undefined> {
+  const registry = theRegistry(sources);
+  const causes: { name: string; error: unknown }[] = [];
+  for (const name of [selected, ...mirrors]) {
+    try {
+      const reference = parseReference(name);
+      await (name === selected ? registry.check(reference) : registry.image(reference));
+      if (name === selected) return undefined;
+      const reasons = causes.map((cause) => `${quote(cause.name)}: ${describe(cause.error)}`);
+      log.warn(`The selected run image cannot be read, using ${quote(name)} instead: ${reasons.join("; ")}`);
+      return name;
+    } catch (error) {
+      signal.throwIfAborted();
+      causes.push({ name, error });
+    }
+  }
+  const lines = causes.map(({ name, error }) => `  ${quote(name)}: ${describe(error)}`);
+  throw failure(`read the run image under any of its names:\n${lines.join("\n")}`, causes[0]?.error);
+}
+
+/** Saves an image for kaniko. */
+async function save(
+  role: string,
+  name: string,
+  context: Context,
+): Promise<{ reference: string; config: () => Promise<BaseConfig> }> {
+  const registry = theRegistry(context.sources);
+  return attempt(`save ${role} ${quote(name)} for its extension`, context, async () => {
+    const image = await registry.image(parseReference(name));
+    await context.kaniko.save(image, registry);
+    return {
+      reference: digestReference(image.reference, image.descriptor.digest),
+      config: async () => (await registry.config(image)).config,
+    };
+  });
+}
+
+async function attempt<T>(what: string, { signal }: Context, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    signal.throwIfAborted();
+    throw failure(`${what}: ${describe(error)}`, error);
+  }
+}
+
+function failure(message: string, cause: unknown): RestorerError {
+  const hint = cause instanceof RestorerError ? cause.hint : undefined;
+  return new RestorerError(message, { cause, ...(hint === undefined ? {} : { hint }) });
+}
+
+function digestOf(reference: string): string | undefined {
+  return /@(sha256:[0-9a-f]{64})$/.exec(reference)?.[1];
+}

@@ -1,0 +1,97 @@
+import type { Analyzed } from "../analyzed.ts";
+import type { Inputs } from "../inputs.ts";
+import { parseReference } from "../reference.ts";
+import { type OfferedImage, otherNames } from "../run-toml.ts";
+
+/** Where images are that are only looked at. What is saved for kaniko comes from a registry in any case. */
+export type Source = "registry" | "daemon" | "layout";
+
+/** What is done about the run image. */
+export interface RunImagePlan {
+  /** The name that the analyzer selected. */
+  readonly selected: string;
+  /** Names to try should the selected one not be readable; undefined when nobody checks. */
+  readonly mirrors: readonly string[] | undefined;
+  /** Save it and record digest and target, only record them, or neither. */
+  readonly action: "save" | "record" | "keep";
+  /** Whether the target is recorded, too. */
+  readonly target: boolean;
+}
+
+/** Which images a run has to do with, and how (contract §5). */
+export interface ImagesPlan {
+  readonly source: Source;
+  /** To be saved and recorded. */
+  readonly buildImage: string | undefined;
+  readonly runImage: RunImagePlan | undefined;
+  /** Whose layer metadata stands in for a missing analyzed.toml. */
+  readonly appImage: string | undefined;
+}
+
+export interface PlanOptions {
+  readonly inputs: Pick<Inputs, "platformApi" | "buildImage" | "appImage" | "daemon" | "layout">;
+  readonly hasExtensions: boolean;
+  /** Undefined when it cannot be used: then nothing is done about images. */
+  readonly analyzed: Analyzed | undefined;
+  readonly runToml: readonly OfferedImage[];
+}
+
+/** Decides what is done about images; reads nothing. */
+export function planImages({ inputs, hasExtensions, analyzed, runToml }: PlanOptions): ImagesPlan {
+  const { platformApi, daemon, layout } = inputs;
+  const source = layout ? "layout" : daemon ? "daemon" : "registry";
+  if (analyzed === undefined) return { source, buildImage: undefined, runImage: undefined, appImage: undefined };
+  return {
+    source,
+    buildImage: platformApi >= 10 ? inputs.buildImage : undefined,
+    runImage: planRunImage(platformApi, source, hasExtensions, analyzed, runToml),
+    appImage: analyzed.exists ? undefined : inputs.appImage,
+  };
+}
+
+function planRunImage(
+  platformApi: number,
+  source: Source,
+  hasExtensions: boolean,
+  { runImage }: Analyzed,
+  runToml: readonly OfferedImage[],
+): RunImagePlan | undefined {
+  if (runImage === undefined) return undefined;
+  const selected = runImage.image || runImage.reference;
+  const mirrors = platformApi >= 14 && source === "registry" ? otherNames(runToml, selected) : undefined;
+  const extend = runImage.extend && platformApi >= 12 && source !== "layout";
+  const record = hasExtensions && runImage.targetOs === "" && platformApi >= 10;
+  const action = extend ? "save" : record ? "record" : "keep";
+  if (action === "keep" && mirrors === undefined) return undefined;
+  return { selected, mirrors, action, target: platformApi >= 12 };
+}
+
+/** The references that registries will be asked for. */
+export function imagesInUse(inputs: Pick<Inputs, "cacheImage" | "skipLayers">, plan: ImagesPlan): readonly string[] {
+  const { source, buildImage, runImage, appImage } = plan;
+  const looksAtRunImage = runImage?.mirrors !== undefined || runImage?.action === "save" || source === "registry";
+  return [
+    inputs.skipLayers ? undefined : inputs.cacheImage,
+    buildImage,
+    ...(runImage !== undefined && looksAtRunImage ? [runImage.selected, ...(runImage.mirrors ?? [])] : []),
+    source === "registry" ? appImage : undefined,
+  ].filter((name) => name !== undefined);
+}
+
+/** The images that the daemon will be asked for. */
+export function daemonImages({ source, runImage, appImage }: ImagesPlan): readonly string[] {
+  if (source !== "daemon") return [];
+  return [runImage?.action === "record" ? runImage.selected : undefined, appImage].filter((name) => name !== undefined);
+}
+
+/** The registries of references; what is no reference has none, and whoever uses it will say so. */
+export function registriesOf(references: readonly string[]): ReadonlySet<string> {
+  const registries = references.flatMap((text) => {
+    try {
+      return [parseReference(text).registry];
+    } catch {
+      return [];
+    }
+  });
+  return new Set(registries);
+}

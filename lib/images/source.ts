@@ -1,0 +1,54 @@
+import type { Daemon } from "../daemon.ts";
+import { readLayoutImage } from "../layout.ts";
+import type { ImageConfig } from "../manifest.ts";
+import { digestReference, parseReference } from "../reference.ts";
+import type { Registry } from "../registry.ts";
+import type { Source } from "./plan.ts";
+
+/** What the config of a base image tells. */
+export type BaseConfig = Pick<ImageConfig, "os" | "architecture" | "variant" | "labels">;
+
+/** An image that is looked at, but not saved. */
+export interface KnownImage {
+  /** As it is recorded in analyzed.toml: exactly this image, whatever its tag will mean later. */
+  readonly reference: string;
+  /** May cost a request. */
+  config(): Promise<BaseConfig>;
+}
+
+/** Where a run's images are; what the plan does not need may be missing. */
+export interface Sources {
+  readonly registry: Registry | undefined;
+  readonly daemon: Daemon | undefined;
+  readonly layoutDir: string;
+}
+
+/** Looks at an image. Throws RestorerErrors; where the image does not exist, `isNotFound` holds for them. */
+export async function readImage(source: Source, name: string, sources: Sources): Promise<KnownImage> {
+  switch (source) {
+    case "layout":
+      return readLayoutImage(sources.layoutDir, name);
+    case "daemon":
+      if (sources.daemon === undefined) throw new Error("the daemon was not asked ahead");
+      return sources.daemon.image(name);
+    case "registry": {
+      const registry = theRegistry(sources);
+      const image = await registry.image(parseReference(name));
+      return {
+        reference: digestReference(image.reference, image.descriptor.digest),
+        config: async () => (await registry.config(image)).config,
+      };
+    }
+  }
+}
+
+/** The registry client, which whoever planned to use one has made. */
+export function theRegistry({ registry }: Sources): Registry {
+  if (registry === undefined) throw new Error("no registry client was made");
+  return registry;
+}
+
+/** Whether an error says that an image does not exist, as opposed to: that it cannot be read. */
+export function isNotFound(error: unknown): boolean {
+  return error instanceof Error && "notFound" in error && error.notFound === true;
+}

@@ -1,0 +1,60 @@
+import { lstatSync } from "node:fs";
+import * as v from "valibot";
+import type { Directory } from "../directory.ts";
+import { type Descriptor, manifestBytes, mediaTypes } from "../manifest.ts";
+import type { RemoteImage } from "../registry.ts";
+import { readWhole } from "../toml.ts";
+
+/** The files of an OCI image layout (OCI image specification) with one image, beside its blobs. */
+export function layoutFiles({ mediaType, digest, size }: Descriptor): [name: string, content: string][] {
+  const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [{ mediaType, digest, size }] };
+  return [
+    ["oci-layout", JSON.stringify({ imageLayoutVersion: "1.0.0" })],
+    ["index.json", JSON.stringify(index)],
+  ];
+}
+
+const marker = v.object({ imageLayoutVersion: v.literal("1.0.0") });
+const index = v.object({ manifests: v.array(v.object({ digest: v.string(), size: v.number() })) });
+
+/**
+ * Whether `base` holds the complete layout of an image below its digest: manifest and config are verified by digest, layers
+ * by their size only.
+ */
+export function isComplete(base: Directory, { descriptor, manifest }: RemoteImage): boolean {
+  let layout: Directory | undefined;
+  let blobs: Directory | undefined;
+  try {
+    layout = base.open(descriptor.digest);
+    blobs = layout.open("blobs/sha256");
+    const { manifests } = v.parse(index, readJson(layout.at("index.json")));
+    v.parse(marker, readJson(layout.at("oci-layout")));
+    if (manifests.length !== 1 || manifests[0]?.digest !== descriptor.digest) return false;
+    if (![descriptor, manifest.config].every((blob) => hasDigest(blobs, blob))) return false;
+    return manifest.layers.every((blob) => hasSize(blobs, blob));
+  } catch {
+    return false;
+  } finally {
+    layout?.close();
+    blobs?.close();
+  }
+}
+
+function readJson(path: string): unknown {
+  return JSON.parse(readWhole(path, manifestBytes).toString());
+}
+
+function hasDigest(blobs: Directory | undefined, { digest, size }: Descriptor): boolean {
+  const bytes = readWhole(blobAt(blobs, digest), size);
+  return `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}` === digest;
+}
+
+function hasSize(blobs: Directory | undefined, { digest, size }: Descriptor): boolean {
+  const stat = lstatSync(blobAt(blobs, digest), { throwIfNoEntry: false });
+  return stat?.isFile() === true && stat.size === size;
+}
+
+function blobAt(blobs: Directory | undefined, digest: string): string {
+  if (blobs === undefined) throw new Error("not open");
+  return blobs.at(digest.replace("sha256:", ""));
+}
