@@ -28,6 +28,8 @@ export type Fault =
   | { readonly kind: "trailing"; readonly announced: boolean }
   /** Nothing more comes: instead of an answer, or after `at` bytes of its body. */
   | { readonly kind: "stall"; readonly at?: number }
+  /** One byte at a time, with pauses. */
+  | { readonly kind: "trickle"; readonly everyMs: number }
   | { readonly kind: "redirect"; readonly to: string; readonly status?: number }
   | { readonly kind: "ignore-range" }
   | { readonly kind: "wrong-range" }
@@ -370,6 +372,7 @@ async function reply(
   response.writeHead(status, announced === undefined ? headers : { ...headers, "content-length": String(announced) });
   if (record.method === "HEAD") response.end();
   else if (fault?.kind === "huge") await stream(response, fault.bytes);
+  else if (fault?.kind === "trickle") await trickle(response, bytes, fault.everyMs);
   else if (stopAt === undefined) response.end(bytes);
   else {
     response.flushHeaders();
@@ -392,6 +395,13 @@ async function stream(response: ServerResponse, total: number): Promise<void> {
     }
   }
   response.end();
+}
+
+async function trickle(response: ServerResponse, bytes: Uint8Array, everyMs: number): Promise<void> {
+  for (let sent = 0; sent < bytes.length && !response.destroyed; sent++) {
+    response.write(bytes.subarray(sent, sent + 1));
+    await Bun.sleep(everyMs);
+  }
 }
 
 async function textOf(request: IncomingMessage): Promise<string> {

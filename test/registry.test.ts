@@ -340,10 +340,17 @@ group("a blob", () => {
 
   test("that stalls is resumed once, then given up", async () => {
     await using all = await serving(
-      { rules: [{ path: blobPath(0), fault: { kind: "stall", at: 1000 } }] },
+      { rules: [{ path: blobPath(0), fault: { kind: "stall", at: 2000 } }] },
       { timing: hasty },
     );
     expect(describe(await failure(download(all)))).toContain("sent nothing for 0.15 s");
+    expect(all.server.count(blobPath(0), anything)).toBe(2);
+  });
+
+  test("that only trickles has stalled", async () => {
+    const fault: Fault = { kind: "trickle", everyMs: 5 };
+    await using all = await serving({ rules: [{ path: blobPath(0), fault }] }, { timing: hasty });
+    expect(describe(await failure(download(all)))).toMatch(/sent no more than \d+ bytes for 0.15 s/);
     expect(all.server.count(blobPath(0), anything)).toBe(2);
   });
 

@@ -61,7 +61,10 @@ class Body {
   /** The position in the blob of the next byte read, and of the next byte wanted. */
   #position = 0;
   #wanted = 0;
+  /** When the wait for the next chunk began; what was waited before, and what it brought, since there last was enough. */
   #waitingSince: number | undefined;
+  #waitedMs = 0;
+  #broughtBytes = 0;
   #watch: Timer | undefined;
 
   constructor(options: BlobOptions) {
@@ -97,12 +100,17 @@ class Body {
   }
 
   async #next(): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    const { patience } = this.#options;
-    this.#waitingSince = performance.now();
-    this.#watch ??= setTimeout(() => this.#check(), this.#options.timing.stallMs);
+    const { patience, timing } = this.#options;
+    const since = performance.now();
+    this.#waitingSince = since;
+    this.#watch ??= setTimeout(() => this.#check(), timing.stallMs);
     patience.begin();
     try {
-      return (await this.#reader?.read())?.value;
+      const chunk = (await this.#reader?.read())?.value;
+      this.#waitedMs += performance.now() - since;
+      this.#broughtBytes += chunk?.length ?? 0;
+      if (this.#broughtBytes >= timing.trickleBytes) [this.#waitedMs, this.#broughtBytes] = [0, 0];
+      return chunk;
     } catch (error) {
       const known = this.#url === undefined ? error : toTransportError(error, this.#url, undefined);
       this.broken = isTransient(known);
@@ -115,13 +123,17 @@ class Body {
 
   #check(): void {
     const { stallMs } = this.#options.timing;
-    const waited = this.#waitingSince === undefined ? 0 : performance.now() - this.#waitingSince;
+    const current = this.#waitingSince === undefined ? 0 : performance.now() - this.#waitingSince;
+    const left = stallMs - this.#waitedMs - current;
     // Timers may fire a little early.
-    if (waited >= stallMs - 1) {
-      this.stalled = true;
-      const words = `${this.#url?.host} sent nothing for ${stallMs / 1000} s`;
-      this.#abort.abort(new TransportError("Timeout", words, "Check the network between here and the registry."));
-    } else this.#watch = setTimeout(() => this.#check(), stallMs - waited);
+    if (left > 1) {
+      this.#watch = setTimeout(() => this.#check(), left);
+      return;
+    }
+    this.stalled = true;
+    const much = this.#broughtBytes === 0 ? "nothing" : `no more than ${this.#broughtBytes} bytes`;
+    const words = `${this.#url?.host} sent ${much} for ${stallMs / 1000} s`;
+    this.#abort.abort(new TransportError("Timeout", words, "Check the network between here and the registry."));
   }
 
   [Symbol.dispose](): void {

@@ -8,8 +8,10 @@ export interface RegistryTiming {
   readonly operationMs: number;
   /** One token, with all attempts. */
   readonly tokenMs: number;
-  /** How long the body of a blob may give nothing before it counts as broken. */
+  /** How long the body of a blob may give nothing, or next to nothing, before it counts as broken. */
   readonly stallMs: number;
+  /** Less than this in all that time is next to nothing. */
+  readonly trickleBytes: number;
   /** How long one registry may keep us waiting in silence in all, before nothing more is asked of it. */
   readonly silenceMs: number;
   /** Silence below this is not counted: it is how registries are. */
@@ -33,6 +35,7 @@ export const defaultTiming: RegistryTiming = {
   operationMs: 40_000,
   tokenMs: 35_000,
   stallMs: 30_000,
+  trickleBytes: 1024,
   silenceMs: 65_000,
   graceMs: 2_000,
   attempts: 4,

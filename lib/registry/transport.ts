@@ -109,16 +109,24 @@ export function createTransport(env: Environment, hosts: Hosts, timing: Registry
 
   /** One attempt: the addresses in turn, the next one when there is nobody or no TLS at the one before. */
   async function attempt(call: Call, signal: AbortSignal): Promise<Answer> {
+    const failed: TransportError[] = [];
     for (const url of call.urls.slice(0, -1)) {
       try {
         return await withProbe(signal, timing.probeMs, url, (probe) => follow(call, url, probe));
       } catch (error) {
         if (signal.aborted || !mayBePlainHttp(error)) throw error;
+        if (error instanceof TransportError) failed.push(error);
       }
     }
     const last = call.urls.at(-1);
     if (last === undefined) throw new Error("no address to send a request to");
-    return await follow(call, last, signal);
+    try {
+      return await follow(call, last, signal);
+    } catch (error) {
+      const other = failed.find((one) => error instanceof TransportError && one.code !== error.code);
+      if (other === undefined || !(error instanceof TransportError)) throw error;
+      throw new TransportError(error.code, `${error.message}; over TLS: ${other.message}`, error.hint);
+    }
   }
 
   return {
