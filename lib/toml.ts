@@ -76,12 +76,11 @@ export function formatMetadata(metadata: TomlValue | undefined): string {
 
 const int64 = { min: -(2n ** 63n), max: 2n ** 63n - 1n } as const;
 
-/** A value with every integral number that fits 64 bits as a bigint. */
+/** A value with every integral number that fits 64 bits as a bigint; what does not is a float, or no reader would take it. */
 function integral(value: TomlValue): TomlValue {
-  if (typeof value === "number") {
-    if (!Number.isInteger(value)) return value;
+  if (typeof value === "bigint" || (typeof value === "number" && Number.isInteger(value))) {
     const exact = BigInt(value);
-    return exact >= int64.min && exact <= int64.max ? exact : value;
+    return exact >= int64.min && exact <= int64.max ? exact : Number(value);
   }
   if (Array.isArray(value)) return value.map(integral);
   if (!isTable(value)) return value;
