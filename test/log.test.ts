@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { errorCode, describe as explain, RestorerError } from "../lib/errors.ts";
+import { describe as explain, RestorerError } from "../lib/errors.ts";
 import { type LogLevel, logLevels, printable, quote } from "../lib/log.ts";
 
 /** Runs lines of code with a `log` in a process of its own, for it writes to the process's streams. */
