@@ -1,58 +1,68 @@
-import { isDeepStrictEqual } from "node:util";
-import type { Analyzed } from "./analyzed.ts";
+import { readAppMetadata } from "./app-image.ts";
+import { askDaemon } from "./daemon.ts";
 import { describe, RestorerError } from "./errors.ts";
-import type { ImagesPlan, RunImagePlan } from "./images/plan.ts";
+import { daemonImages, type ImagesPlan, type RunImagePlan } from "./images/plan.ts";
 import { type RunImageFacts, recordBuildImage, recordRunImage } from "./images/record.ts";
 import { type BaseConfig, readImage, type Sources, theRegistry } from "./images/source.ts";
 import { type Kaniko, openKaniko } from "./kaniko.ts";
-import { type Log, quote } from "./log.ts";
+import { quote } from "./log.ts";
+import type { ImageMetadata } from "./metadata.ts";
 import { digestReference, parseReference } from "./reference.ts";
+import type { Registry } from "./registry.ts";
+import type { Session } from "./session.ts";
 import type { TomlTable } from "./toml.ts";
 
-export { daemonImages, type ImagesPlan, imagesInUse, planImages, registriesOf } from "./images/plan.ts";
-
-export interface ImagesOptions {
-  readonly sources: Sources;
-  readonly kanikoDir: string;
-  /** The process's own, while the run works with 0. */
-  readonly umask: number;
-  readonly log: Log;
-  readonly signal: AbortSignal;
+/** The images of a run, opened as far as privileges are needed for it. */
+export interface Images {
+  /**
+   * Carries out what is planned about build and run image (contract §5, 1 to 4): saves those to be extended, and returns
+   * analyzed.toml's new content, or undefined when nothing in it changes. Throws RestorerErrors (exit 1) that name the
+   * image and tell why it cannot be used.
+   */
+  resolve(): Promise<TomlTable | undefined>;
+  /** Layer metadata of the app image, where that stands in for analyzed.toml. */
+  appMetadata(): Promise<ImageMetadata | undefined>;
 }
 
-interface Context extends ImagesOptions {
+type Run = Pick<Session, "inputs" | "env" | "log" | "signal" | "umask">;
+
+interface Context extends Run {
+  readonly plan: ImagesPlan;
+  readonly sources: Sources;
   readonly kaniko: Kaniko;
 }
 
 /**
- * Carries out what is planned about build and run image (contract §5, 1 to 4): saves those to be extended, and returns
- * analyzed.toml's new content, or undefined when nothing in it changes. Throws RestorerErrors (exit 1) that name the image
- * and tell why it cannot be used.
+ * Prepares for what is planned while there still are privileges: a daemon is asked now. `registry` must be there if
+ * `imagesInUse` has names. Throws nothing but the signal's reason.
  */
-export async function resolveImages(
-  plan: ImagesPlan,
-  analyzed: Analyzed,
-  options: ImagesOptions,
-): Promise<TomlTable | undefined> {
-  const context = { ...options, kaniko: openKaniko(options) };
-  let table = analyzed.table;
-  if (plan.buildImage !== undefined) {
-    const { reference } = await save("build image", plan.buildImage, context);
-    table = recordBuildImage(table, reference);
-  }
-  if (plan.runImage !== undefined) {
-    const facts = await resolveRunImage(plan, plan.runImage, analyzed, context);
-    table = recordRunImage(table, facts);
-  }
-  return isDeepStrictEqual(table, analyzed.table) ? undefined : table;
+export async function openImages(plan: ImagesPlan, run: Run, registry: Registry | undefined): Promise<Images> {
+  const { kanikoDir, layoutDir } = run.inputs;
+  const sources = { registry, layoutDir, daemon: await askDaemon(daemonImages(plan), run) };
+  const context = { ...run, plan, sources, kaniko: openKaniko({ ...run, kanikoDir }) };
+  return {
+    resolve: () => resolveImages(context),
+    async appMetadata() {
+      if (plan.appImage === undefined) return undefined;
+      const read = (name: string) => readImage(plan.source, name, sources);
+      return readAppMetadata(plan.appImage, read, run.log, run.signal);
+    },
+  };
 }
 
-async function resolveRunImage(
-  { source }: ImagesPlan,
-  plan: RunImagePlan,
-  analyzed: Analyzed,
-  context: Context,
-): Promise<RunImageFacts> {
+async function resolveImages(context: Context): Promise<TomlTable | undefined> {
+  const { analyzed, buildImage, runImage } = context.plan;
+  let table = analyzed.table;
+  if (buildImage !== undefined) {
+    const { reference } = await save("build image", buildImage, context);
+    table = recordBuildImage(table, reference);
+  }
+  if (runImage !== undefined) table = recordRunImage(table, await resolveRunImage(runImage, context));
+  return Bun.deepEquals(table, analyzed.table, true) ? undefined : table;
+}
+
+async function resolveRunImage(plan: RunImagePlan, context: Context): Promise<RunImageFacts> {
+  const { source, analyzed } = context.plan;
   const taken = plan.mirrors && (await chooseMirror(plan.selected, plan.mirrors, context));
   const name = taken ?? plan.selected;
   const image = taken === undefined ? {} : { image: taken };

@@ -1,6 +1,5 @@
 import type { Analyzed } from "../analyzed.ts";
 import type { Inputs } from "../inputs.ts";
-import { parseReference } from "../reference.ts";
 import { type OfferedImage, otherNames } from "../run-toml.ts";
 
 /** Where images are that are only looked at. What is saved for kaniko comes from a registry in any case. */
@@ -20,6 +19,7 @@ export interface RunImagePlan {
 
 /** Which images a run has to do with, and how (contract §5). */
 export interface ImagesPlan {
+  readonly analyzed: Analyzed;
   readonly source: Source;
   /** To be saved and recorded. */
   readonly buildImage: string | undefined;
@@ -36,17 +36,16 @@ export interface PlanOptions {
   readonly runToml: readonly OfferedImage[];
 }
 
-/** Decides what is done about images; reads nothing. */
-export function planImages({ inputs, hasExtensions, analyzed, runToml }: PlanOptions): ImagesPlan {
+/** Decides what is done about images, undefined for nothing; reads nothing. */
+export function planImages({ inputs, hasExtensions, analyzed, runToml }: PlanOptions): ImagesPlan | undefined {
+  if (analyzed === undefined) return undefined;
   const { platformApi, daemon, layout } = inputs;
   const source = layout ? "layout" : daemon ? "daemon" : "registry";
-  if (analyzed === undefined) return { source, buildImage: undefined, runImage: undefined, appImage: undefined };
-  return {
-    source,
-    buildImage: platformApi >= 10 ? inputs.buildImage : undefined,
-    runImage: planRunImage(platformApi, source, hasExtensions, analyzed, runToml),
-    appImage: analyzed.exists ? undefined : inputs.appImage,
-  };
+  const buildImage = platformApi >= 10 ? inputs.buildImage : undefined;
+  const runImage = planRunImage(platformApi, source, hasExtensions, analyzed, runToml);
+  const appImage = analyzed.exists ? undefined : inputs.appImage;
+  if ((buildImage ?? runImage ?? appImage) === undefined) return undefined;
+  return { analyzed, source, buildImage, runImage, appImage };
 }
 
 function planRunImage(
@@ -67,13 +66,17 @@ function planRunImage(
 }
 
 /** The references that registries will be asked for. */
-export function imagesInUse(inputs: Pick<Inputs, "cacheImage" | "skipLayers">, plan: ImagesPlan): readonly string[] {
-  const { source, buildImage, runImage, appImage } = plan;
-  const looksAtRunImage = runImage?.mirrors !== undefined || runImage?.action === "save" || source === "registry";
+export function imagesInUse(
+  { cacheImage, skipLayers }: Pick<Inputs, "cacheImage" | "skipLayers">,
+  plan: ImagesPlan | undefined,
+): readonly string[] {
+  const { source, buildImage, runImage, appImage } = plan ?? {};
+  const asksForRunImage = source === "registry" || runImage?.action === "save";
   return [
-    inputs.skipLayers ? undefined : inputs.cacheImage,
+    skipLayers ? undefined : cacheImage,
     buildImage,
-    ...(runImage !== undefined && looksAtRunImage ? [runImage.selected, ...(runImage.mirrors ?? [])] : []),
+    asksForRunImage ? runImage?.selected : undefined,
+    ...(runImage?.mirrors ?? []),
     source === "registry" ? appImage : undefined,
   ].filter((name) => name !== undefined);
 }
@@ -82,16 +85,4 @@ export function imagesInUse(inputs: Pick<Inputs, "cacheImage" | "skipLayers">, p
 export function daemonImages({ source, runImage, appImage }: ImagesPlan): readonly string[] {
   if (source !== "daemon") return [];
   return [runImage?.action === "record" ? runImage.selected : undefined, appImage].filter((name) => name !== undefined);
-}
-
-/** The registries of references; what is no reference has none, and whoever uses it will say so. */
-export function registriesOf(references: readonly string[]): ReadonlySet<string> {
-  const registries = references.flatMap((text) => {
-    try {
-      return [parseReference(text).registry];
-    } catch {
-      return [];
-    }
-  });
-  return new Set(registries);
 }
