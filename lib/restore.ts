@@ -33,10 +33,15 @@ export interface Restoration {
 
 /** Carries out a plan (contract §3) and adds what happened to the report. Throws RestorerErrors, and on abort the signal's reason. */
 export async function restoreLayers(restoration: Restoration, plan: Plan, report: Report): Promise<void> {
+  const { signal, workers } = restoration;
   const run = new Run(restoration, report);
+  // A thread in the middle of a layer looks at its control word only.
+  const stop = () => void workers.cancel();
+  signal.addEventListener("abort", stop);
   try {
     await run.execute(plan);
   } finally {
+    signal.removeEventListener("abort", stop);
     await run.end();
   }
 }

@@ -74,6 +74,7 @@ function listen(log: Log): AbortSignal {
       if (aborter.signal.aborted) return;
       aborter.abort(interrupted);
       setTimeout(() => {
+        log.warn(interrupted.message);
         log.flush();
         process.exit(interrupted.exitCode);
       }, cleanUpMs).unref();
