@@ -31,7 +31,8 @@ export class ManifestError extends Error {
 /** Which machine an image is for, in the words of the OCI image specification. */
 export interface Platform {
   readonly os: string;
-  readonly architecture: string;
+  /** Absent when asking: any. */
+  readonly architecture?: string | undefined;
   readonly variant?: string | undefined;
 }
 
@@ -126,13 +127,17 @@ function agreedType(declared: string, ownWord: boolean, isIndex: boolean): strin
 
 /**
  * The member of an index for a platform: operating system and architecture must agree. Of several variants the one asked
- * for is taken, else one without a variant, else the first listed. Throws a ManifestError that lists what there is.
+ * for is taken, else one without a variant, else the first listed; of any architecture, the first listed.
+ * Throws a ManifestError that lists what there is.
  */
 export function selectPlatform(index: Index, { os, architecture, variant = "" }: Platform): Descriptor {
-  const fitting = index.manifests.filter((m) => m.platform?.os === os && m.platform.architecture === architecture);
+  const any = architecture === undefined;
+  const fitting = index.manifests.filter(
+    ({ platform }) => platform?.os === os && (any || platform.architecture === architecture),
+  );
   const withVariant = (wanted: string) =>
     fitting.find((m) => normalVariant(architecture, m.platform?.variant) === normalVariant(architecture, wanted));
-  const found = withVariant(variant) ?? withVariant("") ?? fitting[0];
+  const found = (any ? undefined : (withVariant(variant) ?? withVariant(""))) ?? fitting[0];
   if (found === undefined) {
     const there = index.manifests.slice(0, 20).map(({ platform }) => showPlatform(platform));
     throw new ManifestError(
@@ -143,7 +148,7 @@ export function selectPlatform(index: Index, { os, architecture, variant = "" }:
 }
 
 /** `v8` is what every arm64 is, and `v1` every amd64; both are left out as often as not. */
-function normalVariant(architecture: string, variant = ""): string {
+function normalVariant(architecture: string | undefined, variant = ""): string {
   if (architecture === "arm64" && variant === "v8") return "";
   return architecture === "amd64" && variant === "v1" ? "" : variant;
 }

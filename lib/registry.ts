@@ -52,8 +52,11 @@ export interface RemoteImage {
 export interface Registry {
   /** Whether an image is there and may be read: gets its manifest or index, which a later `image` uses. */
   check(reference: Reference): Promise<void>;
-  /** Resolves a reference, a tag only once: one request, two for an index. Asking again costs none. */
-  image(reference: Reference): Promise<RemoteImage>;
+  /**
+   * Resolves a reference, a tag only once: one request, two for an index. Asking again costs none. `platform` says which
+   * member of an index to take, if not the one of the options.
+   */
+  image(reference: Reference, platform?: Platform): Promise<RemoteImage>;
   /** Gets the config of an image, its digest verified: one request, none when asked again. */
   config(image: RemoteImage): Promise<{ readonly bytes: Uint8Array; readonly config: ImageConfig }>;
   /**
@@ -72,7 +75,7 @@ interface Document {
 /** A client for all registries of a run. Reads certificates now; makes no connection before it is asked for something. */
 export function createRegistry(options: RegistryOptions): Registry {
   const client = createClient(options);
-  const platform = options.platform ?? { os: "linux", architecture: ownArchitecture() };
+  const ownPlatform = options.platform ?? { os: "linux", architecture: ownArchitecture() };
   const documents = new Map<string, Promise<Document>>();
   const configs = new Map<string, Promise<{ bytes: Uint8Array; config: ImageConfig }>>();
 
@@ -89,12 +92,12 @@ export function createRegistry(options: RegistryOptions): Registry {
       return naming(reference, getManifest, () => readManifest(reference, download));
     });
   }
-  async function image(reference: Reference): Promise<RemoteImage> {
+  async function image(reference: Reference, platform: Platform = ownPlatform): Promise<RemoteImage> {
     let found = await document(reference);
     // An index may hold an index; three levels are more than anybody has seen.
     for (let level = 0; found.content.kind === "index"; level++) {
       const index = found.content;
-      const member = naming(reference, "choose the platform", () => {
+      const member = naming(reference, "choose the platform of", () => {
         if (level === 3) throw new ManifestError("too many indexes inside each other");
         return selectPlatform(index, platform);
       });
@@ -109,7 +112,7 @@ export function createRegistry(options: RegistryOptions): Registry {
     image,
     config({ reference, manifest }) {
       const { digest, size } = manifest.config;
-      const step = "get the config";
+      const step = "get the config of";
       return remember(configs, `${reference.registry}/${reference.repository}@${digest}`, async () => {
         if (size > configBytes) throw badDocument(reference, step, `it is larger than ${configBytes} bytes`);
         const { bytes } = await client.document(reference, step, `blobs/${digest}`, Math.min(configBytes, size), "*/*");

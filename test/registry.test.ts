@@ -128,6 +128,17 @@ group("an image", () => {
     expect(describe(error)).toContain("linux/s390x, only for linux/arm64, linux/amd64");
   });
 
+  test("of an index may be asked for by the operating system alone: the first of it", async () => {
+    await using all = await serving({});
+    const members = ["arm64", "amd64"].map((architecture) => ({
+      image: testImage({ architecture }),
+      platform: { os: "linux", architecture },
+    }));
+    all.server.push("org/app", "multi", testIndex(members));
+    const found = await all.registry.image(parseReference(`${all.server.host}/org/app:multi`), { os: "linux" });
+    expect(found.descriptor.digest).toBe(members[0]?.image.digest ?? "");
+  });
+
   test("may be named by digest, its own or its index's", async () => {
     await using all = await serving({});
     const index = testIndex([{ image, platform: { os: "linux", architecture: "amd64" } }]);
@@ -157,6 +168,7 @@ group("an image", () => {
     for (const name of ["org/app:nope", "org/none", `org/app@${digestOf(Buffer.from("x"))}`]) {
       const error = await failure(all.registry.image(parseReference(`${all.server.host}/${name}`)));
       expect([error.notFound, error.status, error.unauthorized]).toEqual([true, 404, false]);
+      expect(error.registryCode).toBe("MANIFEST_UNKNOWN");
       expect(error.message).toContain(`${all.server.host}/${name.split(":")[0]?.split("@")[0]}`);
       expect(error.message).toContain('"manifest unknown"');
     }
@@ -259,6 +271,22 @@ group("what may pass is tried again:", () => {
     });
     await failure(all.registry.image(all.reference));
     expect((await all.registry.image(all.reference)).descriptor.digest).toBe(image.digest);
+  });
+
+  test.each([
+    ['{"errors":[{"code":"DENIED"},{"message":"and more"}]}', ': "DENIED; and more" ('],
+    ['{"error":"invalid_grant","error_description":"too old"}', ': "too old" ('],
+    ['{"details":"incorrect username"}', ': "incorrect username" ('],
+    ['{"errors":"x","message":5}', "403 Forbidden (credentials"],
+    ["plain words\nand more", ': "plain words" ('],
+    ["<html><title>no</title></html>", "403 Forbidden (credentials"],
+    ["{broken", "403 Forbidden (credentials"],
+    [`"${"long".repeat(200)}"`, `${"long".repeat(20)}`],
+  ])("the server's own words are told, in short: %s", async (body, words) => {
+    await using all = await serving({ rules: [{ path: /./, fault: { kind: "status", status: 403, body } }] });
+    const { message } = await failure(all.registry.image(all.reference));
+    expect(message).toContain(words);
+    expect(message.length).toBeLessThan(600);
   });
 
   test("HEAD is never needed", async () => {
@@ -594,7 +622,7 @@ group("credentials:", () => {
     await pull(all);
     await using down = await serving({ auth: { kind: "token", realm: "http://127.0.0.1:1/token" } });
     const error = await failure(down.registry.image(down.reference));
-    expect(error.message).toContain("failed to get a token to read");
+    expect(error.message).toContain(`failed to get a token for ${down.server.host}`);
     expect(describe(error)).toContain("127.0.0.1:1: connection refused");
   });
 

@@ -69,7 +69,7 @@ export function createClient({ keychain, insecureRegistries, env, log, signal, .
       credential,
       repository,
       refuseRealm: (asked, realm) => hosts.refuseRealm(registry, asked, realm),
-      fetchToken: (server) => tokenFor({ step: "get a token to read", reference, credential }, server),
+      fetchToken: (server) => tokenFor({ step: "get a token for", reference, credential }, server),
     });
     accesses.set(repository, made);
     return made;
@@ -146,7 +146,7 @@ export function createClient({ keychain, insecureRegistries, env, log, signal, .
     async *blob(reference, { digest, size }) {
       const { registry } = reference;
       const { patience } = endpointOf(registry);
-      const step = `get the blob ${digest}`;
+      const step = `get the blob ${digest} of`;
       const open = (from: number, mine: AbortSignal) => {
         const range: Record<string, string> = from === 0 ? {} : { range: `bytes=${from}-` };
         return ask({ reference, step, path: `blobs/${digest}`, headers: { accept: "*/*", ...range } }, mine);

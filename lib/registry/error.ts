@@ -1,4 +1,5 @@
 import { STATUS_CODES } from "node:http";
+import * as v from "valibot";
 import { errorCode, RestorerError } from "../errors.ts";
 import type { Credential } from "../keychain/credential.ts";
 import { quote } from "../log.ts";
@@ -8,6 +9,7 @@ export interface RegistryErrorOptions {
   readonly hint?: string | undefined;
   readonly status?: number | undefined;
   readonly notFound?: boolean;
+  readonly registryCode?: string | undefined;
   readonly cause?: unknown;
 }
 
@@ -15,21 +17,24 @@ export interface RegistryErrorOptions {
 export class RegistryError extends RestorerError {
   /** HTTP status; undefined when there was no answer, or a wrong one. */
   readonly status: number | undefined;
+  /** The registry's own code for the error: "NAME_UNKNOWN" (distribution specification, "Error Codes"). */
+  readonly registryCode: string | undefined;
   /** The registry says that the image does not exist. */
   readonly notFound: boolean;
   /** Credentials are missing, wrong, or do not suffice. */
   readonly unauthorized: boolean;
 
-  constructor(message: string, { hint, status, notFound = false, cause }: RegistryErrorOptions = {}) {
+  constructor(message: string, { hint, status, registryCode, notFound = false, cause }: RegistryErrorOptions = {}) {
     super(message, { ...(hint === undefined ? {} : { hint }), ...(cause === undefined ? {} : { cause }) });
     this.status = status;
+    this.registryCode = registryCode;
     this.notFound = notFound;
     this.unauthorized = status === 401 || status === 403;
   }
 
   /** An answer that came, but is not what it should be. */
   static about(reference: Reference, step: string, cause: Error): RegistryError {
-    return new RegistryError(`failed to ${step} of ${formatReference(reference)} from ${reference.registry}`, {
+    return new RegistryError(`failed to ${step} ${formatReference(reference)} from ${reference.registry}`, {
       cause,
     });
   }
@@ -37,7 +42,7 @@ export class RegistryError extends RestorerError {
 
 /** What was being done when something went wrong. */
 export interface Attempt {
-  /** In words that go after "failed to": "get the manifest". */
+  /** In words that go after "failed to": "get the manifest of". */
   readonly step: string;
   readonly reference: Reference;
   readonly credential: Credential;
@@ -59,16 +64,16 @@ export class TransportError extends Error {
 /** The error for an answer with a status that is of no use. */
 export function statusError(attempt: Attempt, host: string, status: number, body: string): RegistryError {
   const { step, reference, credential } = attempt;
-  const words = serverMessage(credential.redact(body));
+  const { words, code } = serverMessage(credential.redact(body));
   const said = words === "" ? "" : `: ${quote(words)}`;
   const reason = STATUS_CODES[status] === undefined ? "" : ` ${STATUS_CODES[status]}`;
   return new RegistryError(
-    `failed to ${step} of ${formatReference(reference)}: ${host} answered ${status}${reason}${said} (credentials: ${credential.source})`,
-    { status, hint: statusHint(status, attempt), notFound: status === 404 && step === getManifest },
+    `failed to ${step} ${formatReference(reference)}: ${host} answered ${status}${reason}${said} (credentials: ${credential.source})`,
+    { status, hint: statusHint(status, attempt), registryCode: code, notFound: status === 404 && step === getManifest },
   );
 }
 
-export const getManifest = "get the manifest";
+export const getManifest = "get the manifest of";
 
 function statusHint(status: number, { reference, credential }: Attempt): string | undefined {
   const { registry, repository } = reference;
@@ -92,28 +97,42 @@ export function failedError(attempt: Attempt, host: string, cause: unknown): Reg
   const hint = cause instanceof TransportError ? cause.hint : undefined;
   const { step, reference, credential } = attempt;
   const name = formatReference(reference);
-  return new RegistryError(`failed to ${step} of ${name} from ${host} (credentials: ${credential.source})`, {
+  return new RegistryError(`failed to ${step} ${name} from ${host} (credentials: ${credential.source})`, {
     hint,
     cause,
   });
 }
 
-/** A registry's own words about an error (distribution specification, "Error Codes"; OAuth2 for token servers), at most 300 characters. */
-function serverMessage(body: string): string {
-  const words = jsonMessages(body) ?? (/^\s*[<{[]/.test(body) ? "" : body.trim().split("\n", 1)[0]) ?? "";
-  return words.length > 300 ? `${words.slice(0, 300)}…` : words;
+const text = v.fallback(v.string(), "");
+const listedSchema = v.fallback(v.object({ code: text, message: text }), { code: "", message: "" });
+const errorSchema = v.object({
+  errors: v.fallback(v.array(listedSchema), []),
+  error_description: text,
+  error: text,
+  details: text,
+  message: text,
+});
+
+/**
+ * A registry's own words about an error (distribution specification, "Error Codes"; OAuth2 for token servers; or the first
+ * line of a plain text), at most 300 characters; and the code of the first error.
+ */
+function serverMessage(body: string): { words: string; code: string | undefined } {
+  const parsed = v.safeParse(errorSchema, parseJson(body));
+  let words = /^\s*[<{[]/.test(body) ? "" : (body.trim().split("\n", 1)[0] ?? "");
+  let code: string | undefined;
+  if (parsed.success) {
+    const { errors, error_description, error, details, message } = parsed.output;
+    const listed = errors.slice(0, 3).map((one) => one.message || one.code);
+    words = [...listed, error_description || error || details || message].filter((part) => part !== "").join("; ");
+    code = /^[A-Z_]{1,64}$/.exec(errors[0]?.code ?? "")?.[0];
+  }
+  return { words: words.length > 300 ? `${words.slice(0, 300)}…` : words, code };
 }
 
-function jsonMessages(body: string): string | undefined {
-  const text = (value: unknown) => (typeof value === "string" && value.trim() !== "" ? [value.trim()] : []);
+function parseJson(body: string): unknown {
   try {
-    const { errors, error, error_description, details, message } = JSON.parse(body) ?? {};
-    const listed = (Array.isArray(errors) ? errors.slice(0, 3) : []).flatMap((one) => {
-      const [said = []] = [text(one?.message), text(one?.code)].filter((found) => found.length > 0);
-      return said;
-    });
-    const found = [...listed, ...[error_description, error, details, message].flatMap(text).slice(0, 1)];
-    return found.length === 0 ? undefined : found.join("; ");
+    return JSON.parse(body);
   } catch {
     return undefined;
   }
