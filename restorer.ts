@@ -62,7 +62,10 @@ async function restore(session: Session): Promise<void> {
       sbom: cached.sbom,
       restoresSboms: inputs.platformApi >= 8,
       skipLayers: inputs.skipLayers,
-      workers: new Workers(new URL("./lib/worker.ts", import.meta.url)),
+      workers: new Workers({
+        blob: new URL("./lib/blob-thread.ts", import.meta.url),
+        layer: new URL("./lib/layer-thread.ts", import.meta.url),
+      }),
       progress,
       log,
       signal,

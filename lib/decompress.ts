@@ -29,16 +29,20 @@ const handleSchema = v.custom<Handle>(
 );
 const streamSchema = v.object({ _handle: handleSchema, _writeState: v.instance(Uint32Array) });
 
-const outputSize = 256 * 1024;
-const output = Buffer.allocUnsafeSlow(outputSize);
 const nothing = Buffer.alloc(0);
+
+/** Where decompressed bytes go: `acquire` gives room, `commit` says how much of it was filled. */
+export interface Sink {
+  acquire(): Buffer;
+  commit(length: number): void;
+}
 
 /**
  * Decompresses a blob (gzip or zstd by its first bytes, else plain) synchronously: through node:zlib's streams the same
- * costs twice the time, most of it in events and copies. What it gives out is only valid until `take` returns.
+ * costs twice the time, most of it in events and copies.
  */
 export class Decompressor {
-  readonly #take: (bytes: Buffer) => void;
+  readonly #sink: Sink;
   #start: Buffer = nothing;
   #codec: Codec | "none" | undefined;
   #handle: Handle | undefined;
@@ -47,11 +51,11 @@ export class Decompressor {
   #failure: string | undefined;
   #ended = false;
 
-  constructor(take: (bytes: Buffer) => void) {
-    this.#take = take;
+  constructor(sink: Sink) {
+    this.#sink = sink;
   }
 
-  /** Throws a CompressionError, and what `take` throws. */
+  /** Throws a CompressionError, and what the sink throws. */
   write(bytes: Buffer): void {
     if (this.#codec !== undefined) {
       this.#decode(bytes);
@@ -66,7 +70,7 @@ export class Decompressor {
   end(): void {
     if (this.#codec === undefined) this.#begin();
     if (this.#handle !== undefined && !this.#ended && this.#codec === "gzip") {
-      this.#step(constants.Z_FINISH, nothing, 0);
+      this.#step(constants.Z_FINISH, nothing, 0, Buffer.alloc(1));
     }
     this.close();
   }
@@ -93,15 +97,25 @@ export class Decompressor {
   }
 
   #decode(bytes: Buffer): void {
-    if (this.#codec === "none") this.#take(bytes);
+    if (this.#codec === "none") this.#copy(bytes);
     else this.#inflate(bytes);
+  }
+
+  #copy(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; ) {
+      const length = bytes.copy(this.#sink.acquire(), 0, at);
+      this.#sink.commit(length);
+      at += length;
+    }
   }
 
   #inflate(bytes: Buffer): void {
     let at = 0;
     while (!this.#ended) {
-      this.#step(constants.Z_NO_FLUSH, bytes, at);
+      const output = this.#sink.acquire();
+      this.#step(constants.Z_NO_FLUSH, bytes, at, output);
       const [free = 0, left = 0] = this.#state;
+      if (free < output.length) this.#sink.commit(output.length - free);
       at = bytes.length - left;
       if (free > 0 && left === 0) return;
       // Room for output and yet input left over: the stream has ended before the blob did.
@@ -110,12 +124,10 @@ export class Decompressor {
     this.#expectPadding(bytes.subarray(at));
   }
 
-  #step(flush: number, bytes: Buffer, at: number): void {
-    this.#handle?.writeSync(flush, bytes, at, bytes.length - at, output, 0, outputSize);
+  #step(flush: number, bytes: Buffer, at: number, output: Buffer): void {
+    this.#handle?.writeSync(flush, bytes, at, bytes.length - at, output, 0, output.length);
     if (this.#failure !== undefined)
       throw new CompressionError(`its blob is no valid ${this.#codec}: ${this.#failure}`);
-    const got = outputSize - (this.#state[0] ?? outputSize);
-    if (flush === constants.Z_NO_FLUSH && got > 0) this.#take(output.subarray(0, got));
   }
 
   #expectPadding(bytes: Buffer): void {

@@ -1,44 +1,55 @@
 import { availableParallelism } from "node:os";
+import type { BlobJob, FromBlobThread, ToBlobThread } from "./blob-thread.ts";
 import type { LayerSource } from "./cache.ts";
 import { describe } from "./errors.ts";
-import type { ExtractionTarget } from "./extract.ts";
-import type { FromWorker, Job, Outcome, ToWorker } from "./worker.ts";
+import type { Extracted, ExtractionTarget } from "./extract.ts";
+import type { LayerJob, LayerOutcome } from "./layer-thread.ts";
+import { Ring } from "./ring.ts";
 
 /** More gain little: layers are few, and the disk is one. */
-const mostWorkers = 4;
+const mostLayers = 4;
 /** Bytes of a stream on their way to a worker. */
 const windowBytes = 4 << 20;
 
-interface Thread {
-  readonly worker: Worker;
-  onMessage: (message: FromWorker) => void;
-  onError: (reason: string) => void;
+/** How an extraction ended. `layer`: the blob is bad; `disk`: it cannot be written; `cancelled`: the run is cancelled. */
+export type Outcome =
+  | { readonly ok: true; readonly extracted: Extracted }
+  | { readonly ok: false; readonly fault: "layer" | "disk" | "cancelled"; readonly message: string };
+
+export interface WorkerScripts {
+  readonly blob: URL;
+  readonly layer: URL;
 }
 
-/** Threads that extract layers, one at a time each, so that the main thread stays free for signals and the registry. */
+/** Two threads that work on one layer: one reads and verifies its blob, the other extracts it. */
+interface Pair {
+  readonly ring: SharedArrayBuffer;
+  readonly blob: Worker;
+  readonly layer: Worker;
+}
+
+/** Threads that restore layers, so that the main thread stays free for signals and the registry. */
 export class Workers {
-  readonly #url: URL;
-  readonly #limit = Math.min(mostWorkers, availableParallelism());
-  readonly #idle: Thread[] = [];
-  readonly #waiting: ((thread: Thread) => void)[] = [];
+  readonly #scripts: WorkerScripts;
+  readonly #idle: Pair[] = [];
+  readonly #waiting: ((pair: Pair) => void)[] = [];
+  /** Two int32: not 0 when all work shall stop; KiB of blobs done so far. */
   readonly #control = new SharedArrayBuffer(8);
   readonly #view = new Int32Array(this.#control);
   #started = 0;
   #busy = 0;
 
-  /** `url` is the worker script's. Threads start when there is work. */
-  constructor(url: URL) {
-    this.#url = url;
+  /** How many layers are extracted at once. */
+  readonly limit = Math.min(mostLayers, availableParallelism());
+
+  /** Threads start when there is work. */
+  constructor(scripts: WorkerScripts) {
+    this.#scripts = scripts;
   }
 
   /** KiB of blobs done so far. */
   get progress(): number {
     return Atomics.load(this.#view, 1);
-  }
-
-  /** How many jobs can run at once. */
-  get limit(): number {
-    return this.#limit;
   }
 
   /** Asks all jobs to stop, and resolves when none is running any more. */
@@ -47,96 +58,136 @@ export class Workers {
     while (this.#busy > 0) await new Promise((resolve) => setTimeout(resolve, 2));
   }
 
-  terminate(): void {
-    for (const { worker } of this.#idle) worker.terminate();
-  }
-
-  /** Extracts one layer, when a thread is free; `open` is called only then. Rejects with what `open` throws. */
+  /** Extracts one layer, when threads are free; `open` is called only then. Rejects with what `open` throws. */
   async extract(target: ExtractionTarget, diffId: string, open: () => Promise<LayerSource>): Promise<Outcome> {
-    const thread = await this.#acquire();
+    const pair = await this.#acquire();
     this.#busy += 1;
     try {
-      if (Atomics.load(this.#view, 0) !== 0) return { ok: false, fault: "cancelled", message: "stopped" };
-      return await this.#run(thread, target, diffId, await open());
+      if (this.#isCancelled) return cancelled;
+      const source = await open();
+      Ring.reset(pair.ring);
+      const [failure, outcome] = await Promise.all([
+        this.#read(pair, diffId, source),
+        ask<LayerJob, LayerOutcome>(pair.layer, { ring: pair.ring, control: this.#control, target }, threadFailure),
+      ]);
+      return this.#isCancelled ? cancelled : combine(failure, outcome);
     } finally {
       this.#busy -= 1;
-      this.#release(thread);
+      this.#release(pair);
     }
   }
 
-  async #run(thread: Thread, target: ExtractionTarget, diffId: string, source: LayerSource): Promise<Outcome> {
-    let inFlight = 0;
-    let taken: () => void = () => {};
-    let outcome: Outcome | undefined;
-    const done = new Promise<Outcome>((resolve) => {
-      const end = (result: Outcome) => {
-        outcome = result;
-        taken();
-        resolve(result);
-      };
-      thread.onMessage = (message) => {
-        if (message.type === "done") return end(message.outcome);
-        inFlight -= message.bytes;
-        taken();
-      };
-      thread.onError = (reason) => end({ ok: false, fault: "disk", message: `a worker thread failed: ${reason}` });
-    });
-    const { control, ...job } = { control: this.#control, target, diffId };
+  get #isCancelled(): boolean {
+    return Atomics.load(this.#view, 0) !== 0;
+  }
+
+  /** Has a blob read and verified; resolves to what is wrong with it. */
+  async #read(pair: Pair, diffId: string, source: LayerSource): Promise<string | undefined> {
+    const feed = new Feed(pair.blob);
+    const job = { type: "start", ring: pair.ring, control: this.#control, diffId } as const;
     if (source.kind === "file") {
-      send(thread, { type: "start", job: { ...job, control, source } });
-      return done;
+      feed.send({ ...job, source });
+      return feed.done;
     }
-    const { chunks, ...description } = source;
-    send(thread, { type: "start", job: { ...job, control, source: description } satisfies Job });
+    const { chunks, ...described } = source;
+    feed.send({ ...job, source: described } satisfies BlobJob);
     try {
       for await (const chunk of chunks) {
-        if (outcome !== undefined || Atomics.load(this.#view, 0) !== 0) break;
-        inFlight += chunk.length;
-        send(thread, { type: "chunk", bytes: chunk });
-        while (inFlight > windowBytes && outcome === undefined) {
-          await new Promise<void>((resolve) => {
-            taken = resolve;
-          });
-        }
+        if (feed.isDone || this.#isCancelled) break;
+        await feed.write(chunk);
       }
     } catch (error) {
-      // The worker ends with a digest that cannot be right; the reason worth telling is this one.
-      send(thread, { type: "end" });
-      await done;
-      return { ok: false, fault: "layer", message: describe(error) };
+      // The thread will find that the blob is cut off; the reason worth telling is this one.
+      feed.send({ type: "end" });
+      await feed.done;
+      return describe(error);
     }
-    send(thread, { type: "end" });
-    return done;
+    feed.send({ type: "end" });
+    return feed.done;
   }
 
-  async #acquire(): Promise<Thread> {
+  async #acquire(): Promise<Pair> {
     const idle = this.#idle.pop();
     if (idle !== undefined) return idle;
-    if (this.#started < this.#limit) {
+    if (this.#started < this.limit) {
       this.#started += 1;
-      return this.#start();
+      const { blob, layer } = this.#scripts;
+      return { ring: Ring.memory(), blob: new Worker(blob.href), layer: new Worker(layer.href) };
     }
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  #release(thread: Thread): void {
+  #release(pair: Pair): void {
     const next = this.#waiting.shift();
-    if (next === undefined) this.#idle.push(thread);
-    else next(thread);
-  }
-
-  #start(): Thread {
-    const worker = new Worker(this.#url.href);
-    const thread: Thread = { worker, onMessage: () => {}, onError: () => {} };
-    worker.onmessage = ({ data }: MessageEvent<FromWorker>) => thread.onMessage(data);
-    worker.onerror = (event) => thread.onError(event.message);
-    return thread;
+    if (next === undefined) this.#idle.push(pair);
+    else next(pair);
   }
 }
 
-function send(thread: Thread, message: ToWorker): void {
-  const bytes = message.type === "chunk" ? message.bytes : undefined;
-  // Bytes that have a buffer of their own change hands without being copied.
-  const isWhole = bytes !== undefined && bytes.byteLength === bytes.buffer.byteLength;
-  thread.worker.postMessage(message, isWhole && bytes.buffer instanceof ArrayBuffer ? [bytes.buffer] : []);
+const cancelled = { ok: false, fault: "cancelled", message: "stopped" } as const;
+
+/** What the two threads of a pair say, as one. */
+function combine(failure: string | undefined, outcome: LayerOutcome): Outcome {
+  if (!outcome.ok && outcome.fault === "disk") return { ok: false, fault: "disk", message: outcome.message };
+  if (failure !== undefined) return { ok: false, fault: "layer", message: failure };
+  return outcome.ok ? outcome : { ok: false, fault: "layer", message: outcome.message };
+}
+
+function threadFailure(reason: string): LayerOutcome {
+  return { ok: false, fault: "disk", message: `a worker thread failed: ${reason}` };
+}
+
+/** Sends a thread a job and resolves to its answer. */
+function ask<Job, Answer>(worker: Worker, job: Job, failed: (reason: string) => Answer): Promise<Answer> {
+  return new Promise((resolve) => {
+    worker.onmessage = ({ data }: MessageEvent<Answer>) => resolve(data);
+    worker.onerror = (event) => resolve(failed(event.message));
+    worker.postMessage(job);
+  });
+}
+
+/** Feeds a blob to the thread that reads it, no faster than it takes it. */
+class Feed {
+  readonly #worker: Worker;
+  #inFlight = 0;
+  #taken: () => void = () => {};
+  isDone = false;
+  /** Resolves when the thread is done, to what is wrong with the blob. */
+  readonly done: Promise<string | undefined>;
+
+  constructor(worker: Worker) {
+    this.#worker = worker;
+    this.done = new Promise((resolve) => {
+      const end = (failure: string | undefined) => {
+        this.isDone = true;
+        this.#taken();
+        resolve(failure);
+      };
+      worker.onmessage = ({ data }: MessageEvent<FromBlobThread>) => {
+        if (data.type === "done") end(data.failure);
+        else {
+          this.#inFlight -= data.bytes;
+          this.#taken();
+        }
+      };
+      worker.onerror = (event) => end(`a worker thread failed: ${event.message}`);
+    });
+  }
+
+  send(message: ToBlobThread): void {
+    this.#worker.postMessage(message);
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    this.#inFlight += bytes.length;
+    // Bytes that have a buffer of their own change hands without being copied.
+    const isWhole = bytes.byteLength === bytes.buffer.byteLength;
+    const transfer = isWhole && bytes.buffer instanceof ArrayBuffer ? [bytes.buffer] : [];
+    this.#worker.postMessage({ type: "chunk", bytes } satisfies ToBlobThread, transfer);
+    while (this.#inFlight > windowBytes && !this.isDone) {
+      await new Promise<void>((resolve) => {
+        this.#taken = resolve;
+      });
+    }
+  }
 }
