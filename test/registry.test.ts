@@ -872,6 +872,17 @@ group("proxies", () => {
     expect(through({ ...both, NO_PROXY: entries }, url) === undefined).toBe(direct);
   });
 
+  test.each(["::::", "http://u:s3cret@host:99999", "socks5://u:s3cret@127.0.0.1:1"])(
+    "that cannot be used are an error, not a way around them: %s",
+    async (proxy) => {
+      const { registry } = await client([], { env: { HTTPS_PROXY: proxy } });
+      const error = await failure(registry.image(parseReference("reg.example.test/org/app")));
+      expect(describe(error)).toContain("by way of the proxy");
+      expect(error.hint).toContain("Check HTTPS_PROXY");
+      expect(Bun.inspect(error)).not.toContain("s3cret");
+    },
+  );
+
   test("are used, and their password stays out of every message", async () => {
     const asked: string[] = [];
     const proxy = createServer((request, response) => {

@@ -201,7 +201,8 @@ export function toTransportError(error: unknown, url: URL, proxy: string | undef
 }
 
 function connectionHint(code: string, certificate: boolean, url: URL, proxy: string | undefined): string | undefined {
-  if (/proxy/i.test(code)) return "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.";
+  const unusable = proxy !== undefined && code === "ERR_INVALID_ARG_VALUE";
+  if (unusable || /proxy/i.test(code)) return "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.";
   if (certificate) {
     return `If ${url.host} has a certificate of a private authority, set SSL_CERT_FILE to the authority's certificate.`;
   }

@@ -32,7 +32,8 @@ export function createProxies(env: Environment): (url: URL) => Proxy | undefined
 
 function parseProxy(text: string): Proxy | undefined {
   if (text === "") return undefined;
-  const url = [text, `http://${text}`].find((one) => /^[a-z0-9]+:\/\//i.test(one) && URL.canParse(one));
+  const whole = /^[a-z0-9]+:\/\//i.test(text) ? text : `http://${text}`;
+  const url = URL.canParse(whole) ? whole : undefined;
   if (url === undefined) return { url: text, shown: "(malformed address)" };
   const { protocol, host } = new URL(url);
   return { url, shown: `${protocol}//${host}` };
