@@ -104,7 +104,7 @@ async function chooseMirror(
     }
   }
   const lines = causes.map(({ name, error }) => `  ${quote(name)}: ${describe(error)}`);
-  throw failure(`read the run image under any of its names:\n${lines.join("\n")}`, causes[0]?.error);
+  throw failure(`cannot read the run image under any of its names:\n${lines.join("\n")}`, causes[0]?.error);
 }
 
 /** Saves an image for kaniko. */
@@ -129,7 +129,7 @@ async function attempt<T>(what: string, { signal }: Context, run: () => Promise<
     return await run();
   } catch (error) {
     signal.throwIfAborted();
-    throw failure(`${what}: ${describe(error)}`, error);
+    throw failure(`cannot ${what}: ${describe(error)}`, error);
   }
 }
 
