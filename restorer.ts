@@ -95,7 +95,7 @@ async function openCache({ inputs, log }: Session, registry: Registry | undefine
   if (inputs.cacheImage !== undefined && registry !== undefined) {
     if (inputs.cacheDir !== undefined) log.warn("Both a cache image and a cache directory are given, using the image.");
     const { ImageCache } = await import("./lib/image-cache.ts");
-    return new ImageCache(inputs.cacheImage, registry);
+    return new ImageCache(inputs.cacheImage, registry, log);
   }
   if (inputs.cacheDir !== undefined) return new VolumeCache(inputs.cacheDir);
   log.warn("No cached data will be used, no cache specified.");

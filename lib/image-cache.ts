@@ -1,7 +1,7 @@
 import { type Cache, CacheError, type LayerSource } from "./cache.ts";
 import { describe } from "./errors.ts";
 import { explain } from "./group.ts";
-import { quote } from "./log.ts";
+import { type Log, quote } from "./log.ts";
 import { type Descriptor, layersByDiffId } from "./manifest.ts";
 import { type ImageMetadata, noMetadata, parseMetadata } from "./metadata.ts";
 import { parseReference } from "./reference.ts";
@@ -14,18 +14,21 @@ export class ImageCache implements Cache {
   readonly name: string;
   readonly #reference: string;
   readonly #registry: Registry;
+  readonly #log: Log;
   #image: RemoteImage | undefined;
   #layers: ReadonlyMap<string, Descriptor> = new Map();
 
-  constructor(reference: string, registry: Registry) {
+  constructor(reference: string, registry: Registry, log: Log) {
     this.#reference = reference;
     this.#registry = registry;
+    this.#log = log;
     this.name = `cache image ${quote(reference)}`;
   }
 
   async metadata(): Promise<ImageMetadata | undefined> {
     try {
-      const image = await this.#registry.image(parseReference(this.#reference));
+      // Exporters write one manifest, for no architecture; of an index the reference takes the first linux member.
+      const image = await this.#registry.image(parseReference(this.#reference), { os: "linux" });
       const { config } = await this.#registry.config(image);
       this.#image = image;
       this.#layers = layersByDiffId(image.manifest, config);
@@ -33,7 +36,11 @@ export class ImageCache implements Cache {
       // An image without the label is a cache that holds nothing, as for the reference.
       return text === undefined ? noMetadata : parseMetadata(Buffer.from(text));
     } catch (error) {
-      if (error instanceof RegistryError && error.notFound) return undefined;
+      if (error instanceof RegistryError && error.notFound) {
+        // A tag that is not there yet is a first build; a repository that is not there may be a wrong name.
+        if (error.registryCode !== "MANIFEST_UNKNOWN") this.#log.warn(`No ${this.name}: ${withHint(error)}`);
+        return undefined;
+      }
       throw new CacheError(`read ${this.name}: ${error instanceof RegistryError ? withHint(error) : explain(error)}`, {
         cause: error,
       });
