@@ -16,6 +16,8 @@ const project = resolve(import.meta.dir, "..");
 const golden = resolve(project, "..", "shared", "golden");
 /** Two, since most tests wait for the executable, and it has threads of its own. */
 const processes = 2;
+/** For one test, in ms; the slowest take seconds, on a busy machine several times that. */
+const timeout = 60_000;
 
 /** Runs a command in the project's folder and shows its output line by line as it comes, but for lines of no interest. */
 async function show(
@@ -50,7 +52,14 @@ async function runTests(): Promise<Tally> {
   const files = [...new Bun.Glob("**/*.test.ts").scanSync({ cwd: import.meta.dir })].sort();
   console.log(`Tests: ${files.length} files`);
   const paths = files.map((file) => `./test/${file}`);
-  const argv = [process.execPath, "test", `--parallel=${processes}`, "--only-failures", ...paths];
+  const argv = [
+    process.execPath,
+    "test",
+    `--parallel=${processes}`,
+    `--timeout=${timeout}`,
+    "--only-failures",
+    ...paths,
+  ];
   const { exitCode, lines } = await show(argv, (line) => !/^bun test v/.test(line));
   const counted = (what: string): number => last(lines, new RegExp(`^ *([0-9]+) ${what}s?$`)) ?? 0;
   const ran = last(lines, /^Ran [0-9]+ tests? across ([0-9]+) files?\./);
