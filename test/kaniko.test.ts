@@ -1,6 +1,15 @@
 import { afterAll, beforeAll, expect, describe as group, test } from "bun:test";
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { describe, ExitCode, RestorerError } from "../lib/errors.ts";
 import { openKaniko } from "../lib/kaniko.ts";
 import { parseReference } from "../lib/reference.ts";
