@@ -39,8 +39,11 @@ export async function runSession(story: (session: Session) => Promise<void>): Pr
   const argv = process.argv.slice(process.argv[2] === "restore" ? 3 : 2);
   const info = requestedInfo(argv);
   if (info === "version") return exitWith(`restorer ${version}\n`);
-  if (info === "help")
+  if (info === "help") {
+    // yargs looks for a package.json in the current directory, which may hold anybody's files.
+    process.chdir("/");
     return exitWith(`${await (await import("./help.ts")).helpText(process.stdout.columns || 100)}\n`);
+  }
 
   const progress = new Progress();
   let log = createLog("info", { stdout: false, stderr: false });
