@@ -116,6 +116,15 @@ export class BuildpackDirectory {
   }
 
   #discard(name: string): void {
+    try {
+      this.#moveAside(name);
+    } catch (error) {
+      // Another restorer may do the same at this moment.
+      if (errorCode(error) !== "ENOENT") throw error;
+    }
+  }
+
+  #moveAside(name: string): void {
     const path = this.#directory.at(name);
     const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat === undefined) return;
@@ -126,7 +135,6 @@ export class BuildpackDirectory {
     try {
       this.#staging.discard(path);
     } catch (error) {
-      if (errorCode(error) === "ENOENT") return;
       if (errorCode(error) === "EBUSY")
         throw new PlaceError("its directory is a mount point, which cannot be replaced");
       if (errorCode(error) !== "EACCES" || (stat.mode & 0o200) !== 0) throw error;

@@ -1,7 +1,7 @@
 import { closeSync, lstatSync, unlinkSync } from "node:fs";
 import type { Cache } from "./cache.ts";
 import { Directory } from "./directory.ts";
-import { cannotWrite, describe, ExitCode, RestorerError } from "./errors.ts";
+import { cannotWrite, describe, ExitCode, errorCode, RestorerError } from "./errors.ts";
 import type { Extracted } from "./extract.ts";
 import { type Log, quote } from "./log.ts";
 import type { LayerPlan, Plan } from "./plan.ts";
@@ -244,9 +244,14 @@ class Run {
 
   #removeSbomDirectory(layers: Directory): void {
     const path = layers.at("sbom");
-    const stat = lstatSync(path, { throwIfNoEntry: false });
-    if (stat?.isDirectory() === true) this.#stage.discard(path);
-    else if (stat !== undefined) unlinkSync(path);
+    try {
+      const stat = lstatSync(path, { throwIfNoEntry: false });
+      if (stat?.isDirectory() === true) this.#stage.discard(path);
+      else if (stat !== undefined) unlinkSync(path);
+    } catch (error) {
+      // Another restorer may do the same at this moment.
+      if (errorCode(error) !== "ENOENT") throw cannotWrite(`${this.#in.layersDir}/sbom`, error);
+    }
   }
 
   #refuse(plan: LayerPlan, reason: string): void {
