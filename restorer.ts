@@ -1,34 +1,38 @@
-import { readAnalyzed } from "./lib/analyzed.ts";
-import { type Cache, CacheError } from "./lib/cache.ts";
+import { readAnalyzed, writeAnalyzed } from "./lib/analyzed.ts";
 import { openLayersDirectory } from "./lib/directory.ts";
-import { ExitCode, RestorerError } from "./lib/errors.ts";
+import { cacheTrouble } from "./lib/errors.ts";
 import { readGroup } from "./lib/group.ts";
-import type { Inputs } from "./lib/inputs.ts";
-import type { Log } from "./lib/log.ts";
-import { type ImageMetadata, noMetadata } from "./lib/metadata.ts";
+import { imagesInUse, planImages } from "./lib/images/plan.ts";
+import { noMetadata } from "./lib/metadata.ts";
+import { openCache, readCache } from "./lib/open-cache.ts";
 import { planLayers } from "./lib/plan.ts";
 import { become, giveTo, userToBecome } from "./lib/privileges.ts";
 import type { Registry } from "./lib/registry.ts";
-import { type Report, writeReport } from "./lib/report.ts";
+import { newReport, writeReport } from "./lib/report.ts";
 import { restoreLayers } from "./lib/restore.ts";
+import { readRunToml } from "./lib/run-toml.ts";
 import { runSession, type Session } from "./lib/session.ts";
 import { standingLayers } from "./lib/standing.ts";
 import { summarize } from "./lib/summary.ts";
 import { VolumeCache } from "./lib/volume-cache.ts";
-import { Workers } from "./lib/workers.ts";
 
 /** Restores layers and metadata of an earlier build (Platform API, "Restorer"). */
 async function restore(session: Session): Promise<void> {
-  const { inputs, log, progress, signal, umask } = session;
+  const { inputs, log, umask } = session;
   const began = performance.now();
+
+  // What is asked for, and what it takes.
   const group = readGroup(inputs.groupPath);
   const analyzed = readAnalyzed(inputs.analyzedPath, log);
-  const registry = await openRegistry(session, [inputs.cacheImage ?? []].flat());
+  const runToml = analyzed !== undefined && inputs.platformApi >= 14 ? readRunToml(inputs.runPath, log) : [];
+  const imagesPlan = planImages({ inputs, hasExtensions: group.hasExtensions, analyzed, runToml });
+  const registry = await openRegistry(session, imagesInUse(inputs, imagesPlan));
+  const images = imagesPlan && (await (await import("./lib/images.ts")).openImages(imagesPlan, session, registry));
   const cache = await openCache(session, registry);
-
-  // As root: hand over what is to be written, and open what only root can read. Then never again.
-  const user = userToBecome(inputs, log);
   const layers = openLayersDirectory(inputs.layersDir, umask);
+
+  // As root: open what only root can read, hand over what is to be written, and be root no more.
+  const user = userToBecome(inputs, log);
   if (user !== undefined) {
     if (cache instanceof VolumeCache) cache.openAhead(group.buildpacks, user);
     giveTo(inputs.layersDir, user, log);
@@ -36,43 +40,25 @@ async function restore(session: Session): Promise<void> {
     become(user);
   }
 
-  const report: Report = {
-    platformApi: `0.${inputs.platformApi}`,
-    cache: cache?.name ?? null,
-    layers: [],
-    troubles: [],
-    seconds: 0,
-  };
-  const cached = await readCache(cache, inputs, report, log);
+  // Images of this build, for the phases that follow.
+  const changed = await images?.resolve();
+  if (changed !== undefined) writeAnalyzed(inputs.analyzedPath, changed, inputs.layersDir, umask);
+
+  // Layers of the earlier build: decide, then do.
+  const report = newReport(inputs.platformApi, cache?.name);
+  const cached = await readCache(cache, session, report);
   const plan = planLayers({
-    platformApi: inputs.platformApi,
-    execEnv: inputs.execEnv,
-    skipLayers: inputs.skipLayers,
+    ...inputs,
     buildpacks: group.buildpacks,
-    app: analyzed?.metadata ?? noMetadata,
+    app: (await images?.appMetadata()) ?? analyzed?.metadata ?? noMetadata,
     cache: cached,
     standing: (directory) => standingLayers(layers, directory),
   });
-  await restoreLayers(
-    {
-      layers,
-      layersDir: inputs.layersDir,
-      umask,
-      cache,
-      sbom: cached.sbom,
-      restoresSboms: inputs.platformApi >= 8,
-      skipLayers: inputs.skipLayers,
-      workers: new Workers({
-        blob: new URL("./lib/blob-thread.ts", import.meta.url),
-        layer: new URL("./lib/layer-thread.ts", import.meta.url),
-      }),
-      progress,
-      log,
-      signal,
-    },
-    plan,
-    report,
-  );
+  const threads = {
+    blob: new URL("./lib/blob-thread.ts", import.meta.url),
+    layer: new URL("./lib/layer-thread.ts", import.meta.url),
+  };
+  await restoreLayers(session, { layers, cache, sbom: cached.sbom, threads }, plan, report);
 
   report.seconds = (performance.now() - began) / 1000;
   summarize(report, log);
@@ -80,49 +66,10 @@ async function restore(session: Session): Promise<void> {
   if (inputs.strict && report.troubles.length > 0) throw cacheTrouble(report.troubles.join("; "));
 }
 
-/** A registry client with the credentials of all registries in use; they are read now, with the privileges there are. */
-async function openRegistry(
-  { inputs, env, log, signal }: Session,
-  images: readonly string[],
-): Promise<Registry | undefined> {
-  if (images.length === 0) return undefined;
+/** A client for the registries of these images, with credentials, which only root may be able to read. */
+async function openRegistry(session: Session, images: readonly string[]): Promise<Registry | undefined> {
   // Loaded only when needed: it takes longer than a restore from a small volume cache.
-  const { connect } = await import("./lib/connect.ts");
-  return connect(images, { env, insecureRegistries: inputs.insecureRegistries, log, signal });
-}
-
-async function openCache({ inputs, log }: Session, registry: Registry | undefined): Promise<Cache | undefined> {
-  if (inputs.cacheImage !== undefined && registry !== undefined) {
-    if (inputs.cacheDir !== undefined) log.warn("Both a cache image and a cache directory are given, using the image.");
-    const { ImageCache } = await import("./lib/image-cache.ts");
-    return new ImageCache(inputs.cacheImage, registry, log);
-  }
-  if (inputs.cacheDir !== undefined) return new VolumeCache(inputs.cacheDir);
-  log.warn("No cached data will be used, no cache specified.");
-  return undefined;
-}
-
-/** What the cache holds. Trouble with it costs the cache, not the run (D5), unless the run is strict. */
-async function readCache(cache: Cache | undefined, inputs: Inputs, report: Report, log: Log): Promise<ImageMetadata> {
-  if (cache === undefined || inputs.skipLayers) return noMetadata;
-  try {
-    const metadata = await cache.metadata();
-    if (metadata === undefined) log.info("Layer cache not found");
-    return metadata ?? noMetadata;
-  } catch (error) {
-    if (!(error instanceof CacheError)) throw error;
-    if (inputs.strict) throw cacheTrouble(error.message);
-    report.troubles.push(error.message);
-    log.warn(`Not using the cache: ${error.message}`);
-    return noMetadata;
-  }
-}
-
-function cacheTrouble(what: string): RestorerError {
-  return new RestorerError(`restore from the cache: ${what}`, {
-    exitCode: ExitCode.restore,
-    hint: "Without -strict, the build goes on without what could not be restored.",
-  });
+  return images.length === 0 ? undefined : (await import("./lib/connect.ts")).connect(images, session);
 }
 
 await runSession(restore);

@@ -74,3 +74,11 @@ export function cannotWrite(path: string, error: unknown): RestorerError {
     hint: "The layers directory must be a writable directory with room for the layers.",
   });
 }
+
+/** The error for cache trouble where the run is strict. */
+export function cacheTrouble(what: string): RestorerError {
+  return new RestorerError(`restore from the cache: ${what}`, {
+    exitCode: ExitCode.restore,
+    hint: "Without -strict, the build goes on without what could not be restored.",
+  });
+}

@@ -24,6 +24,11 @@ export interface Report {
   seconds: number;
 }
 
+/** A report of a run in which nothing has happened yet. */
+export function newReport(platformApi: number, cache: string | undefined): Report {
+  return { platformApi: `0.${platformApi}`, cache: cache ?? null, layers: [], troubles: [], seconds: 0 };
+}
+
 /** Writes the report as JSON. Throws a RestorerError (exit 1). */
 export function writeReport(path: string, report: Report): void {
   try {

@@ -3,38 +3,45 @@ import type { Cache } from "./cache.ts";
 import { Directory } from "./directory.ts";
 import { cannotWrite, describe, ExitCode, errorCode, RestorerError } from "./errors.ts";
 import type { Extracted } from "./extract.ts";
-import { type Log, quote } from "./log.ts";
+import { quote } from "./log.ts";
 import type { LayerPlan, Plan } from "./plan.ts";
 import { isDiffId } from "./plan.ts";
-import { count, formatBytes, type Progress } from "./progress.ts";
+import { count, formatBytes } from "./progress.ts";
 import { BuildpackDirectory, PlaceError } from "./publish.ts";
 import type { LayerReport, Report } from "./report.ts";
 import { openSbomRoot, SbomFiles } from "./sbom.ts";
+import type { Session } from "./session.ts";
 import { Staging, sweepStaging } from "./staging.ts";
 import { formatMetadata } from "./toml.ts";
-import type { Workers } from "./workers.ts";
+import { type WorkerScripts, Workers } from "./workers.ts";
 
-export interface Restoration {
+/** What layers are restored from and to. */
+export interface Places {
   readonly layers: Directory;
-  /** As given by -layers; cached archives made for it need no relocation. */
-  readonly layersDir: string;
-  readonly umask: number;
   readonly cache: Cache | undefined;
   /** diffID of the cache's SBOM layer, or empty. */
   readonly sbom: string;
+  readonly threads: WorkerScripts;
+}
+
+interface Restoration extends Places, Pick<Session, "umask" | "progress" | "log" | "signal"> {
+  /** As given by -layers; cached archives made for it need no relocation. */
+  readonly layersDir: string;
   /** Whether SBOM files are restored (Platform API 0.8). */
   readonly restoresSboms: boolean;
   readonly skipLayers: boolean;
   readonly workers: Workers;
-  readonly progress: Progress;
-  readonly log: Log;
-  readonly signal: AbortSignal;
 }
 
 /** Carries out a plan (contract §3) and adds what happened to the report. Throws RestorerErrors, and on abort the signal's reason. */
-export async function restoreLayers(restoration: Restoration, plan: Plan, report: Report): Promise<void> {
-  const { signal, workers } = restoration;
-  const run = new Run(restoration, report);
+export async function restoreLayers(session: Session, places: Places, plan: Plan, report: Report): Promise<void> {
+  const { inputs, signal } = session;
+  const { layersDir, skipLayers } = inputs;
+  const workers = new Workers(places.threads);
+  const run = new Run(
+    { ...session, ...places, layersDir, skipLayers, workers, restoresSboms: inputs.platformApi >= 8 },
+    report,
+  );
   // A thread in the middle of a layer looks at its control word only.
   const stop = () => void workers.cancel();
   signal.addEventListener("abort", stop);
