@@ -66,20 +66,27 @@ interface Descriptor {
   readonly size: number;
 }
 
-/** Pushes a volume cache as the cache image that an exporter would make of it; returns its reference. */
-export async function pushCacheImage({ host }: Registry, cache: BenchCache, compression: Compression): Promise<string> {
-  const repository = `bench/${basename(cache.path)}`;
-  const api = `http://${host}/v2/${repository}`;
+/** A volume cache as the cache image that an exporter would make of it. */
+interface CacheImage {
+  readonly mediaType: string;
+  readonly manifest: Buffer;
+  /** Of everything the manifest names, by digest. */
+  readonly blobs: ReadonlyMap<string, Blob | Buffer>;
+}
+
+async function imageOf(cache: BenchCache, compression: Compression): Promise<CacheImage> {
   const layers: Descriptor[] = [];
+  const blobs = new Map<string, Blob | Buffer>();
   for (const layer of cache.layers) {
     const path = await compressed(cache, layer, compression);
     const digest = `sha256:${sha256File(path)}`;
-    const size = await pushBlob(api, digest, Bun.file(path));
-    layers.push({ mediaType: `application/vnd.oci.image.layer.v1.tar+${compression}`, digest, size });
+    const blob = Bun.file(path);
+    blobs.set(digest, blob);
+    layers.push({ mediaType: `application/vnd.oci.image.layer.v1.tar+${compression}`, digest, size: blob.size });
   }
   const config = Buffer.from(JSON.stringify(configOf(cache)));
   const digest = `sha256:${new Bun.CryptoHasher("sha256").update(config).digest("hex")}`;
-  await pushBlob(api, digest, config);
+  blobs.set(digest, config);
   const mediaType = "application/vnd.oci.image.manifest.v1+json";
   const manifest = {
     schemaVersion: 2,
@@ -87,10 +94,77 @@ export async function pushCacheImage({ host }: Registry, cache: BenchCache, comp
     config: { mediaType: "application/vnd.oci.image.config.v1+json", digest, size: config.length },
     layers,
   };
+  return { mediaType, manifest: Buffer.from(JSON.stringify(manifest)), blobs };
+}
+
+/** Pushes a volume cache as a cache image; returns its reference. */
+export async function pushCacheImage({ host }: Registry, cache: BenchCache, compression: Compression): Promise<string> {
+  const repository = `bench/${basename(cache.path)}`;
+  const api = `http://${host}/v2/${repository}`;
+  const { mediaType, manifest, blobs } = await imageOf(cache, compression);
+  for (const [digest, blob] of blobs) await pushBlob(api, digest, blob);
   const url = `${api}/manifests/${compression}`;
   const headers = { "content-type": mediaType };
-  await expectOk(fetch(url, { method: "PUT", headers, body: JSON.stringify(manifest) }), url);
+  await expectOk(fetch(url, { method: "PUT", headers, body: manifest }), url);
   return `${host}/${repository}:${compression}`;
+}
+
+/** A registry that holds one image, and counts. */
+export interface CountingRegistry extends Disposable {
+  readonly host: string;
+  /** `<repository>:<tag>` of the image. */
+  readonly name: string;
+  /** Requests since it was last asked: those answered with what was asked for, for a token, and with anything else. */
+  takeCounts(): { ok: number; token: number; other: number };
+}
+
+/** Serves a volume cache as a cache image from this process; with `token`, to those only who fetched one. */
+export async function serveCacheImage(
+  cache: BenchCache,
+  compression: Compression,
+  { token = false } = {},
+): Promise<CountingRegistry> {
+  const image = await imageOf(cache, compression);
+  let counts = { ok: 0, token: 0, other: 0 };
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    idleTimeout: 0,
+    fetch(request): Response {
+      const { pathname, origin } = new URL(request.url);
+      if (token && pathname === "/token") {
+        counts.token += 1;
+        return Response.json({ token: "measuring" });
+      }
+      if (token && request.headers.get("authorization") !== "Bearer measuring") {
+        counts.other += 1;
+        return new Response(null, {
+          status: 401,
+          headers: { "www-authenticate": `Bearer realm="${origin}/token",service="bench"` },
+        });
+      }
+      const answer = answerFrom(image, pathname);
+      counts[answer.ok ? "ok" : "other"] += 1;
+      return answer;
+    },
+  });
+  return {
+    host: `127.0.0.1:${server.port}`,
+    name: `bench/image:${compression}`,
+    takeCounts() {
+      const taken = counts;
+      counts = { ok: 0, token: 0, other: 0 };
+      return taken;
+    },
+    [Symbol.dispose]: () => void server.stop(true),
+  };
+}
+
+function answerFrom({ mediaType, manifest, blobs }: CacheImage, path: string): Response {
+  if (path === "/v2/") return Response.json({});
+  if (path.includes("/manifests/")) return new Response(manifest, { headers: { "content-type": mediaType } });
+  const blob = blobs.get(path.slice(path.lastIndexOf("/") + 1));
+  return blob === undefined ? new Response(null, { status: 404 }) : new Response(blob);
 }
 
 function configOf(cache: BenchCache): object {

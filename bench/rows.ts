@@ -89,7 +89,7 @@ function cacheRow(name: string, cache: BenchCache): Pick<Row, "name" | "groupTom
 }
 
 /** The entries of a tree with its root. (A recursive readdir of Bun's follows links to directories.) */
-function countEntries(path: string): number {
+export function countEntries(path: string): number {
   const below = readdirSync(path, { withFileTypes: true });
   return below.reduce((sum, entry) => sum + (entry.isDirectory() ? countEntries(join(path, entry.name)) : 1), 1);
 }

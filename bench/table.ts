@@ -7,7 +7,7 @@ export function cells(costs: readonly Cost[], failure: string | undefined): [str
   const { wallMs, cpuMs, rssBytes } = medianCost(costs);
   const walls = costs.map((cost) => cost.wallMs);
   const spread = ((Math.max(...walls) - Math.min(...walls)) / 2 / wallMs) * 100;
-  return [`${time(wallMs)} ±${spread.toFixed(0)}%`, time(cpuMs), `${(rssBytes / 2 ** 20).toFixed(0)} MiB`];
+  return [`${time(wallMs)} ±${spread.toFixed(0)}%`, time(cpuMs), mebibytes(rssBytes)];
 }
 
 /** How many times as long we took. */
@@ -15,7 +15,11 @@ export function ratio(own: Cost | undefined, other: Cost | undefined): string {
   return own === undefined || other === undefined ? "–" : `${(own.wallMs / other.wallMs).toFixed(2)}×`;
 }
 
-function time(ms: number): string {
+export function mebibytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+}
+
+export function time(ms: number): string {
   return ms < 100 ? `${ms.toFixed(1)} ms` : `${(ms / 1000).toFixed(2)} s`;
 }
 
@@ -47,4 +51,13 @@ export function formatTable(contenders: readonly string[], lines: readonly (read
     .join("  ");
   const rule = "─".repeat(align(below).length);
   return [heading, align(below), rule, ...lines.map(align)].join("\n");
+}
+
+/** Lines up columns below one line of headings; the first to the left, the others to the right. */
+export function formatColumns(headings: readonly string[], lines: readonly (readonly string[])[]): string {
+  const widths = headings.map((_, column) => Math.max(...[headings, ...lines].map((line) => (line[column] ?? "").length)));
+  const align = (line: readonly string[]): string =>
+    widths.map((width, column) => (line[column] ?? "")[column === 0 ? "padEnd" : "padStart"](width)).join("  ");
+  const head = align(headings);
+  return [head, "─".repeat(head.length), ...lines.map(align)].join("\n");
 }
