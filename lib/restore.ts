@@ -53,6 +53,9 @@ export async function restoreLayers(session: Session, places: Places, plan: Plan
   }
 }
 
+/** A layer that is given up because another one failed. */
+class Stopped extends RestorerError {}
+
 class Run {
   readonly #in: Restoration;
   readonly #report: Report;
@@ -166,7 +169,8 @@ class Run {
     const results = await Promise.allSettled(Array.from({ length: Math.min(workers.limit, sized.length) }, work));
     progress.stop();
     this.#in.signal.throwIfAborted();
-    for (const result of results) if (result.status === "rejected") throw result.reason;
+    const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
+    if (failures.length > 0) throw failures.find((failure) => !(failure instanceof Stopped)) ?? failures[0];
   }
 
   async #restore(plan: LayerPlan, cache: Cache): Promise<void> {
@@ -209,7 +213,7 @@ class Run {
       if (outcome.ok) return outcome.extracted;
       if (outcome.fault === "layer") return outcome.message;
       // Another layer has hit the end of the disk; its error is the one to tell.
-      if (outcome.fault === "cancelled") throw new RestorerError("stopped", { exitCode: ExitCode.restore });
+      if (outcome.fault === "cancelled") throw new Stopped("stopped", { exitCode: ExitCode.restore });
       await workers.cancel();
       throw new RestorerError(`write below ${quote(layersDir)}: ${outcome.message}`, {
         exitCode: ExitCode.restore,
