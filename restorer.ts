@@ -40,6 +40,8 @@ async function restore(session: Session): Promise<void> {
     become(user);
   }
 
+  process.umask(0);
+
   // Images of this build, for the phases that follow.
   const changed = await images?.resolve();
   if (changed !== undefined) writeAnalyzed(inputs.analyzedPath, changed, inputs.layersDir, umask);
@@ -62,7 +64,7 @@ async function restore(session: Session): Promise<void> {
 
   report.seconds = (performance.now() - began) / 1000;
   summarize(report, log);
-  if (inputs.reportPath !== undefined) writeReport(inputs.reportPath, report);
+  if (inputs.reportPath !== undefined) writeReport(inputs.reportPath, report, umask);
   if (inputs.strict && report.troubles.length > 0) throw cacheTrouble(report.troubles.join("; "));
 }
 

@@ -10,8 +10,10 @@ import {
   realpathSync,
   renameSync,
   rmSync,
+  type Stats,
   statSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
@@ -19,6 +21,7 @@ import { describe, ExitCode, errorCode, RestorerError } from "./errors.ts";
 import { explain } from "./group.ts";
 import { type Log, quote } from "./log.ts";
 import { type ImageMetadata, noMetadata, toImageMetadata } from "./metadata.ts";
+import { privateName } from "./staging.ts";
 import { formatToml, isTable, readToml, type TomlTable } from "./toml.ts";
 
 const text = v.optional(v.string(), "");
@@ -91,32 +94,11 @@ export function readAnalyzed(path: string, log: Log): Analyzed | undefined {
  * Throws RestorerErrors (exit 42).
  */
 export function writeAnalyzed(path: string, table: TomlTable, layersDir: string, umask: number): void {
-  const content = formatToml(table);
+  const content = Buffer.from(formatToml(table));
   try {
     const standing = lstatSync(path, { throwIfNoEntry: false });
-    if (standing?.isSymbolicLink() === true && mayFollow(path, layersDir)) {
-      overwrite(path, content);
-      return;
-    }
-    const old = standing?.isFile() === true ? standing : undefined;
-    const temporary = join(dirname(path), `.restorer-analyzed-${process.pid}`);
-    rmSync(temporary, { force: true });
-    const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
-    try {
-      writeFileSync(fd, content);
-      if (old !== undefined) keepOwner(fd, old);
-      fchmodSync(fd, old === undefined ? 0o666 & ~umask : old.mode & 0o7777);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    try {
-      renameSync(temporary, path);
-    } catch (error) {
-      rmSync(temporary, { force: true });
-      if (old === undefined || !["EBUSY", "EXDEV"].includes(errorCode(error) ?? "")) throw error;
-      overwrite(path, content);
-    }
+    if (standing?.isSymbolicLink() === true && mayFollow(path, layersDir)) overwrite(path, content, 0);
+    else replace(path, content, standing?.isFile() === true ? standing : undefined, umask);
   } catch (error) {
     throw new RestorerError(`write analyzed metadata ${quote(path)}: ${describe(error)}`, {
       exitCode: ExitCode.restore,
@@ -126,7 +108,42 @@ export function writeAnalyzed(path: string, table: TomlTable, layersDir: string,
   }
 }
 
-function keepOwner(fd: number, old: { uid: number; gid: number }): void {
+/** Puts a new file in the place of the old one, with its mode and owner; overwrites it where that is impossible. */
+function replace(path: string, content: Buffer, old: Stats | undefined, umask: number): void {
+  const temporary = join(dirname(path), privateName());
+  const fd = createBeside(temporary, old !== undefined);
+  if (fd === undefined) {
+    overwrite(path, content, constants.O_NOFOLLOW);
+    return;
+  }
+  try {
+    try {
+      writeFileSync(fd, content);
+      if (old !== undefined) keepOwner(fd, old);
+      fchmodSync(fd, old === undefined ? 0o666 & ~umask : old.mode & 0o7777);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    if (old === undefined || !["EBUSY", "EXDEV"].includes(errorCode(error) ?? "")) throw error;
+    overwrite(path, content, constants.O_NOFOLLOW);
+  }
+}
+
+/** Makes the temporary file; undefined where its directory forbids that, but there is a file to overwrite. */
+function createBeside(temporary: string, canOverwrite: boolean): number | undefined {
+  try {
+    return openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
+  } catch (error) {
+    if (canOverwrite && ["EACCES", "EPERM", "EROFS"].includes(errorCode(error) ?? "")) return undefined;
+    throw error;
+  }
+}
+
+function keepOwner(fd: number, old: Stats): void {
   try {
     fchownSync(fd, old.uid, old.gid);
   } catch (error) {
@@ -135,11 +152,12 @@ function keepOwner(fd: number, old: { uid: number; gid: number }): void {
   }
 }
 
-function overwrite(path: string, content: string): void {
-  const fd = openSync(path, constants.O_WRONLY);
+/** Writes into a file that stands; shortened last, so that a full disk is met before anything is lost. */
+function overwrite(path: string, content: Buffer, flags: number): void {
+  const fd = openSync(path, constants.O_WRONLY | flags);
   try {
-    ftruncateSync(fd, 0);
-    writeFileSync(fd, content);
+    for (let at = 0; at < content.length; ) at += writeSync(fd, content, at, content.length - at, at);
+    ftruncateSync(fd, content.length);
     fsyncSync(fd);
   } finally {
     closeSync(fd);

@@ -30,9 +30,9 @@ export function newReport(platformApi: number, cache: string | undefined): Repor
 }
 
 /** Writes the report as JSON. Throws a RestorerError (exit 1). */
-export function writeReport(path: string, report: Report): void {
+export function writeReport(path: string, report: Report, umask: number): void {
   try {
-    writeFileSync(path, `${JSON.stringify({ reportVersion: 1, ...report }, null, 2)}\n`);
+    writeFileSync(path, `${JSON.stringify({ reportVersion: 1, ...report }, null, 2)}\n`, { mode: 0o666 & ~umask });
   } catch (error) {
     throw new RestorerError(`write report ${quote(path)}: ${describe(error)}`, {
       exitCode: ExitCode.failed,

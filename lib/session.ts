@@ -14,7 +14,7 @@ export interface Session {
   readonly progress: Progress;
   /** Aborted when the run is asked to stop. */
   readonly signal: AbortSignal;
-  /** As the process was started with; while it runs, the umask is 0 and modes are given exactly. */
+  /** As the process was started with; while layers and images are written it is 0, and modes are given exactly. */
   readonly umask: number;
 }
 
@@ -53,7 +53,7 @@ export async function runSession(story: (session: Session) => Promise<void>): Pr
     log = createLog(inputs.logLevel, colors(inputs), () => progress.clear());
     for (const warning of inputs.warnings) log.warn(warning);
     const signal = listen(log);
-    await story({ inputs, env: process.env, log, progress, signal, umask: process.umask(0) });
+    await story({ inputs, env: process.env, log, progress, signal, umask: process.umask() });
   } catch (error) {
     exitCode = fail(error, log);
   }

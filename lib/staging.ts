@@ -21,8 +21,7 @@ export class Staging {
 
   constructor(parent: Directory) {
     this.#parent = parent;
-    const { pid, started } = self();
-    this.#name = `.restorer-${host()}-${pid}-${started}-${random()}`;
+    this.#name = privateName();
     mkdirSync(parent.at(this.#name), 0o700);
     // A parent with setgid hands it down; content must not inherit it.
     chmodSync(parent.at(this.#name), 0o700);
@@ -57,11 +56,17 @@ export class Staging {
   }
 }
 
-/** Removes staging directories whose run is dead. What cannot be removed is told, and left. */
+/** A name that nothing has yet, which tells whose it is, so that `sweepStaging` removes what a killed run leaves under it. */
+export function privateName(): string {
+  const { pid, started } = self();
+  return `.restorer-${host()}-${pid}-${started}-${random()}`;
+}
+
+/** Removes staging directories (and files under private names) whose run is dead. What cannot be removed is told, and left. */
 export function sweepStaging(parent: Directory, log: Log): void {
-  for (const { name, isDirectory } of parent.list()) {
+  for (const { name } of parent.list()) {
     const match = pattern.exec(name);
-    if (match === null || !isDirectory) continue;
+    if (match === null) continue;
     const [, theirHost = "", pid = "", started = ""] = match;
     if (!isDead(parent.at(name), theirHost, Number(pid), started)) continue;
     try {
