@@ -27,7 +27,7 @@ export function readRunToml(path: string, log: Log): readonly OfferedImage[] {
     return v.parse(runSchema, readToml(path)).images;
   } catch (error) {
     if (errorCode(error) === "ENOENT") {
-      log.info(`No run metadata found at path ${quote(path)}`);
+      log.debug(`No run metadata found at path ${quote(path)}`);
       return [];
     }
     throw new RestorerError(`read run file ${quote(path)}: ${explain(error)}`, {

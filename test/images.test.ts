@@ -190,7 +190,7 @@ group("run.toml", () => {
     const { log, lines } = rememberingLog();
     expect(readRunToml(dir.join("run.toml"), log)).toEqual([{ image: "a", mirrors: ["b"] }]);
     expect(readRunToml(dir.join("none.toml"), log)).toEqual([]);
-    expect(lines.join()).toStartWith("info: ");
+    expect(lines.join()).toStartWith("debug: ");
     expect(() => readRunToml(dir.join("bad.toml"), log)).toThrow(/bad\.toml:1:9/);
     expect(() => readRunToml(dir.join("type.toml"), log)).toThrow(/images\.0\.mirrors/);
   });

@@ -100,6 +100,13 @@ describe("staging of another run", () => {
     expect(readdirSync(dir.path)).toEqual(stays ? [name] : []);
   });
 
+  test("may be a file, such as the one that was to become analyzed.toml", () => {
+    using dir = tempDir("staging", { ".restorer-ffffffffffff-1-1-0123456789ab": "a file" });
+    utimesSync(dir.join(".restorer-ffffffffffff-1-1-0123456789ab"), 1, 1);
+    sweep(dir);
+    expect(readdirSync(dir.path)).toEqual([]);
+  });
+
   test("is told from what only looks alike", () => {
     using dir = tempDir("staging", {
       ".restorer-": {},
@@ -107,7 +114,6 @@ describe("staging of another run", () => {
       ".restorer-ffffffffffff-1-1-0123456789": {},
       ".restorer-ffffffffffff-1-1-0123456789ab.toml": {},
       "x.restorer-ffffffffffff-1-1-0123456789ab": {},
-      ".restorer-ffffffffffff-1-1-0123456789ab": "a file",
     });
     const victim = tempDir("victim", { file: "" });
     symlinkSync(victim.path, dir.join(".restorer-ffffffffffff-2-1-0123456789ab"));
