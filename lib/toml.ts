@@ -11,6 +11,10 @@ export type { TomlTable, TomlValue };
  * Throws the system's error, or an Error that says what is wrong.
  */
 export function readWhole(path: string, limit: number): Buffer {
+  return readWithMode(path, limit).bytes;
+}
+
+function readWithMode(path: string, limit: number): { bytes: Buffer; mode: number } {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stat = fstatSync(fd);
@@ -23,7 +27,7 @@ export function readWhole(path: string, limit: number): Buffer {
       if (count === 0) break;
       length += count;
     }
-    return bytes.subarray(0, length);
+    return { bytes: bytes.subarray(0, length), mode: stat.mode };
   } finally {
     closeSync(fd);
   }
@@ -34,7 +38,9 @@ export function readWhole(path: string, limit: number): Buffer {
  * Throws the system's error when it cannot be read, or a RestorerError that shows line, column and the line itself.
  */
 export function readToml(path: string): TomlTable {
-  const bytes = readWhole(path, limits.tomlBytes);
+  const { bytes, mode } = readWithMode(path, limits.tomlBytes);
+  // Root may have been led to a secret by a link: what not everybody may read is not shown.
+  const mayShow = process.geteuid?.() !== 0 || (mode & 0o004) !== 0;
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -46,8 +52,9 @@ export function readToml(path: string): TomlTable {
   } catch (error) {
     if (!(error instanceof TomlError)) throw new RestorerError(`${path} is not TOML: ${describe(error)}`);
     const [summary = ""] = error.message.split("\n");
+    const excerpt = mayShow ? `\n${caret(text, error.line, error.column)}` : "";
     throw new RestorerError(
-      `${path}:${error.line}:${error.column}: ${summary.replace(/^Invalid TOML document: /, "")}\n${caret(text, error.line, error.column)}`,
+      `${path}:${error.line}:${error.column}: ${summary.replace(/^Invalid TOML document: /, "")}${excerpt}`,
     );
   }
 }
@@ -99,7 +106,16 @@ export function isTable(value: unknown): value is TomlTable {
  */
 export function parseJson(bytes: Uint8Array): unknown {
   const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  return withoutNulls(JSON.parse(text, exactNumber), 0);
+  return withoutNulls(parseExactly(text), 0);
+}
+
+function parseExactly(text: string): unknown {
+  try {
+    return JSON.parse(text, exactNumber);
+  } catch (error) {
+    // The engine's message quotes the text, which may be a secret that a link led to.
+    throw new Error(describe(error).replace(/ ".*$/s, ""));
+  }
 }
 
 function exactNumber(_key: string, value: unknown, context?: { source: string }): unknown {
