@@ -3,8 +3,8 @@ import { chownSync, existsSync, lstatSync, readdirSync, readFileSync } from "nod
 import { join } from "node:path";
 import { type Attack, attacks, type Scene } from "./attack-table.ts";
 import { analyzedToml, type CachedLayer, groupToml, makeCache } from "./cache-fixture.ts";
+import { canaryTree, stamps } from "./canary.ts";
 import {
-  file,
   have,
   isRoot,
   link,
@@ -45,16 +45,6 @@ function contentOf(root: string, shown: string): string {
   return readFileSync(Buffer.concat([Buffer.from(`${root}/`), Buffer.from(raw, "latin1")]), "latin1");
 }
 
-/** Everything about a tree that a write, a chmod, a chown or a new hard link would change. */
-function stamps(root: string): string[] {
-  const visit = (path: string): string[] => {
-    const stat = lstatSync(path, { bigint: true });
-    const own = `${path} ${stat.ino} ${stat.mode} ${stat.uid} ${stat.gid} ${stat.size} ${stat.nlink} ${stat.mtimeNs} ${stat.ctimeNs}`;
-    return [own, ...(stat.isDirectory() ? readdirSync(path).flatMap((name) => visit(join(path, name))) : [])];
-  };
-  return visit(root);
-}
-
 function giveAll(path: string, uid: number): void {
   chownSync(path, uid, uid);
   for (const entry of readdirSync(path, { withFileTypes: true })) {
@@ -76,7 +66,7 @@ class Stage {
   constructor(uid: number | undefined) {
     this.#uid = uid;
     this.dir = tempDir("attack", {
-      canary: { file: "precious", dir: { inside: "precious too" }, link: link("file"), closed: file("secret", 0o600) },
+      canary: canaryTree,
       layers: { "group.toml": groupToml([{ id: buildpack }]), "analyzed.toml": analyzedToml() },
     });
     this.layers = this.dir.join("layers");
