@@ -529,7 +529,8 @@ describe("what people see", () => {
       ],
       analyzed: { buildpacks: [{ id: "a/b", layers: [{ name: "app" }] }] },
     });
-    const { exitCode, stdout, stderr } = await made.run();
+    // Later ones also look at the run image.
+    const { exitCode, stdout, stderr } = await made.run([], { env: { CNB_PLATFORM_API: "0.13" } });
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
     const lines = stdout.trimEnd().split("\n");
     expect(lines.slice(0, -1).sort()).toEqual([
