@@ -1,21 +1,34 @@
 /**
  * Measures the executable beside what does the same work by other means, on the same blobs in the same run:
  *
- *     bun bench/bench.ts [row…]        rows: volume, one-small, one-large, noop, metadata, volume-2gb, image, all
+ *     bun bench/bench.ts [row…]        rows: see rows.ts; `image`, `cold` and `all` stand for several
+ *     bun bench/bench.ts growth        how cost grows with size, entries, layers and distance
+ *     bun bench/bench.ts storm         200 restores at once against a registry that limits its clients
  *
  * Environment: RUNS (5), RESTORER (dist/restorer), REFERENCE (another restorer to compare with), BENCH_DIR (keeps the
  * caches between runs), BENCH_LAYERS (where layers are restored), BENCH_BYTES and BENCH_FILES (size of the caches).
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { have, removeTree, restorerPath } from "../test/harness.ts";
-import { type Registry, startRegistry } from "./image.ts";
-import { load, machine, room } from "./machine.ts";
-import type { BenchCache, CacheKind } from "./make-cache.ts";
+import { have, restorerPath } from "../test/harness.ts";
+import { growth } from "./growth.ts";
+import { type Registry, serveCacheImage, startRegistry } from "./image.ts";
+import { load, machine } from "./machine.ts";
+import { type BenchCache, type CacheKind, defaultSizes } from "./make-cache.ts";
 import { type Command, type Cost, measure, medianCost } from "./measure.ts";
+import {
+  cacheDir,
+  claimWorkDir,
+  dropPageCache,
+  layersDir,
+  mayDropPageCache,
+  resetWorkDir,
+  tarDir,
+  workDir,
+} from "./place.ts";
 import { defaultRows, type Row, rowGroups, rows } from "./rows.ts";
-import { cells, formatTable, ratio } from "./table.ts";
+import { storm } from "./storm.ts";
+import { cells, formatColumns, formatTable, ratio } from "./table.ts";
+import { type Measurement, targetHeadings, targetLines } from "./targets.ts";
 
 /** Someone who can do a row's work, or part of it. */
 interface Contender {
@@ -29,15 +42,7 @@ interface Contender {
 }
 
 const runs = Number(process.env.RUNS ?? 5);
-const cacheDir = resolve(process.env.BENCH_DIR ?? join(tmpdir(), "restorer-bench"));
-const workDir = resolve(process.env.BENCH_LAYERS ?? join(memoryDir(2e9), "restorer-bench"));
-const layersDir = join(workDir, "layers");
-const tarDir = join(workDir, "tar");
-
-/** A memory file system with room to spare, so that no disk is measured; else the temporary directory. */
-function memoryDir(bytes: number): string {
-  return existsSync("/dev/shm") && room("/dev/shm") > 2 * bytes ? "/dev/shm" : tmpdir();
-}
+const [ownName, tarName, referenceName] = ["restorer", "tar x ∥ openssl", "reference"];
 
 function restorer(name: string, path: string): Contender {
   const env = { CNB_PLATFORM_API: "0.13", HOME: workDir };
@@ -50,7 +55,7 @@ function restorer(name: string, path: string): Contender {
 }
 
 const tarAndHash: Contender = {
-  name: "tar x ∥ openssl",
+  name: tarName,
   versions: [
     ["tar", "--version"],
     ["openssl", "version"],
@@ -67,22 +72,10 @@ const tarAndHash: Contender = {
 };
 
 function contenders(): Contender[] {
-  const list = [restorer("restorer", restorerPath())];
+  const list = [restorer(ownName, restorerPath())];
   if (have("tar") && have("openssl")) list.push(tarAndHash);
-  if (process.env.REFERENCE) list.push(restorer("reference", resolve(process.env.REFERENCE)));
+  if (process.env.REFERENCE) list.push(restorer(referenceName, resolve(process.env.REFERENCE)));
   return list;
-}
-
-/** Everything a run starts from: nothing but the inputs, and nothing left to write back. */
-async function reset(row: Row): Promise<void> {
-  for (const path of [layersDir, tarDir]) {
-    removeTree(path);
-    mkdirSync(path, { recursive: true });
-  }
-  writeFileSync(join(layersDir, "group.toml"), row.groupToml);
-  writeFileSync(join(layersDir, "analyzed.toml"), row.analyzedToml);
-  Bun.spawnSync(["sync", "-f", workDir], { stderr: "ignore" });
-  await Bun.sleep(100);
 }
 
 interface Outcome {
@@ -99,7 +92,8 @@ async function compete(row: Row, list: readonly Contender[]): Promise<Map<string
       outcomes.set(name, outcome);
       const work = commands(row);
       if (work === undefined || outcome.failure !== undefined) continue;
-      await reset(row);
+      await resetWorkDir(row);
+      if (row.cold) dropPageCache();
       try {
         const cost = await measure(work);
         if (turn === 0) row.verify(result);
@@ -131,60 +125,104 @@ function makeCache(kind: CacheKind, { bytes, files }: { bytes: number; files: nu
   return JSON.parse(stdout.toString()) as BenchCache;
 }
 
-/** Two benchmarks at once would share directories and spoil each other's figures. */
-function claimWorkDir(): void {
-  mkdirSync(workDir, { recursive: true });
-  const owner = join(workDir, "pid");
-  if (existsSync(owner) && existsSync(`/proc/${readFileSync(owner, "utf8")}`)) {
-    throw new Error(`another benchmark uses ${workDir}`);
-  }
-  writeFileSync(owner, String(process.pid));
-}
-
-function chosenRows(): string[] {
+function chosenWords(): string[] {
   const words = [...process.argv.slice(2), ...(process.env.BENCH ?? "").split(/[\s,]+/)].filter((word) => word !== "");
   const names = words.length === 0 ? defaultRows : words.flatMap((word) => rowGroups[word] ?? [word]);
-  const unknown = names.filter((name) => !rows.has(name));
-  if (unknown.length > 0)
-    throw new Error(`no such row: ${unknown.join(", ")} (there are ${[...rows.keys()].join(", ")})`);
+  const unknown = names.filter((name) => !rows.has(name) && !programs.has(name));
+  if (unknown.length > 0) {
+    const known = [...rows.keys(), ...Object.keys(rowGroups), ...programs.keys()];
+    throw new Error(`no such row: ${unknown.join(", ")} (there are ${known.join(", ")})`);
+  }
   return [...new Set(names)];
 }
 
-async function main(): Promise<void> {
-  const names = chosenRows();
-  const list = contenders();
-  claimWorkDir();
+/** What is no row of the table: it prints tables of its own. */
+const programs: ReadonlyMap<string, () => Promise<void>> = new Map([
+  ["growth", growth],
+  ["storm", storm],
+]);
+
+/** Runs the rows in turn, and prints one table of them and one of the targets they have. */
+async function compareRows(names: readonly string[], list: readonly Contender[]): Promise<void> {
   let registry: Registry | undefined;
   const workshop = {
     cacheDir,
     makeCache,
     registry: async () => (registry ??= await startRegistry(join(cacheDir, "registry"))),
   };
-  const started = load();
   const table: string[][] = [];
   const notes: string[] = [];
+  const measured: Measurement[] = [];
   try {
     for (const name of names) {
       const row = await rows.get(name)?.(name, workshop);
       if (row === undefined) continue;
+      if (row.cold && !mayDropPageCache()) {
+        notes.push(`${name}: SKIPPED, only root of the machine itself can empty the page cache`);
+        console.error(notes.at(-1));
+        continue;
+      }
       console.error(`${name}: ${row.about}, ${runs} runs`);
       const outcomes = await compete(row, list);
       table.push(lineOf(row, outcomes));
-      notes.push(`${name}: ${row.about}`);
+      measured.push(measurementOf(row, outcomes));
+      notes.push(`${name}: ${row.about}${row.cold ? ", with an empty page cache" : ""}`);
       for (const [who, { failure }] of outcomes)
         if (failure !== undefined) notes.push(`${name}, ${who} failed: ${failure}`);
     }
   } finally {
     registry?.[Symbol.dispose]();
-    removeTree(workDir);
   }
-  console.log(
-    `\n${formatTable(
-      list.map(({ name }) => name),
-      table,
-    )}\n`,
-  );
+  const heads = list.map(({ name }) => name);
+  console.log(`\n${formatTable(heads, table)}\n\n${formatColumns(targetHeadings, targetLines(measured))}\n`);
   for (const note of notes) console.log(note);
+}
+
+function measurementOf(row: Row, outcomes: ReadonlyMap<string, Outcome>): Measurement {
+  const cost = (name: string): Cost | undefined => {
+    const { costs = [] } = outcomes.get(name) ?? {};
+    return costs.length === 0 ? undefined : medianCost(costs);
+  };
+  return {
+    name: row.name,
+    targets: row.targets ?? {},
+    own: cost(ownName),
+    tar: cost(tarName),
+    reference: cost(referenceName),
+  };
+}
+
+/** Counts what a restore of three layers asks of a registry that wants a token. */
+async function countRequests(list: readonly Contender[]): Promise<void> {
+  const cache = makeCache("volume", { bytes: 3e6, files: defaultSizes["one-large"].files });
+  const row = await rows.get("volume")?.("requests", { cacheDir, makeCache: () => cache, registry: unused });
+  using registry = await serveCacheImage(cache, "gzip", { token: true });
+  console.log(`\nRequests for a cache image of ${cache.layers.length} layers in a registry that wants a token:`);
+  for (const { name, commands } of list) {
+    const image = `${registry.host}/${registry.name}`;
+    const work = row && name !== tarName ? commands({ ...row, args: ["-cache-image", image] }) : undefined;
+    if (row === undefined || work === undefined) continue;
+    await resetWorkDir(row);
+    await measure(work);
+    const { ok, token, other } = registry.takeCounts();
+    const target = name === ownName ? `; target ${cache.layers.length + 2} and 1` : "";
+    console.log(`  ${name}: ${ok} successful, ${token} for a token, ${other} refused or of no use${target}`);
+  }
+}
+
+function unused(): never {
+  throw new Error("no registry is needed for this");
+}
+
+async function main(): Promise<void> {
+  const words = chosenWords();
+  const list = contenders();
+  using _claim = claimWorkDir();
+  const started = load();
+  const names = words.filter((name) => rows.has(name));
+  if (names.length > 0) await compareRows(names, list);
+  if (names.some((name) => name.startsWith("image"))) await countRequests(list);
+  for (const word of words) await programs.get(word)?.();
   console.log(
     `\nMedians of ${runs} runs, contenders in turn; the 1-minute load was ${started} before and ${load()} after.`,
   );

@@ -97,8 +97,12 @@ export async function growth(): Promise<void> {
     console.log(`\n${axis.title}\n`);
     console.log(formatColumns(["", ...(volume ?? []), ...(image ?? []), "requests"], lines));
   }
-  console.log(`\nMedians of ${runs} runs. Growth: how many times as much as the row above, for how many times as large an input`);
-  console.log("(for the round trip: the delay added, in round trips). The registry and the delay take the same processors.");
+  console.log(
+    `\nMedians of ${runs} runs. Growth: how many times as much as the row above, for how many times as large an input`,
+  );
+  console.log(
+    "(for the round trip: the delay added, in round trips). The registry and the delay take the same processors.",
+  );
 }
 
 /** Makes the cache, measures it as a volume (where distance matters not) and as an image, and removes it. */
@@ -106,8 +110,7 @@ async function measurePoint(point: Point): Promise<{ volume: Measured | undefine
   const path = join(cacheDir, `growth-${process.pid}`);
   try {
     const cache = makeSynthetic(path, point.shape);
-    const volume =
-      point.roundTripMs === undefined ? await measureRuns(cache, ["-cache-dir", cache.path]) : undefined;
+    const volume = point.roundTripMs === undefined ? await measureRuns(cache, ["-cache-dir", cache.path]) : undefined;
     using registry = await serveCacheImage(cache, "gzip");
     // The largest are dear in memory: the blob, its compressed form and what is restored.
     for (const { blob } of cache.layers) rmSync(blob);

@@ -21,7 +21,12 @@ interface Limiter {
 }
 
 const limiters: readonly Limiter[] = [
-  { name: "no limit", perSecond: Number.POSITIVE_INFINITY, burst: Number.POSITIVE_INFINITY, retryAfter: () => undefined },
+  {
+    name: "no limit",
+    perSecond: Number.POSITIVE_INFINITY,
+    burst: Number.POSITIVE_INFINITY,
+    retryAfter: () => undefined,
+  },
   { name: "200/s, Retry-After: 1", perSecond: 200, burst: 200, retryAfter: () => "1" },
   { name: "100/s, Retry-After: 1", perSecond: 100, burst: 100, retryAfter: () => "1" },
   { name: "100/s, Retry-After: 5", perSecond: 100, burst: 100, retryAfter: () => "5" },
@@ -44,7 +49,11 @@ class LimitedRegistry implements Disposable {
   constructor(limiter: Limiter) {
     this.#limiter = limiter;
     this.#tokens = limiter.burst;
-    this.#server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: ({ url }) => this.#answer(new URL(url).pathname) });
+    this.#server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: ({ url }) => this.#answer(new URL(url).pathname),
+    });
   }
 
   get host(): string {
@@ -126,10 +135,23 @@ export async function storm(): Promise<void> {
     lines.push(lineOf(limiter, registry, finished));
     for (const [message, times] of failures) notes.push(`${limiter.name}: ${times} × ${message}`);
   }
-  const heads = ["registry", "finished", "min", "median", "p95", "max", "served", "429", "requests/client", "busiest second"];
+  const heads = [
+    "registry",
+    "finished",
+    "min",
+    "median",
+    "p95",
+    "max",
+    "served",
+    "429",
+    "requests/client",
+    "busiest second",
+  ];
   console.log(`\nA storm: ${clients} restores of ${layersEach} small layers from a cache image, started at once\n`);
   console.log(formatColumns(heads, lines));
-  console.log("\nA restore needs 5 requests: manifest, config and a blob for each layer. The limit is a token bucket that starts full.");
+  console.log(
+    "\nA restore needs 5 requests: manifest, config and a blob for each layer. The limit is a token bucket that starts full.",
+  );
   for (const note of notes) console.log(note);
 }
 

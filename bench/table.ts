@@ -55,7 +55,9 @@ export function formatTable(contenders: readonly string[], lines: readonly (read
 
 /** Lines up columns below one line of headings; the first to the left, the others to the right. */
 export function formatColumns(headings: readonly string[], lines: readonly (readonly string[])[]): string {
-  const widths = headings.map((_, column) => Math.max(...[headings, ...lines].map((line) => (line[column] ?? "").length)));
+  const widths = headings.map((_, column) =>
+    Math.max(...[headings, ...lines].map((line) => (line[column] ?? "").length)),
+  );
   const align = (line: readonly string[]): string =>
     widths.map((width, column) => (line[column] ?? "")[column === 0 ? "padEnd" : "padStart"](width)).join("  ");
   const head = align(headings);
