@@ -45,11 +45,6 @@ export class Directory {
     return Directory.open(this.at(name), join(this.path, name));
   }
 
-  /** As `open`, for a name of any bytes. */
-  openBytes(name: Buffer): Directory {
-    return Directory.open(this.atBytes(name), join(this.path, name.toString()));
-  }
-
   /** A path to an entry, for system calls that do not follow a link in the last place. */
   at(name: string): string {
     return hasProc ? `/proc/self/fd/${this.#fd}/${name}` : join(this.path, name);

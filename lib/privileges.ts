@@ -1,4 +1,5 @@
 import { chownSync, closeSync, constants, fstatSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Directory } from "./directory.ts";
 import { describe, errorCode, RestorerError } from "./errors.ts";
 import { type Log, quote } from "./log.ts";
@@ -37,7 +38,8 @@ export function userToBecome(asked: { uid: number | undefined; gid: number | und
  */
 export function giveTo(path: string, user: User, log: Log): void {
   try {
-    const root = Directory.open(path, path, true);
+    const root = openRoot(path);
+    if (root === undefined) return;
     try {
       const fd = openSync(root.at("."), O_PATH);
       try {
@@ -52,10 +54,18 @@ export function giveTo(path: string, user: User, log: Log): void {
       root.close();
     }
   } catch (error) {
-    if (errorCode(error) === "ENOENT") return;
     throw new RestorerError(`give ${quote(path)} to user ${user.uid}:${user.gid}: ${describe(error)}`, {
       cause: error,
     });
+  }
+}
+
+function openRoot(path: string): Directory | undefined {
+  try {
+    return Directory.open(path, path, true);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw error;
   }
 }
 
@@ -68,7 +78,8 @@ function isWritable(stat: { mode: number; uid: number; gid: number }, user: User
 function giveEntries(directory: Directory, user: User, log: Log): void {
   for (const name of readdirSync(directory.at("."), { encoding: "buffer" })) {
     // What is checked and what is changed must be the same thing, whatever happens to its name meanwhile.
-    const fd = openSync(directory.atBytes(name), O_PATH | constants.O_NOFOLLOW);
+    const fd = openEntry(directory, name);
+    if (fd === undefined) continue;
     try {
       const stat = fstatSync(fd);
       if (!stat.isDirectory() && stat.nlink > 1 && stat.uid !== user.uid) {
@@ -78,7 +89,7 @@ function giveEntries(directory: Directory, user: User, log: Log): void {
         continue;
       }
       if (stat.isDirectory()) {
-        const child = directory.openBytes(name);
+        const child = Directory.open(`/proc/self/fd/${fd}/.`, join(directory.path, name.toString()));
         try {
           giveEntries(child, user, log);
         } finally {
@@ -89,6 +100,16 @@ function giveEntries(directory: Directory, user: User, log: Log): void {
     } finally {
       closeSync(fd);
     }
+  }
+}
+
+/** A handle on what has a name; undefined when it has gone meanwhile. */
+function openEntry(directory: Directory, name: Buffer): number | undefined {
+  try {
+    return openSync(directory.atBytes(name), O_PATH | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw error;
   }
 }
 
@@ -120,7 +141,8 @@ function verify(user: User): void {
       ...ids("Groups").filter((id) => id !== "" && id !== String(user.gid)),
     ];
     if (left.length > 0) throw new Error(`thread ${thread} still has the id ${left[0]}`);
-    if (user.uid !== 0 && ids("CapEff").some((set) => /[1-9a-f]/.test(set)))
+    const capabilities = ["CapEff", "CapPrm", "CapAmb"].flatMap(ids);
+    if (user.uid !== 0 && capabilities.some((set) => /[1-9a-f]/.test(set)))
       throw new Error(`thread ${thread} still has capabilities`);
   }
   if (user.uid === 0) return;
