@@ -62,7 +62,13 @@ export class VolumeCache implements Cache {
   }
 
   size(sha: string): number {
-    return statSync(this.#path(sha), { throwIfNoEntry: false })?.size ?? 0;
+    try {
+      const fd = this.#opened.get(sha);
+      return (fd === undefined ? statSync(this.#path(sha)) : fstatSync(fd)).size;
+    } catch {
+      // Opening it will tell.
+      return 0;
+    }
   }
 
   async open(sha: string): Promise<LayerSource> {
