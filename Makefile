@@ -1,5 +1,6 @@
 # Node >= 20, npm and make are all that is needed; Bun comes from the npm registry (see package.json).
 BUN = $(firstword $(wildcard node_modules/@oven/bun-*/bin/bun))
+BIOME = $(firstword $(wildcard node_modules/@biomejs/cli-linux-*/biome))
 VERSION_COMMIT = $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 SOURCES = restorer.ts $(wildcard lib/*.ts lib/*/*.ts) package.json
 
@@ -23,14 +24,14 @@ test: check dist/restorer
 	@$(BUN) test/run.ts
 
 check: node_modules/.package-lock.json
-	@node_modules/.bin/biome check --error-on-warnings .
+	@$(BIOME) check --error-on-warnings .
 	@node_modules/.bin/tsc --noEmit
 
 bench: dist/restorer
 	@$(BUN) bench/bench.ts $(BENCH)
 
 node_modules/.package-lock.json: package.json package-lock.json
-	npm ci
+	npm ci --loglevel=error
 	@touch $@
 
 clean:
