@@ -2,9 +2,9 @@ import { type Cache, CacheError, type LayerSource } from "./cache.ts";
 import { describe } from "./errors.ts";
 import { explain } from "./group.ts";
 import { type Log, quote } from "./log.ts";
-import { type Descriptor, layersByDiffId } from "./manifest.ts";
+import { type Descriptor, type ImageConfig, layersByDiffId } from "./manifest.ts";
 import { type ImageMetadata, noMetadata, parseMetadata } from "./metadata.ts";
-import { parseReference } from "./reference.ts";
+import { parseReference, type Reference } from "./reference.ts";
 import { type Registry, RegistryError, type RemoteImage } from "./registry.ts";
 
 const label = "io.buildpacks.lifecycle.cache.metadata";
@@ -26,25 +26,46 @@ export class ImageCache implements Cache {
   }
 
   async metadata(): Promise<ImageMetadata | undefined> {
-    try {
-      // Exporters write one manifest, for no architecture; of an index the reference takes the first linux member.
-      const image = await this.#registry.image(parseReference(this.#reference), { os: "linux" });
-      const { config } = await this.#registry.config(image);
-      this.#image = image;
+    const reference = this.#attempt(() => parseReference(this.#reference));
+    const found = await this.#fetch(reference);
+    if (found === undefined) return undefined;
+    const { image, config } = found;
+    return this.#attempt(() => {
       this.#layers = layersByDiffId(image.manifest, config);
+      this.#image = image;
       const text = config.labels.get(label);
       // An image without the label is a cache that holds nothing, as for the reference.
       return text === undefined ? noMetadata : parseMetadata(Buffer.from(text));
+    });
+  }
+
+  /** Undefined where there is no such image. What is no RegistryError ends the run: it was asked to stop. */
+  async #fetch(reference: Reference): Promise<{ image: RemoteImage; config: ImageConfig } | undefined> {
+    try {
+      // Exporters write one manifest, for no architecture; of an index the reference takes the first linux member.
+      const image = await this.#registry.image(reference, { os: "linux" });
+      const { config } = await this.#registry.config(image);
+      return { image, config };
     } catch (error) {
-      if (error instanceof RegistryError && error.notFound) {
-        // A tag that is not there yet is a first build; a repository that is not there may be a wrong name.
-        if (error.registryCode !== "MANIFEST_UNKNOWN") this.#log.warn(`No ${this.name}: ${withHint(error)}`);
-        return undefined;
-      }
-      throw new CacheError(`read ${this.name}: ${error instanceof RegistryError ? withHint(error) : explain(error)}`, {
-        cause: error,
-      });
+      if (!(error instanceof RegistryError)) throw error;
+      if (!error.notFound) throw this.#trouble(withHint(error), error);
+      // A tag that is not there yet is a first build; a repository that is not there may be a wrong name.
+      if (error.registryCode !== "MANIFEST_UNKNOWN") this.#log.warn(`No ${this.name}: ${withHint(error)}`);
+      return undefined;
     }
+  }
+
+  /** Looks at something of the image; what is wrong with it is trouble with the cache. */
+  #attempt<T>(look: () => T): T {
+    try {
+      return look();
+    } catch (error) {
+      throw this.#trouble(explain(error), error);
+    }
+  }
+
+  #trouble(what: string, cause: unknown): CacheError {
+    return new CacheError(`read ${this.name}: ${what}`, { cause });
   }
 
   size(sha: string): number {
