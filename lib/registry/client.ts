@@ -49,11 +49,12 @@ export function createClient({ keychain, insecureRegistries, env, log, signal, .
   const hosts = createHosts(insecureRegistries);
   const transport = createTransport(env, hosts, timing, log);
   const endpoints = new Map<string, Endpoint>();
+  const silence = { totalMs: timing.silenceMs, spentMs: 0 };
 
   function endpointOf(registry: string): Endpoint {
     const known = endpoints.get(registry);
     if (known !== undefined) return known;
-    const patience = new Patience(registry, timing.silenceMs, timing.graceMs);
+    const patience = new Patience(registry, silence, timing.graceMs);
     const made = { patience, scheme: undefined, accesses: new Map() };
     endpoints.set(registry, made);
     return made;

@@ -1,23 +1,31 @@
 import { TransportError } from "./error.ts";
 
+/** How long the registries of a run may keep it waiting in silence, all together, and how long they have. */
+export interface Silence {
+  readonly totalMs: number;
+  spentMs: number;
+}
+
 /**
  * Adds up the time in which something was awaited from a registry and nothing at all came, and ends everything when it
  * has become too much. Retries and stalls are bounded one by one; this bounds them all together, for a registry that
- * hangs at every blob of fifty.
+ * hangs at every blob of fifty, and for several that hang one after the other. A registry that answers in time is never
+ * given up for the sins of another.
  */
 export class Patience {
   readonly #controller = new AbortController();
-  readonly #budgetMs: number;
+  readonly #silence: Silence;
   readonly #graceMs: number;
   readonly #host: string;
-  #spentMs = 0;
+  /** This registry's part of what is spent. */
+  #ownMs = 0;
   #waiting = 0;
   #quietSince = 0;
   #timer: Timer | undefined;
 
-  constructor(host: string, budgetMs: number, graceMs: number) {
+  constructor(host: string, silence: Silence, graceMs: number) {
     this.#host = host;
-    this.#budgetMs = budgetMs;
+    this.#silence = silence;
     this.#graceMs = graceMs;
   }
 
@@ -40,15 +48,18 @@ export class Patience {
   begin(): void {
     if (this.#waiting++ > 0) return;
     this.#quietSince = performance.now();
-    this.#timer ??= setTimeout(() => this.#check(), this.#budgetMs - this.#spentMs);
+    this.#timer ??= setTimeout(() => this.#check(), this.#left(0));
   }
 
   /** Something came. */
   heard(): void {
     const now = performance.now();
     const quiet = now - this.#quietSince;
-    if (quiet > this.#graceMs) this.#spentMs += quiet;
     this.#quietSince = now;
+    if (quiet <= this.#graceMs) return;
+    this.#ownMs += quiet;
+    this.#silence.spentMs += quiet;
+    if (this.#silence.spentMs > this.#silence.totalMs) this.#giveUp();
   }
 
   /** It is awaited no longer, because it came or because it was given up. */
@@ -57,23 +68,31 @@ export class Patience {
     this.heard();
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#judge(0);
   }
 
   #check(): void {
     this.#timer = undefined;
-    const left = this.#judge(performance.now() - this.#quietSince);
-    if (left > 0) this.#timer = setTimeout(() => this.#check(), left);
+    const left = this.#left(performance.now() - this.#quietSince);
+    // Timers may fire a little early.
+    if (left > 0.5) this.#timer = setTimeout(() => this.#check(), left);
+    else this.#giveUp();
   }
 
-  #judge(quietMs: number): number {
-    const left = this.#budgetMs - this.#spentMs - quietMs;
-    if (left > 0.5) return left;
-    const seconds = Math.round(this.#budgetMs / 1000);
+  #left(quietMs: number): number {
+    const { totalMs, spentMs } = this.#silence;
+    return Math.max(totalMs - spentMs, this.#graceMs) - quietMs;
+  }
+
+  #giveUp(): void {
+    const { totalMs, spentMs } = this.#silence;
+    const who = this.#ownMs < spentMs ? `${this.#host} and other registries` : this.#host;
     const hint = "Check the network between here and the registry, and the registry itself.";
     this.#controller.abort(
-      new TransportError("Silence", `${this.#host} kept us waiting in silence for ${seconds} s in all`, hint),
+      new TransportError(
+        "Silence",
+        `${who} kept us waiting in silence for ${Math.round(totalMs / 1000)} s in all`,
+        hint,
+      ),
     );
-    return 0;
   }
 }

@@ -12,7 +12,7 @@ export interface RegistryTiming {
   readonly stallMs: number;
   /** Less than this in all that time is next to nothing. */
   readonly trickleBytes: number;
-  /** How long one registry may keep us waiting in silence in all, before nothing more is asked of it. */
+  /** How long registries may keep us waiting in silence in all, before nothing more is asked of those that do. */
   readonly silenceMs: number;
   /** Silence below this is not counted: it is how registries are. */
   readonly graceMs: number;
@@ -28,7 +28,7 @@ export interface RegistryTiming {
   readonly fruitlessResumes: number;
 }
 
-/** A server that stalls, at whatever step, costs a run no more than `silenceMs` and a little. */
+/** Servers that stall, at whatever step, cost a run no more than `silenceMs` and a little. */
 export const defaultTiming: RegistryTiming = {
   answerMs: 15_000,
   probeMs: 3_000,
