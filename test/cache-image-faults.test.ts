@@ -224,7 +224,6 @@ group("a server that stalls does not hang the run", () => {
   const partial: [step: string, rules: FaultRule[]][] = [
     ["before a blob", stall(blobOf(healthy))],
     ["in a blob", stall(blobOf(healthy), 100_000)],
-    ["after all of a blob but its last byte", stall(blobOf(healthy), gzipped.length - 1)],
     ["all but, at a byte now and then", [{ path: blobOf(healthy), fault: { kind: "trickle", everyMs: 200 } }]],
   ];
   for (const [step, rules] of partial) {
@@ -238,7 +237,7 @@ group("a server that stalls does not hang the run", () => {
     const { exitCode, stderr, after } = await restore({ rules, isSlow: true, run: bound });
     expect(exitCode).toBe(0);
     expect(stderr.match(/^Warning: Not restoring "bp:(one|two)": /gm)).toHaveLength(2);
-    expectLayers(after, []);
+    expectLayers(after, [], ["bp"]);
   });
 
   slow("in a blob once: the rest is asked for, and the layer is whole", async () => {
@@ -342,7 +341,7 @@ group("a blob that is not what it should be costs its layer", () => {
   const oneFile = (size: number) => headerOf({ name: "/layers/bp/one/data", size }, 0);
   forEach(
     [
-      ["another byte", damage({ kind: "corrupt" }), "127.0.0.1|digest|gzip"],
+      ["another byte", damage({ kind: "corrupt" }), /digest|gzip/],
       ["another byte, uncompressed", damage({ kind: "corrupt" }, plain), "digest"],
       ["another byte, in zstd", damage({ kind: "corrupt" }, zstd), /digest|zstd/],
       ["garbage", damage({ kind: "garbage" }), "127.0.0.1"],
