@@ -76,7 +76,8 @@ function invalid(text: string, why: string, hint?: string): RestorerError {
 /** Whether text is a host or host:port (IPv6 in brackets) that may stand in a reference. */
 export function isRegistry(text: string): boolean {
   const match = /^(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9_.-]*[a-z0-9])?)(?::(\d{1,5}))?$/i.exec(text);
-  return match !== null && Number(match[2] ?? 443) <= 65_535;
+  // Some hosts that look well are none to a URL, such as `a..b` and `1.2.3.999`.
+  return match !== null && Number(match[2] ?? 443) <= 65_535 && URL.canParse(`https://${text}`);
 }
 
 /** The one name of a registry that has several: `docker.io` is `index.docker.io`. */
