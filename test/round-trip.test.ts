@@ -20,6 +20,7 @@ import {
   file,
   isRoot,
   link,
+  removeTree,
   restorerPath,
   type Snapshot,
   skipUnless,
@@ -115,7 +116,7 @@ class Build {
 
   /** The layers directory as a platform hands it to a build. */
   startLayers(): void {
-    rmSync(this.layers, { recursive: true, force: true });
+    removeTree(this.layers);
     this.#makeDirectory(this.layers, 0o777);
     const ids = [...new Set(layers.map(({ buildpack }) => buildpack))];
     writeTree(this.layers, {
