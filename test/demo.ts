@@ -4,25 +4,34 @@
  */
 import {
   chmodSync,
-  closeSync,
   cpSync,
   existsSync,
+  linkSync,
   mkdirSync,
-  openSync,
   readdirSync,
   readFileSync,
+  statSync,
+  unlinkSync,
   writeFileSync,
-  writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, relative, resolve } from "node:path";
-import { analyzedToml, type CachedBuildpack, type CacheFixture, groupToml, makeCache } from "./cache-fixture.ts";
+import { basename, dirname, join, relative, resolve } from "node:path";
+import {
+  analyzedToml,
+  type CachedBuildpack,
+  type CacheFixture,
+  diffId,
+  groupToml,
+  makeCache,
+  metadataName,
+} from "./cache-fixture.ts";
 import { differences, removeTree, restorerPath, type Snapshot, snapshot } from "./harness.ts";
 
 const project = resolve(import.meta.dir, "..");
 const home = demoDirectory();
 const sources = join(home, "sources");
 const layersDir = join(home, "layers");
+const cacheImage = join(home, "cache-image");
 
 const onTerminal = process.stdout.isTTY && !process.env.NO_COLOR;
 const style = (code: string) => (text: string) => (onTerminal ? `\x1b[${code}m${text}\x1b[0m` : text);
@@ -110,13 +119,43 @@ function sbomTree(): string {
   return join(sources, "sbom");
 }
 
+/** The same cache as an image, in an OCI layout (README, "A private registry in three minutes"). */
+function writeCacheImage(cache: CacheFixture, path: string): void {
+  const blobs = join(path, "blobs", "sha256");
+  mkdirSync(blobs, { recursive: true });
+  const place = (digest: string): string => join(blobs, digest.replace("sha256:", ""));
+  const store = (kind: string, content: object) => {
+    const text = JSON.stringify(content);
+    const digest = diffId(text);
+    writeFileSync(place(digest), text);
+    return { mediaType: `application/vnd.oci.image.${kind}.v1+json`, digest, size: Buffer.byteLength(text) };
+  };
+  const names = readdirSync(cache.committed).filter((name) => name.endsWith(".tar"));
+  const layers = names.map((name) => {
+    // Uncompressed, so that the blob's digest is the diffID.
+    const digest = basename(name, ".tar");
+    linkSync(join(cache.committed, name), place(digest));
+    return { mediaType: "application/vnd.oci.image.layer.v1.tar", digest, size: statSync(place(digest)).size };
+  });
+  const config = store("config", {
+    os: "linux",
+    architecture: process.arch === "x64" ? "amd64" : process.arch,
+    config: { Labels: { [metadataName]: readFileSync(cache.metadataPath, "utf8") } },
+    rootfs: { type: "layers", diff_ids: layers.map(({ digest }) => digest) },
+  });
+  const manifest = store("manifest", { schemaVersion: 2, config, layers });
+  writeFileSync(join(path, "index.json"), JSON.stringify({ schemaVersion: 2, manifests: [manifest] }));
+  writeFileSync(join(path, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
+}
+
 /** One bit flipped in the middle of a blob, as a bad disk would. */
 function spoil(blob: string): void {
   const bytes = readFileSync(blob);
   const position = Math.floor(bytes.length / 2);
-  const fd = openSync(blob, "r+");
-  writeSync(fd, Buffer.from([(bytes[position] ?? 0) ^ 1]), 0, 1, position);
-  closeSync(fd);
+  bytes[position] = (bytes[position] ?? 0) ^ 1;
+  // A new file: the cache image shares the old one.
+  unlinkSync(blob);
+  writeFileSync(blob, bytes);
 }
 
 function writeInputs(buildpacks: readonly CachedBuildpack[]): void {
@@ -243,6 +282,7 @@ function showPlaces(cache: CacheFixture): void {
     ["metadata", shown(join(layersDir, "demo_node", "node_modules.toml")), "from the cache"],
     ["", shown(join(layersDir, "demo_node", "runtime.toml")), "of a layer that is only in the app image"],
     ["cache", shown(cache.committed), "blobs named by their digest; never written to"],
+    ["", shown(cacheImage), "the same, but unspoiled, as an image for a registry: see README"],
   ];
   const width = Math.max(...places.map(([, path = ""]) => path.length));
   for (const [name = "", path = "", what = ""] of places) {
@@ -257,6 +297,7 @@ const originals: Originals = new Map(
   ),
 );
 const cache = makeCache(join(home, "cache"), buildpacks, { prefix: layersDir, sbom: { tree: sbomTree() } });
+writeCacheImage(cache, cacheImage);
 spoil(cache.blob("demo/compiler", "stdlib"));
 writeInputs(buildpacks);
 
