@@ -379,7 +379,6 @@ group("a blob that is not what it should be costs its layer", () => {
     });
   };
   const MiB = 1024 * 1024;
-  const lying = (image: TestImage): TestImage => ({ ...image });
   forEach(
     [
       [
@@ -388,13 +387,58 @@ group("a blob that is not what it should be costs its layer", () => {
         "expands to more than",
       ],
       ["a small blob that says it will", { image: bomb(MiB, gzipSync, 2 ** 42) }],
-      [
-        "a small blob that expands to a lot, all of it wrong",
-        { image: lying(imageWith(gzipSync(Buffer.alloc(128 * MiB)))) },
-      ],
+      ["a small blob that expands to a lot, all of it wrong", { image: imageWith(gzipSync(Buffer.alloc(128 * MiB))) }],
     ],
     expectNeighbour,
   );
+});
+
+group("a blob in an unusual shape is a blob", () => {
+  const tar = plainTar;
+  const half = tar.length >> 1;
+  const inParts = (compress: (bytes: Uint8Array) => Buffer) =>
+    Buffer.concat([compress(tar.subarray(0, half)), compress(tar.subarray(half))]);
+  const shapes: [what: string, blob: Buffer][] = [
+    ["gzip in two members", inParts(gzipSync)],
+    ["zstd in two frames", inParts(zstdCompressSync)],
+    ["gzip with zeros after it", Buffer.concat([gzipped, Buffer.alloc(1000)])],
+  ];
+  for (const [what, blob] of shapes) {
+    test.concurrent(what, async () => expectWarm(await restore({ image: imageWith(blob) })), 120_000);
+  }
+
+  test.concurrent("and one that fails does not spoil those that the same threads work on next", async () => {
+    const many = Array.from({ length: 16 }, (_, i) => `layer-${i}`);
+    const contents = many.map((_, i) => randomBytes(i % 4 === 0 ? 1_500_000 : 3000));
+    const archives = many.map((name, i) =>
+      tarOf([
+        ...parents,
+        { name: `/layers/bp/${name}`, type: "directory" },
+        { name: `/layers/bp/${name}/data`, data: contents[i] ?? "" },
+      ]),
+    );
+    const shaOf = (_: string, name: string) => digestOf(archives[many.indexOf(name)] ?? Buffer.alloc(0));
+    const label = cacheMetadata([{ id: "bp", layers: many.map((name) => ({ name })) }], shaOf);
+    const image = testImage({ layers: archives, labels: { [metadataName]: label }, compression: "zstd" });
+    const faults: Fault[] = [
+      { kind: "corrupt" },
+      { kind: "short" },
+      { kind: "trailing", announced: false },
+      { kind: "cut", at: 0 },
+    ];
+    const rules = faults.map((fault, i) => ({ path: blobOf(image, 3 * i), fault }));
+    const { exitCode, stderr, after } = await restore({ image, rules });
+    expect(exitCode).toBe(0);
+    expect(stderr.match(/^Warning: Not restoring "bp:layer-\d+": /gm)?.sort()).toEqual(
+      faults.map((_, i) => `Warning: Not restoring "bp:layer-${3 * i}": `).sort(),
+    );
+    const there = many.filter((_, i) => i % 3 !== 0 || i >= 3 * faults.length);
+    const digests = there.map((name) => `${name} ${digestOf(contents[many.indexOf(name)] ?? Buffer.alloc(0))}`);
+    const found = [...after].filter(([path]) => path.endsWith("/data"));
+    expect(found.map(([path, { sha256 }]) => `${path.split("/")[1]} sha256:${sha256}`).sort()).toEqual(digests.sort());
+    const tomls = [...after.keys()].filter((path) => path.startsWith("bp/") && path.endsWith(".toml"));
+    expect(tomls).toHaveLength(there.length);
+  });
 });
 
 group("a registry that fails at a blob costs its layer", () => {
