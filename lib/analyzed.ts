@@ -18,7 +18,7 @@ import {
 import { dirname, join } from "node:path";
 import * as v from "valibot";
 import { describe, ExitCode, errorCode, RestorerError } from "./errors.ts";
-import { explain } from "./group.ts";
+import { explainFile } from "./explain.ts";
 import { type Log, quote } from "./log.ts";
 import { type ImageMetadata, noMetadata, toImageMetadata } from "./metadata.ts";
 import { privateName } from "./staging.ts";
@@ -83,7 +83,7 @@ export function readAnalyzed(path: string, log: Log): Analyzed | undefined {
       log.warn(`No analyzed metadata found at path ${quote(path)}`);
       return { path, exists: false, table: {}, metadata: noMetadata, runImage: undefined };
     }
-    log.warn(`Not using analyzed data, no usable file at ${quote(path)}: ${explain(error)}`);
+    log.warn(`Not using analyzed data, no usable file at ${explainFile(path, error)}`);
     return undefined;
   }
 }

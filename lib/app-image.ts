@@ -1,5 +1,5 @@
 import { describe } from "./errors.ts";
-import { explain } from "./group.ts";
+import { explain } from "./explain.ts";
 import { isNotFound, type KnownImage } from "./images/source.ts";
 import { type Log, quote } from "./log.ts";
 import { type ImageMetadata, noMetadata, parseMetadata } from "./metadata.ts";

@@ -1,6 +1,6 @@
 import * as v from "valibot";
-import { describe, RestorerError } from "./errors.ts";
-import { quote } from "./log.ts";
+import { RestorerError } from "./errors.ts";
+import { explainFile } from "./explain.ts";
 import { parseBuildpackApi } from "./platform-api.ts";
 import { readToml } from "./toml.ts";
 
@@ -32,14 +32,6 @@ export function readGroup(path: string): Group {
     return { buildpacks, hasExtensions: raw["group-extensions"].length > 0 };
   } catch (error) {
     if (error instanceof RestorerError && error.exitCode !== 1) throw error;
-    throw new RestorerError(`read group file ${quote(path)}: ${explain(error)}`, { cause: undefined, hint });
+    throw new RestorerError(`read group file ${explainFile(path, error)}`, { hint });
   }
-}
-
-/** What a parser or schema found wrong, with the path of the bad value. */
-export function explain(error: unknown): string {
-  if (!(error instanceof v.ValiError)) return describe(error);
-  const [issue] = error.issues;
-  const where = v.getDotPath(issue);
-  return where === null || where === undefined ? issue.message : `${where}: ${issue.message}`;
 }

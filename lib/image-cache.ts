@@ -1,6 +1,6 @@
 import { type Cache, CacheError, type LayerSource } from "./cache.ts";
 import { describe } from "./errors.ts";
-import { explain } from "./group.ts";
+import { explain } from "./explain.ts";
 import { type Log, quote } from "./log.ts";
 import { type Descriptor, type ImageConfig, layersByDiffId } from "./manifest.ts";
 import { type ImageMetadata, noMetadata, parseMetadata } from "./metadata.ts";

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { errorCode, RestorerError } from "./errors.ts";
-import { explain } from "./group.ts";
+import { explainFile } from "./explain.ts";
 import { type Log, quote } from "./log.ts";
 import { parseReference } from "./reference.ts";
 import { readToml } from "./toml.ts";
@@ -30,7 +30,7 @@ export function readRunToml(path: string, log: Log): readonly OfferedImage[] {
       log.debug(`No run metadata found at path ${quote(path)}`);
       return [];
     }
-    throw new RestorerError(`read run file ${quote(path)}: ${explain(error)}`, {
+    throw new RestorerError(`read run file ${explainFile(path, error)}`, {
       cause: error,
       hint: "It comes with the builder; name it with -run or CNB_RUN_PATH.",
     });

@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, openSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Cache, CacheError, type LayerSource } from "./cache.ts";
 import { describe, errorCode } from "./errors.ts";
-import { explain } from "./group.ts";
+import { explain } from "./explain.ts";
 import { limits } from "./limits.ts";
 import { quote } from "./log.ts";
 import { buildpackMetadata, type ImageMetadata, parseMetadata } from "./metadata.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { explain } from "../lib/group.ts";
+import { explain } from "../lib/explain.ts";
 import { buildpackMetadata, type ImageMetadata, noMetadata, parseMetadata, toImageMetadata } from "../lib/metadata.ts";
 
 const sha = `sha256:${"a".repeat(64)}`;
