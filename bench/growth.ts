@@ -25,10 +25,13 @@ interface Axis {
   readonly points: readonly Point[];
 }
 
-interface Measured {
-  readonly cost: Cost;
-  /** Of one run. */
-  readonly requests?: number;
+interface MeasuredPoint {
+  readonly point: Point;
+  /** Undefined where only the distance to a registry differs. */
+  readonly volume: Cost | undefined;
+  readonly image: Cost;
+  /** Successful ones of one run from the image. */
+  readonly requests: number;
 }
 
 const runs = Number(process.env.RUNS ?? 3);
@@ -80,22 +83,7 @@ function scaled(amount: number): number {
 export async function growth(): Promise<void> {
   const chosen = process.env.GROWTH ?? "";
   for (const axis of axes.filter(({ title }) => title.toLowerCase().startsWith(chosen))) {
-    const lines: string[][] = [];
-    let before: { point: Point; volume: Measured | undefined; image: Measured } | undefined;
-    for (const point of axis.points) {
-      console.error(`${axis.title}: ${point.label}, ${runs} runs`);
-      const measured = await measurePoint(point);
-      lines.push([
-        point.label,
-        ...cellsOf(point, measured.volume, before && { point: before.point, measured: before.volume }),
-        ...cellsOf(point, measured.image, before && { point: before.point, measured: before.image }),
-        String(measured.image.requests ?? "–"),
-      ]);
-      before = { point, ...measured };
-    }
-    const [volume, image] = ["volume", "gzip image"].map((kind) => [kind, "growth", "peak RSS", "growth"]);
-    console.log(`\n${axis.title}\n`);
-    console.log(formatColumns(["", ...(volume ?? []), ...(image ?? []), "requests"], lines));
+    await printAxis(axis);
   }
   console.log(
     `\nMedians of ${runs} runs. Growth: how many times as much as the row above, for how many times as large an input`,
@@ -105,8 +93,25 @@ export async function growth(): Promise<void> {
   );
 }
 
+async function printAxis({ title, points }: Axis): Promise<void> {
+  const hasVolume = points.some(({ roundTripMs }) => roundTripMs === undefined);
+  const kinds = hasVolume ? (["volume", "image"] as const) : (["image"] as const);
+  const lines: string[][] = [];
+  let before: MeasuredPoint | undefined;
+  for (const point of points) {
+    console.error(`${title}: ${point.label}, ${runs} runs`);
+    const measured = await measurePoint(point);
+    const cells = kinds.flatMap((kind) => cellsOf(measured, before, kind));
+    lines.push([point.label, ...cells, String(measured.requests)]);
+    before = measured;
+  }
+  const headings = kinds.flatMap((kind) => [kind === "image" ? "gzip image" : kind, "growth", "peak RSS", "growth"]);
+  console.log(`\n${title}\n`);
+  console.log(formatColumns(["", ...headings, "requests"], lines));
+}
+
 /** Makes the cache, measures it as a volume (where distance matters not) and as an image, and removes it. */
-async function measurePoint(point: Point): Promise<{ volume: Measured | undefined; image: Measured }> {
+async function measurePoint(point: Point): Promise<MeasuredPoint> {
   const path = join(cacheDir, `growth-${process.pid}`);
   try {
     const cache = makeSynthetic(path, point.shape);
@@ -117,15 +122,14 @@ async function measurePoint(point: Point): Promise<{ volume: Measured | undefine
     using proxy = point.roundTripMs === undefined ? undefined : await startDelayProxy(registry.host, point.roundTripMs);
     const reference = `${(proxy ?? registry).host}/${registry.name}`;
     const image = await measureRuns(cache, ["-cache-image", reference]);
-    const { ok } = registry.takeCounts();
-    return { volume, image: { ...image, requests: ok / (runs + 1) } };
+    return { point, volume, image, requests: registry.takeCounts().ok / (runs + 1) };
   } finally {
     rmSync(path, { recursive: true, force: true });
   }
 }
 
 /** Runs once to warm up and check the result, then `runs` times. */
-async function measureRuns(cache: BenchCache, args: readonly string[]): Promise<Measured> {
+async function measureRuns(cache: BenchCache, args: readonly string[]): Promise<Cost> {
   const costs: Cost[] = [];
   for (let run = 0; run <= runs; run++) {
     await resetWorkDir({ groupToml: groupToml([{ id: "bench/growth" }]), analyzedToml: analyzedToml() });
@@ -134,7 +138,7 @@ async function measureRuns(cache: BenchCache, args: readonly string[]): Promise<
     if (run === 0) verify(cache);
     else costs.push(cost);
   }
-  return { cost: medianCost(costs) };
+  return medianCost(costs);
 }
 
 function verify({ layers }: BenchCache): void {
@@ -156,21 +160,21 @@ function makeSynthetic(path: string, { layers, files, fileBytes }: Shape): Bench
 
 /** Time, its growth, memory, its growth. */
 function cellsOf(
-  point: Point,
-  measured: Measured | undefined,
-  before: { readonly point: Point; readonly measured: Measured | undefined } | undefined,
+  { point, ...measured }: MeasuredPoint,
+  before: MeasuredPoint | undefined,
+  kind: "volume" | "image",
 ): string[] {
-  if (measured === undefined) return ["–", "", "", ""];
-  const { wallMs, rssBytes } = measured.cost;
-  const shown = [time(wallMs), "", mebibytes(rssBytes), ""];
-  const earlier = before?.measured?.cost;
-  if (before === undefined || earlier === undefined) return shown;
+  const cost = measured[kind];
+  if (cost === undefined) return ["–", "", "", ""];
+  const { wallMs, rssBytes } = cost;
+  const earlier = before?.[kind];
+  if (before === undefined || earlier === undefined) return [time(wallMs), "", mebibytes(rssBytes), ""];
   const more = point.amount - before.point.amount;
-  shown[1] =
+  const growth =
     point.roundTripMs === undefined
       ? `×${(wallMs / earlier.wallMs).toFixed(1)} for ×${point.amount / before.point.amount}`
       : `${((wallMs - earlier.wallMs) / more).toFixed(1)} trips`;
   const grown = (rssBytes - earlier.rssBytes) / 2 ** 20;
-  shown[3] = `${grown < 0 ? "−" : "+"}${Math.abs(grown).toFixed(0)} MiB`;
-  return shown;
+  const sign = grown < 0 ? "−" : "+";
+  return [time(wallMs), growth, mebibytes(rssBytes), `${sign}${Math.abs(grown).toFixed(0)} MiB`];
 }
