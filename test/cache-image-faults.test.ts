@@ -56,9 +56,9 @@ function cacheImage(options: TestImageOptions = {}): TestImage {
   return testImage({ layers: tars, labels: labelOf(), ...options });
 }
 
-/** The cache image, but with other bytes as the blob of its first layer; digest and size are theirs. */
-function imageWith(blob: Uint8Array, options: TestImageOptions = {}): TestImage {
-  const descriptor = { mediaType: "application/vnd.oci.image.layer.v1.tar", digest: digestOf(blob), size: blob.length };
+/** The cache image, but with other bytes as the blob of its first layer; size and digest are theirs. */
+function imageWith(blob: Uint8Array, options: TestImageOptions = {}, digest = digestOf(blob)): TestImage {
+  const descriptor = { mediaType: "application/vnd.oci.image.layer.v1.tar", digest, size: blob.length };
   const image = cacheImage({
     ...options,
     editManifest: (manifest) => ({ ...manifest, layers: [descriptor, ...layersOf(manifest).slice(1)] }),
@@ -338,7 +338,6 @@ group("a blob that is not what it should be costs its layer", () => {
       rootfs: { type: "layers", diff_ids: [otherDigest, digestOf(tars[1] ?? Buffer.alloc(0))] },
     }),
   });
-  const oneFile = (size: number) => headerOf({ name: "/layers/bp/one/data", size }, 0);
   forEach(
     [
       ["another byte", damage({ kind: "corrupt" }), /digest|gzip/],
@@ -348,7 +347,8 @@ group("a blob that is not what it should be costs its layer", () => {
       ["half of it, announced as all", damage({ kind: "short" }), `where the image says ${gzipped.length}`],
       ["a hundred bytes too many", damage({ kind: "trailing", announced: true }), `${gzipped.length}`],
       ["a hundred bytes too many, unannounced", damage({ kind: "trailing", announced: false }), `${gzipped.length}`],
-      ["a body without end", damage({ kind: "huge", bytes: 100e9 }), `${gzipped.length}`],
+      ["a body without end", damage({ kind: "huge", bytes: 100e9 })],
+      ["the right archive, but another digest", { image: imageWith(gzipped, {}, otherDigest) }, otherDigest, "digest"],
       ["another diffID", { image: wrongDiffId }, otherDigest, "digest"],
       ["gzip cut off", { image: imageWith(gzipped.subarray(0, gzipped.length - 20)) }, "gzip"],
       ["gzip cut off in its header", { image: imageWith(gzipped.subarray(0, 6)) }, "gzip"],
@@ -364,30 +364,21 @@ group("a blob that is not what it should be costs its layer", () => {
     expectNeighbour,
   );
 
-  /** A blob of a few KiB for an archive with one file of `size` zeros. */
-  const bomb = (size: number, compress: (bytes: Buffer) => Buffer, announced = size): TestImage => {
-    const tar = Buffer.concat([
-      ...parents.map((entry) => headerOf(entry, 0)),
-      oneFile(announced),
-      Buffer.alloc(size),
-      tarTrailer,
-    ]);
-    const diffIds = [digestOf(tar), digestOf(tars[1] ?? Buffer.alloc(0))];
-    return imageWith(compress(tar), {
-      labels: labelOf({ one: diffIds[0] ?? "" }),
-      editConfig: (config) => ({ ...config, rootfs: { type: "layers", diff_ids: diffIds } }),
-    });
+  /** A small blob, in many parts, for an archive with one file of many zeros. */
+  const bomb = (megabytes: number, compress: (bytes: Uint8Array) => Buffer, announced = megabytes * MiB): Setup => {
+    const headers = [...parents, { name: "/layers/bp/one", type: "directory" } as const].map((entry) =>
+      headerOf(entry, 0),
+    );
+    const start = Buffer.concat([...headers, headerOf({ name: "/layers/bp/one/data", size: announced }, 0)]);
+    const zeros = Array<Buffer>(megabytes / 4).fill(compress(Buffer.alloc(4 * MiB)));
+    return { image: imageWith(Buffer.concat([compress(start), ...zeros, compress(tarTrailer)])) };
   };
   const MiB = 1024 * 1024;
   forEach(
     [
-      [
-        "a small blob that expands beyond all measure",
-        { image: bomb(300 * MiB, zstdCompressSync) },
-        "expands to more than",
-      ],
-      ["a small blob that says it will", { image: bomb(MiB, gzipSync, 2 ** 42) }],
-      ["a small blob that expands to a lot, all of it wrong", { image: imageWith(gzipSync(Buffer.alloc(128 * MiB))) }],
+      ["a small blob that expands beyond all measure", bomb(300, zstdCompressSync), "expands to more than"],
+      ["a small blob that says it will", bomb(4, gzipSync, 2 ** 42)],
+      ["a small blob that expands to a lot, all of it wrong", bomb(128, gzipSync), "digest"],
     ],
     expectNeighbour,
   );
@@ -429,7 +420,7 @@ group("a blob in an unusual shape is a blob", () => {
     const rules = faults.map((fault, i) => ({ path: blobOf(image, 3 * i), fault }));
     const { exitCode, stderr, after } = await restore({ image, rules });
     expect(exitCode).toBe(0);
-    expect(stderr.match(/^Warning: Not restoring "bp:layer-\d+": /gm)?.sort()).toEqual(
+    expect([...(stderr.match(/^Warning: Not restoring "bp:layer-\d+": /gm) ?? [])].sort()).toEqual(
       faults.map((_, i) => `Warning: Not restoring "bp:layer-${3 * i}": `).sort(),
     );
     const there = many.filter((_, i) => i % 3 !== 0 || i >= 3 * faults.length);
