@@ -7,6 +7,8 @@ import { formatColumns, time } from "./table.ts";
 
 const clients = Number(process.env.STORM_CLIENTS ?? 200);
 const layersEach = 3;
+/** Manifest, config and the blobs. */
+const requestsEach = layersEach + 2;
 /** As many blobs as a restorer on two cores reads at once. */
 const atOnce = 2;
 
@@ -127,7 +129,9 @@ export async function storm(): Promise<void> {
         await restoreFrom(registry.host);
         finished.push(performance.now() - started);
       } catch (error) {
-        const message = (error instanceof Error ? error.message : String(error)).replaceAll(registry.host, "registry");
+        const message = (error instanceof Error ? error.message : String(error))
+          .replaceAll(registry.host, "registry")
+          .replaceAll(/sha256:[0-9a-f]+/g, "…");
         failures.set(message, (failures.get(message) ?? 0) + 1);
       }
     };
@@ -138,6 +142,7 @@ export async function storm(): Promise<void> {
   const heads = [
     "registry",
     "finished",
+    "at best",
     "min",
     "median",
     "p95",
@@ -150,12 +155,15 @@ export async function storm(): Promise<void> {
   console.log(`\nA storm: ${clients} restores of ${layersEach} small layers from a cache image, started at once\n`);
   console.log(formatColumns(heads, lines));
   console.log(
-    "\nA restore needs 5 requests: manifest, config and a blob for each layer. The limit is a token bucket that starts full.",
+    `\nA restore needs ${requestsEach} requests: manifest, config and a blob for each layer. Limits are token buckets that`,
+  );
+  console.log(
+    "start full; at best the last restore ends when the bucket has given as many tokens as all of them need.",
   );
   for (const note of notes) console.log(note);
 }
 
-function lineOf({ name }: Limiter, { log }: LimitedRegistry, finished: readonly number[]): string[] {
+function lineOf({ name, perSecond, burst }: Limiter, { log }: LimitedRegistry, finished: readonly number[]): string[] {
   const sorted = finished.toSorted((a, b) => a - b);
   const at = (part: number): string => {
     const value = sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)];
@@ -165,6 +173,7 @@ function lineOf({ name }: Limiter, { log }: LimitedRegistry, finished: readonly 
   return [
     name,
     `${finished.length}/${clients}`,
+    perSecond === Number.POSITIVE_INFINITY ? "–" : time(((clients * requestsEach - burst) / perSecond) * 1000),
     ...[0, 0.5, 0.95, 1].map(at),
     String(served),
     String(log.length - served),
