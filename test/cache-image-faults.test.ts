@@ -696,16 +696,21 @@ group("a run that is asked to stop", () => {
       await using server = await startFaultRegistry({ rules, ...setup });
       server.push("cache", "latest", healthy);
       using dir = tempDir("stop", { "group.toml": groupToml([{ id: "bp" }]), "analyzed.toml": analyzedToml() });
-      const run = startRestorer(["-layers", dir.path, "-cache-image", `${server.host}/cache`]);
+      const args = ["-layers", dir.path, "-cache-image", `${server.host}/cache`];
+      const run = startRestorer(args);
       while (!server.requests.some((request) => path.test(request.path))) await Bun.sleep(10);
       run.kill("SIGTERM");
       const { exitCode, stderr } = await run.result;
       expect(exitCode).toBe(143);
       expect(stderr).toBe("Warning: stopped by SIGTERM\n");
-      const after = snapshot(dir.path);
+      // On a machine too busy to clean up within a second something stays, where nobody takes it for a layer.
+      const after: Snapshot = new Map([...snapshot(dir.path)].filter(([name]) => !name.startsWith(".restorer-")));
       const isThere = after.has("bp/two");
-      const isBegun = after.has("bp") && !isThere;
-      expectLayers(after, isThere ? ["two"] : [], isBegun ? ["bp"] : []);
+      expectLayers(after, isThere ? ["two"] : [], after.has("bp") && !isThere ? ["bp"] : []);
+      // The next run removes that, and has everything.
+      server.rules.length = 0;
+      expect(await gate.pass(() => runRestorer(args))).toMatchObject({ exitCode: 0, stderr: "" });
+      expectLayers(snapshot(dir.path), names);
     }, 120_000);
   }
 });
