@@ -9,6 +9,7 @@ import {
   directory,
   file,
   have,
+  isRoot,
   link,
   type RunResult,
   runRestorer,
@@ -407,6 +408,18 @@ group("a registry with a list of passwords", () => {
     expectCold(other, host(), "401", "credentials: none found, anonymous", "CNB_REGISTRY_AUTH");
     expectNoSecret(other, password, `${user}:${password}`);
     expectCold(await restore(`${host()}/private/cache`), "401", "No credentials");
+  });
+
+  const asRoot = skipUnless(isRoot && program !== null && have("htpasswd"), "root, docker-registry and htpasswd");
+  asRoot("opens to a password that only root may read, to a run that becomes another user", async () => {
+    using dir = tempDir("auth", {
+      closed: directory({ "config.json": file(JSON.stringify(auths()), 0o600) }, 0o700),
+    });
+    const env = { DOCKER_CONFIG: dir.join("closed") };
+    const { after, ...result } = await restore(`${host()}/private/cache`, env, "-uid", "65534", "-gid", "65534");
+    expect(result).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(differences(after, all().expected, { ignore: ["uid", "gid"] })).toEqual([]);
+    expect([...after.values()].every(({ uid, gid }) => uid === 65534 && gid === 65534)).toBe(true);
   });
 
   withHtpasswd("that stays closed fails a strict run", async () => {
