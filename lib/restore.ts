@@ -1,6 +1,7 @@
 import { closeSync, lstatSync, unlinkSync } from "node:fs";
+import { Account } from "./account.ts";
 import type { Cache } from "./cache.ts";
-import { Directory } from "./directory.ts";
+import { Directory, removeTree } from "./directory.ts";
 import { cannotWrite, describe, ExitCode, errorCode, RestorerError } from "./errors.ts";
 import type { Extracted } from "./extract.ts";
 import { quote } from "./log.ts";
@@ -8,7 +9,7 @@ import type { LayerPlan, Plan } from "./plan.ts";
 import { isDiffId } from "./plan.ts";
 import { count, formatBytes } from "./progress.ts";
 import { BuildpackDirectory, PlaceError } from "./publish.ts";
-import type { LayerReport, Report } from "./report.ts";
+import type { Report } from "./report.ts";
 import { openSbomRoot, SbomFiles } from "./sbom.ts";
 import type { Session } from "./session.ts";
 import { Staging, sweepStaging } from "./staging.ts";
@@ -58,21 +59,21 @@ class Stopped extends RestorerError {}
 
 class Run {
   readonly #in: Restoration;
-  readonly #report: Report;
+  readonly #account: Account;
   #staging: Staging | undefined;
   #sboms = new SbomFiles([]);
-  #danglingTold = false;
 
   constructor(restoration: Restoration, report: Report) {
     this.#in = restoration;
-    this.#report = report;
+    this.#account = new Account(restoration.log, report);
   }
 
   async execute(plan: Plan): Promise<void> {
     const { layers, log, skipLayers, restoresSboms } = this.#in;
     this.#sweep(plan);
-    for (const { buildpack, reason } of plan.refused)
-      this.#trouble(`Not restoring layers of buildpack ${quote(buildpack)}: ${reason}`);
+    for (const { buildpack, reason } of plan.refused) {
+      this.#account.trouble(`Not restoring layers of buildpack ${quote(buildpack)}: ${reason}`);
+    }
     for (const { directory, metadata } of plan.stores) {
       this.#inBuildpack(directory, (place) => place.writeFile("store.toml", formatMetadata(metadata)));
     }
@@ -81,9 +82,8 @@ class Run {
       return;
     }
     const restores = plan.layers.filter(({ action }) => action === "restore");
-    for (const layer of plan.layers) this.#announce(layer);
-    if (restoresSboms)
-      await this.#openSboms(plan.layers.some(({ action }) => action === "restore" || action === "metadata"));
+    for (const layer of plan.layers) this.#account.announce(layer);
+    if (restoresSboms) await this.#openSboms(plan);
     // First what goes, for a layer that is written may be named like what stands of one that is not (`x` and `x.toml`).
     const written = (layer: LayerPlan) => Number(layer.action === "metadata");
     for (const layer of plan.layers.toSorted((a, b) => written(a) - written(b))) this.#withoutContents(layer);
@@ -119,15 +119,6 @@ class Run {
     }
   }
 
-  #announce({ action, buildpack, layer, source, reason }: LayerPlan): void {
-    const { log } = this.#in;
-    const name = quote(`${buildpack}:${layer}`);
-    if (action === "restore" || action === "metadata") log.info(`Restoring metadata for ${name} from ${source}`);
-    if (action === "restore") log.info(`Restoring data for ${name} from cache`);
-    if (action === "remove") log.info(`Removing ${name}, ${reason}`);
-    if (action === "skip") log.info(`Not restoring ${name}: ${reason}`);
-  }
-
   /** Handles a layer of which no contents come back. */
   #withoutContents(plan: LayerPlan): void {
     const { action, layer, reason } = plan;
@@ -135,14 +126,14 @@ class Run {
       this.#inBuildpack(plan.directory, (place) => {
         this.#withSboms(plan, (sboms) => place.publishMetadata(layer, formatMetadata(plan.metadata), sboms));
       });
-      this.#record(plan, "metadata", reason);
+      this.#account.done(plan, "metadata");
     } else if (action === "remove") {
       this.#remove(plan);
-      this.#record(plan, "removed", reason);
+      this.#account.done(plan, "removed");
     } else if (action === "refuse") {
       this.#refuse(plan, reason);
     } else if (action === "skip") {
-      this.#record(plan, "skipped", reason);
+      this.#account.done(plan, "skipped");
     }
   }
 
@@ -179,18 +170,19 @@ class Run {
       const root = place.slot();
       const extracted = await this.#extract(root, [plan.directory, plan.layer], plan.sha ?? "", cache);
       if (typeof extracted === "string") {
+        // What there is of it takes room that other layers may need.
+        removeTree(root);
         this.#refuse(plan, extracted);
         return;
       }
       this.#withSboms(plan, (sboms) => {
         place.publishLayer(plan.layer, root, extracted.rootMode, formatMetadata(plan.metadata), sboms);
       });
-      this.#record(plan, "restored", plan.reason, extracted);
-      this.#tellDangling(extracted);
+      this.#account.restored(plan, extracted);
+      this.#account.dangling(extracted, this.#in.layersDir);
     } catch (error) {
       if (!(error instanceof PlaceError)) throw error;
-      this.#trouble(`Not restoring ${quote(`${plan.buildpack}:${plan.layer}`)}: ${error.message}`);
-      this.#record(plan, "refused", error.message);
+      this.#account.refused(plan, error.message);
     } finally {
       place.close();
     }
@@ -227,8 +219,9 @@ class Run {
   }
 
   /** Opens the SBOM files of earlier builds: the cache's SBOM layer, and what already lies in `<layers>/sbom`. */
-  async #openSboms(isNeeded: boolean): Promise<void> {
+  async #openSboms(plan: Plan): Promise<void> {
     const { cache, sbom, layers, log } = this.#in;
+    const isNeeded = plan.layers.some(({ action }) => action === "restore" || action === "metadata");
     const roots: Directory[] = [];
     if (cache !== undefined && sbom !== "" && isNeeded) {
       log.info("Restoring data for SBOM from cache");
@@ -236,7 +229,7 @@ class Run {
       const extracted = isDiffId(sbom)
         ? await this.#extract(root, ["sbom"], sbom, cache)
         : `the cache names ${quote(sbom)}, which is no sha256 digest`;
-      if (typeof extracted === "string") this.#trouble(`Not restoring SBOM files from cache: ${extracted}`);
+      if (typeof extracted === "string") this.#account.trouble(`Not restoring SBOM files from cache: ${extracted}`);
       else roots.push(Directory.open(root));
     }
     const standing = openSbomRoot(layers, "sbom");
@@ -266,9 +259,8 @@ class Run {
   }
 
   #refuse(plan: LayerPlan, reason: string): void {
-    this.#trouble(`Not restoring ${quote(`${plan.buildpack}:${plan.layer}`)}: ${reason}`);
+    this.#account.refused(plan, reason);
     this.#remove(plan);
-    this.#record(plan, "refused", reason);
   }
 
   /** Removes what stands of a layer, where there can be something. */
@@ -295,24 +287,5 @@ class Run {
     } finally {
       place.close();
     }
-  }
-
-  #tellDangling({ dangling }: Extracted): void {
-    if (dangling.count === 0 || this.#danglingTold) return;
-    this.#danglingTold = true;
-    this.#in.log.warn(
-      `links into ${quote(dangling.prefix)}, the layers directory of the build that made the cache, now lead nowhere; layers are restored below ${quote(this.#in.layersDir)}`,
-    );
-  }
-
-  #trouble(message: string): void {
-    this.#report.troubles.push(message);
-    this.#in.log.warn(message);
-  }
-
-  #record(plan: LayerPlan, outcome: LayerReport["outcome"], reason: string, extracted?: Extracted): void {
-    const { buildpack, layer, source, sha } = plan;
-    const contents = extracted && { files: extracted.files, bytes: extracted.bytes };
-    this.#report.layers.push({ buildpack, layer, outcome, reason, source, sha, ...contents });
   }
 }
