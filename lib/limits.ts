@@ -23,9 +23,9 @@ export const limits = {
   directoryBytes: 128 * MiB,
   /** Bytes of one file or layer. */
   layerBytes: 1024 * 1024 * MiB,
-  /** How many times larger than its blob a decompressed layer may be, beyond `expansionFloor`; deflate reaches 1032. */
-  expansion: 1100,
-  expansionFloor: 256 * MiB,
+  /** How many times larger than its blob a decompressed layer may be, beyond `expansionFloor`; real ones reach about ten. */
+  expansion: 200,
+  expansionFloor: 1024 * MiB,
   /** Bytes of one SBOM file. */
   sbomBytes: 512 * MiB,
 } as const;

@@ -1,4 +1,4 @@
-import { closeSync, lstatSync, unlinkSync } from "node:fs";
+import { closeSync, lstatSync, rmdirSync, unlinkSync } from "node:fs";
 import { Account } from "./account.ts";
 import type { Cache } from "./cache.ts";
 import { Directory, removeTree } from "./directory.ts";
@@ -62,6 +62,8 @@ class Run {
   readonly #account: Account;
   #staging: Staging | undefined;
   #sboms = new SbomFiles([]);
+  /** Directories of buildpacks that were not there before. */
+  readonly #made = new Set<string>();
 
   constructor(restoration: Restoration, report: Report) {
     this.#in = restoration;
@@ -96,6 +98,7 @@ class Run {
     await this.#in.workers.cancel();
     this.#sboms.close();
     this.#staging?.dispose();
+    for (const name of this.#made) removeIfEmpty(this.#in.layers.at(name));
   }
 
   get #stage(): Staging {
@@ -277,6 +280,7 @@ class Run {
   }
 
   #buildpack(directory: string): BuildpackDirectory {
+    if (lstatSync(this.#in.layers.at(directory), { throwIfNoEntry: false }) === undefined) this.#made.add(directory);
     return new BuildpackDirectory(this.#in.layers, directory, this.#stage, this.#in.umask, this.#in.log);
   }
 
@@ -287,5 +291,13 @@ class Run {
     } finally {
       place.close();
     }
+  }
+}
+
+function removeIfEmpty(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if (!["ENOTEMPTY", "EEXIST", "ENOENT"].includes(errorCode(error) ?? "")) throw error;
   }
 }
