@@ -25,7 +25,7 @@ export const limits = {
   layerBytes: 1024 * 1024 * MiB,
   /** How many times larger than its blob a decompressed layer may be, beyond `expansionFloor`; real ones reach about ten. */
   expansion: 200,
-  expansionFloor: 1024 * MiB,
+  expansionFloor: 256 * MiB,
   /** Bytes of one SBOM file. */
   sbomBytes: 512 * MiB,
 } as const;
