@@ -1,4 +1,4 @@
-import { writeSync } from "node:fs";
+import { fstatSync, writeSync } from "node:fs";
 import { errorCode } from "./errors.ts";
 
 export const logLevels = ["debug", "info", "warn", "error"] as const;
@@ -66,6 +66,21 @@ export function createLog(
     error: (message) => err("error", "ERROR: ", red, message),
     flush,
   };
+}
+
+/**
+ * Whether a standard stream is a terminal: a device of Linux's tty drivers. (node:tty takes longer to load than a small
+ * restore.)
+ */
+export function isTerminal(fd: 1 | 2): boolean {
+  try {
+    const stat = fstatSync(fd);
+    const major = (stat.rdev >> 8) & 0xfff;
+    return stat.isCharacterDevice() && (major === 4 || major === 5 || (major >= 136 && major <= 143));
+  } catch {
+    // A stream may be closed.
+    return false;
+  }
 }
 
 /** Writes text to a standard stream; a reader that has gone away is no reason to fail a restore. */

@@ -1,5 +1,4 @@
-import { isatty } from "node:tty";
-import { writeAll } from "./log.ts";
+import { isTerminal, writeAll } from "./log.ts";
 
 /** A size for people: three digits and a decimal unit. */
 export function formatBytes(bytes: number): string {
@@ -26,7 +25,7 @@ export class Progress {
 
   /** Shows what `status` says until `stop`; does nothing where stderr is no terminal. */
   start(status: () => string): void {
-    if (!isatty(2)) return;
+    if (!isTerminal(2)) return;
     this.#timer = setTimeout(() => {
       this.#timer = setInterval(() => this.#draw(status()), 100);
     }, 1000);

@@ -1,8 +1,7 @@
 import { constants } from "node:os";
-import { isatty } from "node:tty";
 import { describe, ExitCode, RestorerError } from "./errors.ts";
 import { type Environment, type Inputs, readInputs, requestedInfo } from "./inputs.ts";
-import { createLog, type Log, writeAll } from "./log.ts";
+import { createLog, isTerminal, type Log, writeAll } from "./log.ts";
 import { Progress } from "./progress.ts";
 import { version } from "./version.ts";
 
@@ -63,8 +62,8 @@ export async function runSession(story: (session: Session) => Promise<void>): Pr
 
 function colors({ noColor }: Inputs): { stdout: boolean; stderr: boolean } {
   return {
-    stdout: !noColor && isatty(1),
-    stderr: !noColor && isatty(2),
+    stdout: !noColor && isTerminal(1),
+    stderr: !noColor && isTerminal(2),
   };
 }
 
