@@ -224,8 +224,9 @@ function readPax(bytes: Buffer, extended: Extended): void {
     const key = bytes.toString("latin1", space + 1, equals);
     const value = bytes.toString("latin1", equals + 1, end - 1);
     at = end;
-    if (key === "") throw new TarError("a PAX header has a record without a key");
-    if (key.startsWith("GNU.sparse.")) throw new TarError("a file is stored sparsely, which no layer may hold");
+    if (key === "" || key.includes("\0")) throw new TarError("a PAX header has a malformed record");
+    if (key.startsWith("GNU.sparse.") || key === "SUN.holesdata")
+      throw new TarError("a file is stored sparsely, which no layer may hold");
     if (key !== "path" && key !== "linkpath" && key !== "size") continue;
     if (value.includes("\0")) throw new TarError(`a PAX ${key} holds a NUL byte`);
     if (value === "") throw new TarError(`a PAX ${key} is empty`);
@@ -237,8 +238,15 @@ function readPax(bytes: Buffer, extended: Extended): void {
 
 function headerPath(bytes: Buffer, at: number): string {
   const name = untilNul(bytes, at, 100);
-  // GNU's magic ("ustar  ") uses the prefix field for times.
-  if (bytes[at + 345] === 0 || bytes.toString("latin1", at + 257, at + 263) !== "ustar\0") return name;
+  const first = bytes[at + 345] ?? 0;
+  if (first === 0) return name;
+  const magic = bytes.toString("latin1", at + 257, at + 263);
+  if (magic === "ustar ") {
+    // GNU's format has times there. Go before 1.8 wrote names, and every Go since takes them for such.
+    if (first > 0x37 && first < 0x80) throw new TarError(`${show(name)} has a prefix that its format does not know`);
+    return name;
+  }
+  if (magic !== "ustar\0") return name;
   return `${untilNul(bytes, at + 345, 155)}/${name}`;
 }
 

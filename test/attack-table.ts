@@ -510,6 +510,12 @@ const kinds: readonly Attack[] = [
     "sparsely",
   ),
   refuses(
+    "sparse-in-pax-of-solaris",
+    "libarchive expands it",
+    ({ at }) => [file(`${at}/x`, "1", { pax: { "SUN.holesdata": " 0 1" } })],
+    "sparsely",
+  ),
+  refuses(
     "sparse-name-in-pax",
     "GNU tar takes the name",
     ({ at }) => [file(`${at}/x`, "1", { pax: { "GNU.sparse.name": "../evil" } })],
@@ -1037,6 +1043,7 @@ const extended: readonly Attack[] = [
       ["no-newline", "12 path=abcd"],
       ["no-space", "12path=abcde\n"],
       ["empty-key", "6 =ab\n"],
+      ["nul-in-key", "10 a\0b=cde\n"],
       ["nul-padding", "12 path=abc\n\0\0\0\0"],
       ["only-spaces", "      "],
     ] as const
@@ -1117,6 +1124,20 @@ const structure: readonly Attack[] = [
   refuses("half-a-zero-block-at-the-end", "Go: unexpected end", ({ at }) => [file(`${at}/x`, "1")], cutOff, {
     cut: 700,
   }),
+  refuses(
+    "prefix-in-gnu-format",
+    "a name to Go, times to GNU tar",
+    ({ at }) => [file("x", "1", { format: "gnu", tweak: (header) => ascii(header, 345, at.slice(1)) })],
+    "a prefix that its format does not know",
+  ),
+  restores(
+    "times-in-gnu-format",
+    allAlike,
+    ({ at }) => [
+      file(`${at}/x`, "1", { format: "gnu", tweak: (header) => ascii(header, 345, "14000000000\x0014000000000") }),
+    ],
+    ['x 0644 "1"'],
+  ),
   ...truncations(),
 ];
 
