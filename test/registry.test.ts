@@ -614,6 +614,39 @@ group("credentials:", () => {
     expect((await failure(all.registry.image(all.reference))).message).toContain('"bad *** and Basic ***"');
   });
 
+  test.each([
+    ["JSON", (echo: string) => JSON.stringify({ errors: [{ message: `bad header ${echo}` }] })],
+    ["JSON, escaped", (echo: string) => `{"message":"bad header ${echo.replaceAll("-", "\\u002d")}"}`],
+    ["plain text", (echo: string) => `bad header ${echo}\n`],
+  ])("a registry that echoes a token, in %s, does not get it into a message either", async (_, bodyOf) => {
+    const token = "SECRET-TOKEN-123";
+    for (const echo of [`Bearer ${token}`, `bearer ${token}`, token]) {
+      await using all = await serving({
+        auth: { kind: "token" },
+        rules: [
+          { path: /token/, fault: { kind: "status", status: 200, body: JSON.stringify({ token }) } },
+          { path: /./, after: 1, fault: { kind: "status", status: 403, body: bodyOf(echo) } },
+        ],
+      });
+      const error = await failure(all.registry.image(all.reference));
+      expect(all.server.requests.at(-1)?.headers.authorization).toBe(`Bearer ${token}`);
+      expect(error.message).toContain("bad header ");
+      expect([...all.lines, describe(error), Bun.inspect(error)].join("\n")).not.toContain(token);
+    }
+  });
+
+  test("nor does a token server that echoes what it was sent, escaped", async () => {
+    const user = "user:s3cret??>";
+    const secret = basic(user).slice("Basic ".length);
+    expect(secret).toContain("/");
+    const body = `{"details":"bad header Basic ${secret.replaceAll("/", "\\/")}"}`;
+    await using all = await serving(
+      { auth: { kind: "token", user }, rules: [{ path: /token/, fault: { kind: "status", status: 403, body } }] },
+      login(user),
+    );
+    expect((await failure(all.registry.image(all.reference))).message).toContain('"bad header Basic ***"');
+  });
+
   test("a token server in trouble is asked again; one that is down fails the request, and names itself", async () => {
     await using all = await serving({
       auth: { kind: "token" },

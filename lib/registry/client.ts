@@ -81,18 +81,22 @@ export function createClient({ keychain, insecureRegistries, env, log, signal, .
     const { registry } = attempt.reference;
     const { patience } = endpointOf(registry);
     const deadline = new Deadline(timing.tokenMs, server.realm.host, signal, patience.signal);
-    const send = ({ url, ...request }: Omit<Call, "urls" | "signal" | "heard" | "refuseRedirect"> & { url: URL }) =>
-      transport.send({
+    let authorization: string | undefined;
+    const send = ({ url, ...request }: Omit<Call, "urls" | "signal" | "heard" | "refuseRedirect"> & { url: URL }) => {
+      authorization = request.authorization;
+      return transport.send({
         ...request,
         urls: [url],
         refuseRedirect: (from, to) => hosts.refuseRealm(registry, from, to) ?? hosts.refuseRedirect(registry, from, to),
         signal: deadline.signal,
         heard: () => patience.heard(),
       });
+    };
     try {
       const token = await patience.while(() => fetchToken(server, attempt.credential, send));
       if ("value" in token) return token;
-      throw statusError(attempt, token.answered.host, token.response.status, await token.response.text());
+      const { answered, response } = token;
+      throw statusError({ ...attempt, authorization }, answered.host, response.status, await response.text());
     } catch (error) {
       signal.throwIfAborted();
       throw failedError(attempt, server.realm.host, error);
@@ -128,7 +132,8 @@ export function createClient({ keychain, insecureRegistries, env, log, signal, .
         if (answer.response.ok) return answer;
         const own = answer.answered.origin === answer.asked.origin;
         if (own && refusals < maximumRefusals && access.refused(answer, authorization)) continue;
-        throw statusError(attempt, answer.answered.host, answer.response.status, await answer.response.text());
+        const { answered, response } = answer;
+        throw statusError({ ...attempt, authorization }, answered.host, response.status, await response.text());
       }
     } catch (error) {
       signal.throwIfAborted();

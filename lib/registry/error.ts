@@ -46,6 +46,8 @@ export interface Attempt {
   readonly step: string;
   readonly reference: Reference;
   readonly credential: Credential;
+  /** What was sent as `Authorization`: a token that was fetched is none of the credential's secrets. */
+  readonly authorization?: string | undefined;
 }
 
 /** A failed request between us and a server, before or instead of an HTTP answer; what it says is free of secrets. */
@@ -64,13 +66,21 @@ export class TransportError extends Error {
 /** The error for an answer with a status that is of no use. */
 export function statusError(attempt: Attempt, host: string, status: number, body: string): RegistryError {
   const { step, reference, credential } = attempt;
-  const { words, code } = serverMessage(credential.redact(body));
+  const { words, code } = serverMessage(body, (text) => withoutSecrets(text, attempt));
   const said = words === "" ? "" : `: ${quote(words)}`;
   const reason = STATUS_CODES[status] === undefined ? "" : ` ${STATUS_CODES[status]}`;
   return new RegistryError(
     `failed to ${step} ${formatReference(reference)}: ${host} answered ${status}${reason}${said} (credentials: ${credential.source})`,
     { status, hint: statusHint(status, attempt), registryCode: code, notFound: status === 404 && step === getManifest },
   );
+}
+
+/** Text of a server without the secrets it was sent, should it have echoed them. */
+function withoutSecrets(text: string, { credential, authorization = "" }: Attempt): string {
+  const secrets = [authorization.slice(authorization.indexOf(" ") + 1), authorization];
+  return secrets
+    .filter((secret) => secret.length > 2)
+    .reduce((rest, secret) => rest.replaceAll(secret, "***"), credential.redact(text));
 }
 
 export const getManifest = "get the manifest of";
@@ -115,17 +125,19 @@ const errorSchema = v.object({
 
 /**
  * A registry's own words about an error (distribution specification, "Error Codes"; OAuth2 for token servers; or the first
- * line of a plain text), at most 300 characters; and the code of the first error.
+ * line of a plain text), at most 300 characters; and the code of the first error. Secrets are looked for in the words that
+ * JSON's escapes stand for.
  */
-function serverMessage(body: string): { words: string; code: string | undefined } {
+function serverMessage(body: string, redact: (text: string) => string): { words: string; code: string | undefined } {
   const parsed = v.safeParse(errorSchema, parseJson(body));
-  let words = /^\s*[<{[]/.test(body) ? "" : (body.trim().split("\n", 1)[0] ?? "");
+  let words = /^\s*[<{[]/.test(body) ? "" : (redact(body).trim().split("\n", 1)[0] ?? "");
   let code: string | undefined;
   if (parsed.success) {
     const { errors, error_description, error, details, message } = parsed.output;
     const listed = errors.slice(0, 3).map((one) => one.message || one.code);
-    words = [...listed, error_description || error || details || message].filter((part) => part !== "").join("; ");
-    code = /^[A-Z_]{1,64}$/.exec(errors[0]?.code ?? "")?.[0];
+    const own = error_description || error || details || message;
+    words = redact([...listed, own].filter((part) => part !== "").join("; "));
+    code = /^[A-Z_]{1,64}$/.exec(redact(errors[0]?.code ?? ""))?.[0];
   }
   return { words: words.length > 300 ? `${words.slice(0, 300)}…` : words, code };
 }
