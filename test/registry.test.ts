@@ -8,6 +8,7 @@ import type { Log } from "../lib/log.ts";
 import { parseReference } from "../lib/reference.ts";
 import { createHosts } from "../lib/registry/hosts.ts";
 import { createProxies } from "../lib/registry/proxy.ts";
+import { orAbort } from "../lib/registry/timing.ts";
 import { createRegistry, type Registry, RegistryError, type RegistryTiming } from "../lib/registry.ts";
 import {
   digestOf,
@@ -1014,6 +1015,21 @@ group("TLS:", () => {
     proxy.closeAllConnections();
     proxy.close();
   });
+});
+
+test("work that fails after it was given up fails nothing else", async () => {
+  const work = Promise.withResolvers<void>();
+  await expect(orAbort(work.promise, AbortSignal.abort(new Error("over")))).rejects.toThrow("over");
+  const unhandled: unknown[] = [];
+  const note = (reason: unknown) => void unhandled.push(reason);
+  process.on("unhandledRejection", note);
+  try {
+    work.reject(new Error("late"));
+    await Bun.sleep(20);
+  } finally {
+    process.off("unhandledRejection", note);
+  }
+  expect(unhandled).toEqual([]);
 });
 
 test("at debug level every request is one line, with status and without query", async () => {

@@ -73,6 +73,8 @@ export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
 
 /** A promise, or the signal's reason if it is aborted first; for work that others wait for too and that goes on. */
 export async function orAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  // Nobody else may be waiting when it fails later.
+  work.catch(() => {});
   signal.throwIfAborted();
   const { promise, reject } = Promise.withResolvers<never>();
   const onAbort = () => reject(signal.reason);
