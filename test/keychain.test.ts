@@ -317,13 +317,31 @@ describe("a credential helper", () => {
     ["prints nonsense", "echo s3cret", "other than credentials"],
     ["prints without end", "yes s3cret", "more than"],
     ["never answers, nor lets its children end", "sleep 1000 & sleep 1000", "did not answer within 0.3 s"],
+    ["never answers, and leaves a daemon", "setsid sleep 20 & sleep 1000", "did not answer within 0.3 s"],
   ])("that %s is a warning without what it printed", async (_, script, words) => {
+    const since = performance.now();
     const { kind, log } = await run(script, { credsStore: "test" }, "reg.io", {
       helperMs: script.includes("sleep") ? 300 : 20_000,
     });
     expect(kind).toBe("anonymous");
     expect(log.join("\n")).toContain(words);
     expect(log.join("\n")).not.toContain("s3cret");
+    expect(performance.now() - since).toBeLessThan(15_000);
+  });
+
+  test("that leaves a daemon behind, which holds its stdout, has answered", async () => {
+    const since = performance.now();
+    const { login, log } = await run(`setsid sleep 20 & ${answer("u", "p")}`, { credsStore: "test" });
+    expect(login).toBe("u:p");
+    expect(log.filter((line) => line.startsWith("warn"))).toEqual([]);
+    expect(performance.now() - since).toBeLessThan(9000);
+  });
+
+  test("may answer at length", async () => {
+    const long = "x".repeat(60_000);
+    const written = `head -c 60000 /dev/zero | tr '\\0' x`;
+    const script = `printf '{"Username":"u","Secret":"'; ${written}; printf '"}'`;
+    expect((await run(script, { credsStore: "test" })).login).toBe(`u:${long}`);
   });
 
   test("that is not there, or whose name is a path, is a warning", async () => {

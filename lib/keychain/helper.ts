@@ -5,6 +5,8 @@ import { basicSecret, Credential } from "./credential.ts";
 /** Time a credential helper gets; a desktop's may wait for a person who is not there. */
 const helperMs = 10_000;
 const outputBytes = 64 * 1024;
+/** How long its stdout is read on after it has exited: what it left running may hold it open for ever. */
+const graceMs = 100;
 
 /**
  * What a credential helper may need of the environment: to be found, its own configuration, the cloud's, the desktop's
@@ -58,23 +60,30 @@ async function run(
   signal?.throwIfAborted();
   const allowed = Object.fromEntries(Object.entries(env).filter(([key]) => passedOn.test(key)));
   const child = start(path, program, server, allowed);
-  let stopped: unknown;
-  const stop = (reason: unknown) => {
-    stopped ??= reason;
-    killGroup(child.pid);
-  };
+  const reader = child.stdout.getReader();
+  // Neither the end of the child nor that of its output is waited for then: it may be out of our reach.
+  const { promise: stopped, reject: stop } = Promise.withResolvers<never>();
   const timer = setTimeout(() => stop(new Error(`${program} did not answer within ${timeoutMs / 1000} s`)), timeoutMs);
   const onAbort = () => stop(signal?.reason);
   signal?.addEventListener("abort", onAbort, { once: true });
   try {
-    const [output, exitCode] = await Promise.all([readAll(child.stdout, stop), child.exited]);
-    if (stopped !== undefined) throw stopped;
+    const reading = readAll(reader, program);
+    const ending = child.exited.then(async (exitCode) => {
+      await Promise.race([reading, Bun.sleep(graceMs)]);
+      // What came while we were busy with something else is read first.
+      await new Promise((resolve) => setImmediate(resolve));
+      cancel(reader);
+      return exitCode;
+    });
+    const [output, exitCode] = await Promise.race([Promise.all([reading, ending]), stopped]);
     return { exitCode, output };
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", onAbort);
-    // Whatever it left running must not outlive the question.
+    cancel(reader);
+    // Whatever it left running must not outlive the question, nor keep us here.
     killGroup(child.pid);
+    child.unref();
   }
 }
 
@@ -95,16 +104,23 @@ function start(path: string, program: string, server: string, env: Record<string
   }
 }
 
-async function readAll(stream: ReadableStream<Uint8Array>, stop: (reason: unknown) => void): Promise<string> {
+interface Reader {
+  read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>;
+  cancel(): Promise<void>;
+}
+
+function cancel(reader: Reader): void {
+  reader.cancel().catch(() => {});
+}
+
+/** Everything up to the end of a stream, or until its reader is cancelled. */
+async function readAll(reader: Reader, program: string): Promise<string> {
   const parts: Uint8Array[] = [];
   let length = 0;
-  for await (const part of stream) {
-    length += part.length;
-    if (length > outputBytes) {
-      stop(new Error(`the credential helper printed more than ${outputBytes} bytes`));
-      break;
-    }
-    parts.push(part);
+  for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
+    length += value?.length ?? 0;
+    if (length > outputBytes) throw new Error(`${program} printed more than ${outputBytes} bytes`);
+    parts.push(value ?? new Uint8Array());
   }
   return Buffer.concat(parts).toString();
 }
