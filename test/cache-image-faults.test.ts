@@ -393,6 +393,7 @@ group("a blob in an unusual shape is a blob", () => {
     ["gzip in two members", inParts(gzipSync)],
     ["zstd in two frames", inParts(zstdCompressSync)],
     ["gzip with zeros after it", Buffer.concat([gzipped, Buffer.alloc(1000)])],
+    ["zstd with zeros after it", Buffer.concat([zstdCompressSync(tar), Buffer.alloc(1000)])],
   ];
   for (const [what, blob] of shapes) {
     test.concurrent(what, async () => expectWarm(await restore({ image: imageWith(blob) })), 120_000);
