@@ -8,7 +8,7 @@ import { askHelper } from "./keychain/helper.ts";
 import { type Log, quote } from "./log.ts";
 import { dockerHub } from "./reference.ts";
 
-export { anonymous, Credential, type CredentialKind } from "./keychain/credential.ts";
+export { anonymous, Credential } from "./keychain/credential.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

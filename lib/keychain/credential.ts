@@ -1,7 +1,7 @@
-export type CredentialKind = "anonymous" | "basic" | "bearer" | "identity";
+type CredentialKind = "anonymous" | "basic" | "bearer" | "identity";
 
 /** What proves who we are; at most one of the tokens is used, the registry's own before the identity. */
-export interface Secrets {
+interface Secrets {
   /** Base64 of `user:password`, as in an `Authorization: Basic` header. */
   readonly basic?: string | undefined;
   /** A refresh token (OAuth2), to be exchanged for access tokens. */

@@ -7,7 +7,7 @@ import type { Answer } from "./transport.ts";
 /** Tokens are renewed this long before they expire, or halfway through a very short life. */
 const renewBeforeMs = 10_000;
 
-export interface AccessOptions {
+interface AccessOptions {
   readonly credential: Credential;
   readonly repository: string;
   /** Why a token server may not be asked; undefined when it may. */

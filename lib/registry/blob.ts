@@ -3,7 +3,7 @@ import type { Patience } from "./patience.ts";
 import { backoff, type RegistryTiming, sleep } from "./timing.ts";
 import type { Answer } from "./transport.ts";
 
-export interface BlobOptions {
+interface BlobOptions {
   /** Bytes the blob must have. */
   readonly size: number;
   /** Asks for the blob from a byte on; answers 200 or 206. The signal must also end its body. */

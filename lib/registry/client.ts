@@ -17,7 +17,7 @@ export interface Download {
 }
 
 /** Authenticated requests to registries. Everything throws a RegistryError, or the reason of the run's signal. */
-export interface Client {
+interface Client {
   /** Gets a document below `/v2/<repository>/`. */
   document(reference: Reference, step: string, path: string, maximumBytes: number, accept: string): Promise<Download>;
   /** Streams a blob. */

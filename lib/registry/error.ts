@@ -5,7 +5,7 @@ import type { Credential } from "../keychain/credential.ts";
 import { quote } from "../log.ts";
 import { formatReference, type Reference } from "../reference.ts";
 
-export interface RegistryErrorOptions {
+interface RegistryErrorOptions {
   readonly hint?: string | undefined;
   readonly status?: number | undefined;
   readonly notFound?: boolean;

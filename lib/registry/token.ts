@@ -20,7 +20,7 @@ export interface Token {
 }
 
 /** What a token server is asked. */
-export interface TokenRequest {
+interface TokenRequest {
   readonly url: URL;
   readonly method: "GET" | "POST";
   readonly headers: Readonly<Record<string, string>>;

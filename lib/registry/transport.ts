@@ -38,7 +38,7 @@ export interface Answer {
   readonly answered: URL;
 }
 
-export interface Transport {
+interface Transport {
   /** Answers with any status, error bodies cut to 64 KiB. Throws a TransportError, or the signal's reason. */
   send(call: Call): Promise<Answer>;
 }
