@@ -142,7 +142,8 @@ self.onmessage = ({ data }: MessageEvent<ToBlobThread>) => {
       done(undefined);
     }
   } catch (error) {
-    current?.verification.fail();
+    if (current !== undefined) current.verification.fail();
+    else if (data.type === "start") new Ring(data.ring, () => false).end("failed");
     // Whoever stopped the ring says why.
     done(error instanceof RingStopped ? undefined : describe(error));
   }

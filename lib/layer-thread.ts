@@ -39,16 +39,17 @@ const diskErrors = new Set([
 function run(job: LayerJob): LayerOutcome {
   const control = new Int32Array(job.control);
   const ring = new Ring(job.ring, () => Atomics.load(control, 0) !== 0);
-  const extractor = new LayerExtractor(job.target);
-  const reader = new TarReader(extractor);
+  let extractor: LayerExtractor | undefined;
   try {
+    extractor = new LayerExtractor(job.target);
+    const reader = new TarReader(extractor);
     const ending = ring.drain((bytes) => reader.write(bytes));
     if (ending === "failed") throw new RingStopped();
     reader.finish();
     return { ok: true, extracted: extractor.finish() };
   } catch (error) {
-    extractor.abort();
     ring.stop();
+    extractor?.abort();
     if (error instanceof RingStopped) {
       return { ok: false, fault: Atomics.load(control, 0) !== 0 ? "cancelled" : "unverified", message: "stopped" };
     }

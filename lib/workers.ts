@@ -32,11 +32,12 @@ interface Pair {
 export class Workers {
   readonly #scripts: WorkerScripts;
   readonly #idle: Pair[] = [];
-  readonly #waiting: ((pair: Pair) => void)[] = [];
   /** Two int32: not 0 when all work shall stop; KiB of blobs done so far. */
   readonly #control = new SharedArrayBuffer(8);
   readonly #view = new Int32Array(this.#control);
-  #started = 0;
+  /** Resolves when all work shall stop. */
+  readonly #abandoned = Promise.withResolvers<void>();
+  #failure: string | undefined;
   #busy = 0;
 
   /** How many layers are extracted at once. */
@@ -54,26 +55,28 @@ export class Workers {
 
   /** Asks all jobs to stop, and resolves when none is running any more. */
   async cancel(): Promise<void> {
-    Atomics.store(this.#view, 0, 1);
+    this.#abandon();
     while (this.#busy > 0) await new Promise((resolve) => setTimeout(resolve, 2));
   }
 
-  /** Extracts one layer, when threads are free; `open` is called only then. Rejects with what `open` throws. */
+  /** Extracts one layer. Rejects with what `open` throws. */
   async extract(target: ExtractionTarget, diffId: string, open: () => Promise<LayerSource>): Promise<Outcome> {
-    const pair = await this.#acquire();
+    const pair = this.#acquire();
     this.#busy += 1;
     try {
+      if (this.#failure !== undefined) return broken(this.#failure);
       if (this.#isCancelled) return cancelled;
       const source = await open();
       Ring.reset(pair.ring);
       const [failure, outcome] = await Promise.all([
         this.#read(pair, diffId, source),
-        ask<LayerJob, LayerOutcome>(pair.layer, { ring: pair.ring, control: this.#control, target }, threadFailure),
+        ask<LayerJob, LayerOutcome>(pair.layer, { ring: pair.ring, control: this.#control, target }, broken),
       ]);
+      if (this.#failure !== undefined) return broken(this.#failure);
       return this.#isCancelled ? cancelled : combine(failure, outcome);
     } finally {
       this.#busy -= 1;
-      this.#release(pair);
+      this.#idle.push(pair);
     }
   }
 
@@ -92,7 +95,7 @@ export class Workers {
     const { chunks, ...described } = source;
     feed.send({ ...job, source: described } satisfies BlobJob);
     try {
-      for await (const chunk of chunks) {
+      for await (const chunk of until(this.#abandoned.promise, chunks)) {
         if (feed.isDone || this.#isCancelled) break;
         await feed.write(chunk);
       }
@@ -106,21 +109,26 @@ export class Workers {
     return feed.done;
   }
 
-  async #acquire(): Promise<Pair> {
+  /** Callers run no more than `limit` extractions at once, so there are no more pairs than that. */
+  #acquire(): Pair {
     const idle = this.#idle.pop();
     if (idle !== undefined) return idle;
-    if (this.#started < this.limit) {
-      this.#started += 1;
-      const { blob, layer } = this.#scripts;
-      return { ring: Ring.memory(), blob: new Worker(blob.href), layer: new Worker(layer.href) };
+    const { blob, layer } = this.#scripts;
+    const pair = { ring: Ring.memory(), blob: new Worker(blob.href), layer: new Worker(layer.href) };
+    for (const worker of [pair.blob, pair.layer]) {
+      worker.addEventListener("error", (event) => {
+        // Its other half waits for it; nothing that still runs can be relied on.
+        this.#failure ??= `a worker thread failed: ${event.message}`;
+        this.#abandon();
+      });
     }
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    return pair;
   }
 
-  #release(pair: Pair): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#idle.push(pair);
-    else next(pair);
+  /** Has every thread stop at the next chunk. */
+  #abandon(): void {
+    Atomics.store(this.#view, 0, 1);
+    this.#abandoned.resolve();
   }
 }
 
@@ -133,8 +141,27 @@ function combine(failure: string | undefined, outcome: LayerOutcome): Outcome {
   return outcome.ok ? outcome : { ok: false, fault: "layer", message: outcome.message };
 }
 
-function threadFailure(reason: string): LayerOutcome {
-  return { ok: false, fault: "disk", message: `a worker thread failed: ${reason}` };
+/** A thread that has died is no layer's fault. */
+function broken(message: string): { ok: false; fault: "disk"; message: string } {
+  return { ok: false, fault: "disk", message };
+}
+
+/** Chunks until `stop` resolves: a stalled download must not keep a run that has failed elsewhere. */
+async function* until<T>(stop: Promise<void>, chunks: AsyncIterable<T>): AsyncGenerator<T, void, void> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  const stopped = stop.then(() => undefined);
+  try {
+    for (;;) {
+      const next = iterator.next();
+      next.catch(() => {});
+      const result = await Promise.race([next, stopped]);
+      if (result === undefined || result.done === true) return;
+      yield result.value;
+    }
+  } finally {
+    // Not awaited: it waits for the chunk that does not come.
+    iterator.return?.()?.catch(() => {});
+  }
 }
 
 /** Sends a thread a job and resolves to its answer. */
