@@ -8,18 +8,15 @@ import { openCache, readCache } from "./lib/open-cache.ts";
 import { planLayers } from "./lib/plan.ts";
 import { become, giveTo, userToBecome } from "./lib/privileges.ts";
 import type { Registry } from "./lib/registry.ts";
-import { newReport, writeReport } from "./lib/report.ts";
+import { type Report, withReport } from "./lib/report.ts";
 import { restoreLayers } from "./lib/restore.ts";
 import { readRunToml } from "./lib/run-toml.ts";
 import { runSession, type Session } from "./lib/session.ts";
 import { standingLayers } from "./lib/standing.ts";
-import { summarize } from "./lib/summary.ts";
-import { VolumeCache } from "./lib/volume-cache.ts";
 
 /** Restores layers and metadata of an earlier build (Platform API, "Restorer"). */
-async function restore(session: Session): Promise<void> {
+async function restore(session: Session, report: Report): Promise<void> {
   const { inputs, log, umask } = session;
-  const began = performance.now();
 
   // What is asked for, and what it takes.
   const group = readGroup(inputs.groupPath);
@@ -34,12 +31,13 @@ async function restore(session: Session): Promise<void> {
   // As root: open what only root can read, hand over what is to be written, and be root no more.
   const user = userToBecome(inputs, log);
   if (user !== undefined) {
-    if (cache instanceof VolumeCache) cache.openAhead(group.buildpacks, user);
-    giveTo(inputs.layersDir, user, log);
+    cache?.openAhead?.(group.buildpacks, user);
+    giveTo(inputs.layersDir, user, log, inputs.cacheDir);
     giveTo(inputs.kanikoDir, user, log);
     become(user);
   }
 
+  // From here on modes are given exactly.
   process.umask(0);
 
   // Images of this build, for the phases that follow.
@@ -47,7 +45,7 @@ async function restore(session: Session): Promise<void> {
   if (changed !== undefined) writeAnalyzed(inputs.analyzedPath, changed, inputs.layersDir, umask);
 
   // Layers of the earlier build: decide, then do.
-  const report = newReport(inputs.platformApi, cache?.name);
+  report.cache = cache?.name ?? null;
   const cached = await readCache(cache, session, report);
   const plan = planLayers({
     ...inputs,
@@ -61,10 +59,6 @@ async function restore(session: Session): Promise<void> {
     layer: new URL("./lib/layer-thread.ts", import.meta.url),
   };
   await restoreLayers(session, { layers, cache, sbom: cached.sbom, threads }, plan, report);
-
-  report.seconds = (performance.now() - began) / 1000;
-  summarize(report, log);
-  if (inputs.reportPath !== undefined) writeReport(inputs.reportPath, report, umask);
   if (inputs.strict && report.troubles.length > 0) throw cacheTrouble(report.troubles.join("; "));
 }
 
@@ -74,4 +68,4 @@ async function openRegistry(session: Session, images: readonly string[]): Promis
   return images.length === 0 ? undefined : (await import("./lib/connect.ts")).connect(images, session);
 }
 
-await runSession(restore);
+await runSession((session) => withReport(session, (report) => restore(session, report)));

@@ -1,6 +1,7 @@
 import type { Extracted } from "./extract.ts";
 import { type Log, quote } from "./log.ts";
 import type { LayerPlan } from "./plan.ts";
+import { count, formatBytes } from "./progress.ts";
 import type { LayerReport, Report } from "./report.ts";
 
 /** Tells what happens to each layer, in one line, and records it in the report. */
@@ -24,7 +25,12 @@ export class Account {
   }
 
   restored(plan: LayerPlan, extracted: Extracted): void {
-    this.#record(plan, "restored", plan.reason, { files: extracted.files, bytes: extracted.bytes });
+    const { files, entries, bytes } = extracted;
+    const name = quote(`${plan.buildpack}:${plan.layer}`);
+    this.#log.debug(
+      `Restored ${name}: ${count(entries, "entry", "entries")}, ${formatBytes(bytes)}, verified as ${plan.sha}`,
+    );
+    this.#record(plan, "restored", plan.reason, { files, bytes });
   }
 
   /** A layer that went as planned, without contents. */

@@ -165,7 +165,7 @@ function overwrite(path: string, content: Buffer, flags: number): void {
 }
 
 /** A link is followed where the platform put it (outside of the layers directory), or where it stays inside. */
-function mayFollow(path: string, layersDir: string): boolean {
+export function mayFollow(path: string, layersDir: string): boolean {
   if (statSync(path, { throwIfNoEntry: false }) === undefined) return false;
   const layers = `${realpathSync(layersDir)}/`;
   return !`${realpathSync(dirname(path))}/`.startsWith(layers) || realpathSync(path).startsWith(layers);

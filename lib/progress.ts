@@ -13,9 +13,9 @@ export function formatBytes(bytes: number): string {
 }
 
 /** `1 layer`, `2 layers`, with thousands separated. */
-export function count(n: number, noun: string): string {
+export function count(n: number, noun: string, plural = `${noun}s`): string {
   // Not toLocaleString: loading ICU takes longer than a small restore.
-  return `${String(n).replace(/\B(?=(?:\d{3})+$)/g, ",")} ${noun}${n === 1 ? "" : "s"}`;
+  return `${String(n).replace(/\B(?=(?:\d{3})+$)/g, ",")} ${n === 1 ? noun : plural}`;
 }
 
 /** A line at the bottom of a terminal that is redrawn in place, from the second second on. */
