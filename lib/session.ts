@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { refuseDangerousEnvironment } from "./environment-guard.ts";
 import { describe, ExitCode, RestorerError } from "./errors.ts";
 import { type Environment, type Inputs, readInputs, requestedInfo } from "./inputs.ts";
 import { createLog, isTerminal, type Log, writeAll } from "./log.ts";
@@ -21,7 +22,7 @@ export interface Session {
 class Interrupted extends Error {
   readonly exitCode: number;
 
-  constructor(signal: "SIGINT" | "SIGTERM" | "SIGHUP") {
+  constructor(signal: "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT") {
     super(`stopped by ${signal}`);
     this.exitCode = 128 + constants.signals[signal];
   }
@@ -47,14 +48,17 @@ export async function runSession(story: (session: Session) => Promise<void>): Pr
   const progress = new Progress();
   let log = createLog("info", { stdout: false, stderr: false });
   let exitCode: number = ExitCode.ok;
+  let signal: AbortSignal | undefined;
   try {
+    const dangers = refuseDangerousEnvironment(process.env, process.geteuid?.() === 0);
     const inputs = readInputs(argv, process.env);
     log = createLog(inputs.logLevel, colors(inputs), () => progress.clear());
-    for (const warning of inputs.warnings) log.warn(warning);
-    const signal = listen(log);
+    for (const warning of [...dangers, ...inputs.warnings]) log.warn(warning);
+    signal = listen(log);
     await story({ inputs, env: process.env, log, progress, signal, umask: process.umask() });
   } catch (error) {
-    exitCode = fail(error, log);
+    // Whatever came of stopping, being asked to stop is the reason.
+    exitCode = fail(signal?.aborted === true ? signal.reason : error, log);
   }
   log.flush();
   process.exit(exitCode);
@@ -70,7 +74,7 @@ function colors({ noColor }: Inputs): { stdout: boolean; stderr: boolean } {
 /** Aborts the returned signal when the process is asked to stop; exits by force should cleaning up take too long. */
 function listen(log: Log): AbortSignal {
   const aborter = new AbortController();
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const) {
     process.on(name, () => {
       const interrupted = new Interrupted(name);
       if (aborter.signal.aborted) return;
