@@ -1,4 +1,4 @@
-import { lstatSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import * as v from "valibot";
 import type { Directory } from "../directory.ts";
 import { type Descriptor, manifestBytes, mediaTypes } from "../manifest.ts";
@@ -30,8 +30,7 @@ export function isComplete(base: Directory, { descriptor, manifest }: RemoteImag
     const { manifests } = v.parse(index, readJson(layout.at("index.json")));
     v.parse(marker, readJson(layout.at("oci-layout")));
     if (manifests.length !== 1 || manifests[0]?.digest !== descriptor.digest) return false;
-    if (![descriptor, manifest.config].every((blob) => hasDigest(blobs, blob))) return false;
-    return manifest.layers.every((blob) => hasSize(blobs, blob));
+    return [descriptor, manifest.config, ...manifest.layers].every((blob) => hasDigest(blobs, blob));
   } catch {
     return false;
   } finally {
@@ -44,14 +43,24 @@ function readJson(path: string): unknown {
   return JSON.parse(readWhole(path, manifestBytes).toString());
 }
 
+/** Whether a blob is there, whole and unchanged: somebody may have had the directory since. */
 function hasDigest(blobs: Directory | undefined, { digest, size }: Descriptor): boolean {
-  const bytes = readWhole(blobAt(blobs, digest), size);
-  return `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}` === digest;
-}
-
-function hasSize(blobs: Directory | undefined, { digest, size }: Descriptor): boolean {
-  const stat = lstatSync(blobAt(blobs, digest), { throwIfNoEntry: false });
-  return stat?.isFile() === true && stat.size === size;
+  const fd = openSync(blobAt(blobs, digest), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile() || stat.size !== size) return false;
+    const hash = new Bun.CryptoHasher("sha256");
+    const buffer = Buffer.allocUnsafe(1 << 20);
+    for (let at = 0; at < size; ) {
+      const length = readSync(fd, buffer, 0, buffer.length, at);
+      if (length === 0) return false;
+      hash.update(buffer.subarray(0, length));
+      at += length;
+    }
+    return `sha256:${hash.digest("hex")}` === digest;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function blobAt(blobs: Directory | undefined, digest: string): string {
