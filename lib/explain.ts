@@ -1,13 +1,13 @@
 import * as v from "valibot";
 import { describe, RestorerError } from "./errors.ts";
-import { quote } from "./log.ts";
+import { inline, quote } from "./log.ts";
 
-/** What a parser or schema found wrong, with the path of the bad value. */
+/** What a parser or schema found wrong, with the path of the bad value, on one line: they quote what they read. */
 export function explain(error: unknown): string {
-  if (!(error instanceof v.ValiError)) return describe(error);
+  if (!(error instanceof v.ValiError)) return inline(describe(error));
   const [issue] = error.issues;
   const where = v.getDotPath(issue);
-  return where === null || where === undefined ? issue.message : `${where}: ${issue.message}`;
+  return inline(where === null || where === undefined ? issue.message : `${where}: ${issue.message}`);
 }
 
 /** What is wrong with a file, with its name. */

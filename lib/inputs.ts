@@ -60,7 +60,7 @@ export function readInputs(argv: readonly string[], env: Environment): Inputs {
   const text = (flag: string, variable?: string): string | undefined =>
     nonEmpty(given.text.get(flag)) ?? (given.text.has(flag) ? undefined : nonEmpty(variable && env[variable]));
   const boolean = (flag: string, ...variables: string[]): boolean =>
-    given.booleans.get(flag) ?? variables.some((name) => parseBoolean(env[name] ?? "") === true);
+    given.booleans.get(flag) ?? variables.some((name) => booleanVariable(name, env, warnings));
   const id = (flag: string, variable: string): number | undefined => {
     const fromFlag = given.text.get(flag);
     const value = fromFlag ?? nonEmpty(env[variable]);
@@ -115,6 +115,15 @@ function logLevel(text: string): LogLevel {
   const level = logLevels.find((known) => known === (lower === "warning" ? "warn" : lower));
   if (level === undefined) throw invalid(`log level ${quote(text)} is none of debug, info, warn, error`);
   return level;
+}
+
+/** Whether a variable is set and true; what is no boolean is false, as for the reference, but not without a word. */
+function booleanVariable(name: string, env: Environment, warnings: string[]): boolean {
+  const text = env[name] ?? "";
+  const value = parseBoolean(text);
+  if (value === undefined && text !== "")
+    warnings.push(`${name}=${quote(text)} is neither true nor false, taking it for false`);
+  return value === true;
 }
 
 function commaList(text: string | undefined): readonly string[] {

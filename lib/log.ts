@@ -101,6 +101,11 @@ export function printable(text: string): string {
   return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, escapeCharacter);
 }
 
+/** Text that may quote something untrusted, kept on one line. */
+export function inline(text: string): string {
+  return printable(text).replace(/[\n\t]/g, escapeCharacter);
+}
+
 /** An untrusted name in double quotes, with every control character escaped. */
 export function quote(name: string): string {
   return `"${name.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"\\]/g, escapeCharacter)}"`;

@@ -1,4 +1,5 @@
 import type { Buildpack } from "./group.ts";
+import { quote } from "./log.ts";
 import { buildpackMetadata, type ImageMetadata, type LayerMetadata } from "./metadata.ts";
 import { isTable, type TomlValue } from "./toml.ts";
 
@@ -6,7 +7,7 @@ import { isTable, type TomlValue } from "./toml.ts";
  * What happens to one layer:
  * - `restore`: contents from the cache, `<layer>.toml` and SBOM files, all or none;
  * - `metadata`: `<layer>.toml` and SBOM files only (a launch layer whose contents stay in the app image);
- * - `skip`: nothing, and nothing of it stands;
+ * - `skip`: nothing; what stands of it is left;
  * - `remove`: what stands of it is removed;
  * - `refuse`: as remove, but since something is wrong with the cache or the metadata.
  */
@@ -70,7 +71,9 @@ export function planLayers(inputs: PlanInputs): Plan {
       continue;
     }
     const store = buildpackMetadata(inputs.app, buildpack.id)?.store;
-    if (store !== undefined) stores.push({ buildpack: buildpack.id, directory, metadata: store });
+    // Of ids that escape alike the first one counts.
+    const isTaken = stores.some((other) => other.directory === directory);
+    if (store !== undefined && !isTaken) stores.push({ buildpack: buildpack.id, directory, metadata: store });
     if (!inputs.skipLayers) layers.push(...planBuildpack(inputs, buildpack, directory));
   }
   return { layers: refuseClashes(layers), stores, refused };
@@ -111,10 +114,13 @@ function planBuildpack(inputs: PlanInputs, buildpack: Buildpack, directory: stri
     if (from.sha !== fromCache.sha || from.sha === "") {
       return from.sha === ""
         ? { ...plan, action: "refuse", reason: `the ${source} names no digest for it` }
-        : { ...plan, action: "remove", reason: `wrong sha: the ${source} has ${from.sha}, the cache ${fromCache.sha}` };
+        : {
+            ...plan,
+            action: "remove",
+            reason: `wrong sha: the ${source} has ${quote(from.sha)}, the cache ${quote(fromCache.sha)}`,
+          };
     }
-    if (!isDiffId(from.sha))
-      return { ...plan, action: "refuse", reason: `${JSON.stringify(from.sha)} is no sha256 digest` };
+    if (!isDiffId(from.sha)) return { ...plan, action: "refuse", reason: `${quote(from.sha)} is no sha256 digest` };
     return { ...plan, action: "restore", reason: "cached", source, sha: from.sha, metadata: from.metadata };
   });
 }
@@ -161,7 +167,7 @@ function execEnvProblem(inputs: PlanInputs, buildpack: Buildpack, metadata: Toml
   if (!Array.isArray(environments) || environments.length === 0) return undefined;
   if (!environments.every((item) => typeof item === "string")) return undefined;
   if (environments.includes(inputs.execEnv) || environments.includes("*")) return undefined;
-  return `made for other execution environments than ${JSON.stringify(inputs.execEnv)}`;
+  return `made for other execution environments than ${quote(inputs.execEnv)}`;
 }
 
 /** Whether text is a sha256 digest as the lifecycle writes them; only such a one becomes part of a path. */
@@ -174,7 +180,7 @@ const maxNameBytes = 255 - ".sbom.spdx.json".length;
 
 /** Why a name cannot be a layer of a buildpack (D11). */
 function layerProblem(name: string): string | undefined {
-  if (["store", "launch", "build"].includes(name)) return `a layer may not be named ${JSON.stringify(name)}`;
+  if (["store", "launch", "build"].includes(name)) return `a layer may not be named ${quote(name)}`;
   return componentProblem(name, "layer name");
 }
 

@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { parse, stringify, TomlError, type TomlTable, type TomlValue } from "smol-toml";
 import { describe, RestorerError } from "./errors.ts";
 import { limits } from "./limits.ts";
-import { printable } from "./log.ts";
+import { inline, printable } from "./log.ts";
 
 export type { TomlTable, TomlValue };
 
@@ -45,16 +45,17 @@ export function readToml(path: string): TomlTable {
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw new RestorerError(`${path} is not TOML: it holds bytes that are no UTF-8 text`);
+    throw new RestorerError(`${inline(path)} is not TOML: it holds bytes that are no UTF-8 text`);
   }
   try {
     return parse(text, { integersAsBigInt: true, maxDepth: limits.nesting });
   } catch (error) {
-    if (!(error instanceof TomlError)) throw new RestorerError(`${path} is not TOML: ${describe(error)}`);
+    if (!(error instanceof TomlError))
+      throw new RestorerError(`${inline(path)} is not TOML: ${inline(describe(error))}`);
     const [summary = ""] = error.message.split("\n");
     const excerpt = mayShow ? `\n${caret(text, error.line, error.column)}` : "";
     throw new RestorerError(
-      `${path}:${error.line}:${error.column}: ${summary.replace(/^Invalid TOML document: /, "")}${excerpt}`,
+      `${inline(path)}:${error.line}:${error.column}: ${summary.replace(/^Invalid TOML document: /, "")}${excerpt}`,
     );
   }
 }
