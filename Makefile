@@ -30,6 +30,10 @@ check: node_modules/.package-lock.json
 bench: dist/restorer
 	@$(BUN) bench/bench.ts $(BENCH)
 
+# FOR of broken layers; SEED=n repeats a run that failed.
+fuzz: dist/restorer
+	@$(BUN) test/fuzz.ts $(FOR)
+
 node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --loglevel=error
 	@touch $@

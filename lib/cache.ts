@@ -1,4 +1,5 @@
 import type { ImageMetadata } from "./metadata.ts";
+import type { User } from "./privileges.ts";
 
 /** Where the bytes of a layer come from: an open file, or a stream. Whoever extracts it verifies the layer's diffID. */
 export type LayerSource =
@@ -20,6 +21,8 @@ export interface Cache {
   metadata(): Promise<ImageMetadata | undefined>;
   /** Bytes of the blob of a layer as far as known without opening it, for progress and to take the largest first. */
   size(sha: string): number;
+  /** Opens, while privileges allow it, what a user could not open later of the layers of these buildpacks. */
+  openAhead?(buildpacks: readonly { id: string }[], user: User): void;
   /** Opens the blob of a layer by its diffID. The caller closes a file. Throws a CacheError. */
   open(sha: string): Promise<LayerSource>;
 }

@@ -2,14 +2,15 @@ import {
   chmodSync,
   closeSync,
   constants,
-  existsSync,
   lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
-  realpathSync,
+  readlinkSync,
   rmdirSync,
+  type Stats,
+  statfsSync,
   unlinkSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -18,11 +19,10 @@ import { cannotWrite, errorCode } from "./errors.ts";
 /** open(2)'s O_PATH: a handle on a directory that needs no permission to read it. */
 const O_PATH = 0o10000000;
 const slash = Buffer.from("/");
-const hasProc = existsSync("/proc/self/fd");
 
 /**
  * A directory held open, whose entries are named relative to it (openat): whatever happens to its path meanwhile, and
- * whatever links are planted there, `at` stays inside. Without /proc it falls back to plain paths.
+ * whatever links are planted there, `at` stays inside.
  */
 export class Directory {
   /** For messages only. */
@@ -47,7 +47,7 @@ export class Directory {
 
   /** A path to an entry, for system calls that do not follow a link in the last place. */
   at(name: string): string {
-    return hasProc ? `/proc/self/fd/${this.#fd}/${name}` : join(this.path, name);
+    return `/proc/self/fd/${this.#fd}/${name}`;
   }
 
   /** As `at`, for a name of any bytes. */
@@ -68,12 +68,20 @@ export class Directory {
   }
 }
 
+/** Types (statfs) of file systems that send what is written to somebody else later: NFS, CIFS, SMB2, FUSE, 9p, Ceph. */
+const behind = new Set([0x6969, 0xff534d42, 0xfe534d42, 0x65735546, 0x01021997, 0x00c36400]);
+
+/** Whether a file system may report only after a write, when synced, that it could not write. */
+export function writesBehind(directory: Directory): boolean {
+  return behind.has(statfsSync(directory.at(".")).type >>> 0);
+}
+
 let mountPoints: ReadonlySet<string> | undefined;
 
 /** Whether something is mounted at a directory: renames into it fail then, even from the same device. */
 export function isMountPoint(directory: Directory): boolean {
   mountPoints ??= readMountPoints();
-  return mountPoints.has(realpathSync(directory.path));
+  return mountPoints.has(readlinkSync(directory.at("").slice(0, -1)));
 }
 
 function readMountPoints(): ReadonlySet<string> {
@@ -88,42 +96,47 @@ function readMountPoints(): ReadonlySet<string> {
 }
 
 /**
- * Removes a file, link or directory tree that nobody else can reach, links never followed. Directories are made writable
- * first, for a 0555 one keeps its content even from its owner. What does not exist is fine. Throws the system's errors.
+ * Removes a file, link or directory tree, links never followed and mounts never entered. Directories are made writable
+ * first, for a 0555 one keeps its content even from its owner. What does not exist, or is removed by somebody else
+ * meanwhile, is fine. A tree that others can reach (`reachable`) is walked by handles. Throws the system's errors.
  */
-export function removeTree(path: string | Buffer): void {
+export function removeTree(path: string | Buffer, reachable = false): void {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return;
-  if (!stat.isDirectory()) {
-    unlinkSync(path);
-    return;
-  }
-  if ((stat.mode & 0o700) !== 0o700) chmodSync(path, 0o700);
-  if (path.length < longPath) {
-    removeEntries(Buffer.from(path));
-  } else {
-    const directory = Directory.open(path);
-    try {
-      removeEntries(Buffer.from(directory.at(".")));
-    } finally {
-      directory.close();
-    }
-  }
-  rmdirSync(path);
+  if (stat.isDirectory()) removeDirectory(path, stat, stat.dev, reachable);
+  else unlessGone(() => unlinkSync(path));
 }
 
-/** From here on `removeTree` goes by handles: deep inside, a path may be too long for the system (PATH_MAX). */
+/** From here on paths may be too long for the system deep inside (PATH_MAX), and handles are used. */
 const longPath = 2048;
 
-function removeEntries(path: Buffer): void {
-  for (const name of readdirSync(path, { encoding: "buffer" })) {
-    const child = Buffer.concat([path, slash, name]);
-    try {
-      unlinkSync(child);
-    } catch (error) {
-      if (errorCode(error) !== "EISDIR") throw error;
-      removeTree(child);
+function removeDirectory(path: string | Buffer, { mode, dev }: Stats, device: number, reachable: boolean): void {
+  if (dev !== device) throw Object.assign(new Error("something is mounted inside"), { code: "EBUSY" });
+  const handle = reachable || path.length >= longPath ? Directory.open(path) : undefined;
+  try {
+    const base = handle === undefined ? path : handle.at(".");
+    if ((mode & 0o700) !== 0o700) chmodSync(base, 0o700);
+    for (const name of readdirSync(base, { encoding: "buffer" })) {
+      const child = Buffer.concat([Buffer.from(base), slash, name]);
+      try {
+        unlessGone(() => unlinkSync(child));
+      } catch (error) {
+        if (errorCode(error) !== "EISDIR") throw error;
+        const stat = lstatSync(child, { throwIfNoEntry: false });
+        if (stat !== undefined) removeDirectory(child, stat, device, reachable);
+      }
     }
+  } finally {
+    handle?.close();
+  }
+  unlessGone(() => rmdirSync(path));
+}
+
+function unlessGone(remove: () => void): void {
+  try {
+    remove();
+  } catch (error) {
+    if (errorCode(error) !== "ENOENT") throw error;
   }
 }
 
@@ -136,7 +149,7 @@ export function makeDirectories(path: string, mode: number): void {
     if (code === "EEXIST") return;
     if (code !== "ENOENT") throw error;
     makeDirectories(join(path, ".."), mode);
-    mkdirSync(path, mode);
+    makeDirectories(path, mode);
   }
 }
 

@@ -62,8 +62,17 @@ export function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const code = errorCode(error);
   const own = (code !== undefined && systemErrors[code]) || error.message || error.name;
-  return error.cause === undefined ? own : `${own}: ${describe(error.cause)}`;
+  if (error.cause === undefined) return own;
+  const cause = describe(error.cause);
+  // Some messages end with their cause already.
+  return own.endsWith(cause) ? own : `${own}: ${cause}`;
 }
+
+const hints: Readonly<Record<string, string>> = {
+  EACCES: "It must be writable for the user the restorer runs as; see -uid and -gid.",
+  ENOTDIR: "A directory belongs there: remove what stands in its place.",
+  EROFS: "Mount it writable.",
+};
 
 /** The error for what cannot be written below the layers directory (D12). */
 export function cannotWrite(path: string, error: unknown): RestorerError {
@@ -71,7 +80,7 @@ export function cannotWrite(path: string, error: unknown): RestorerError {
   return new RestorerError(`write ${JSON.stringify(path)}: ${describe(error)}`, {
     exitCode: ExitCode.restore,
     cause: error,
-    hint: "The layers directory must be a writable directory with room for the layers.",
+    hint: hints[errorCode(error) ?? ""] ?? "The layers directory must be writable, with room for the layers.",
   });
 }
 

@@ -3,6 +3,7 @@ import {
   closeSync,
   constants,
   fchmodSync,
+  fdatasyncSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -24,6 +25,8 @@ export interface ExtractionTarget {
   readonly layersDir: string;
   /** For directories that have no entry of their own. */
   readonly umask: number;
+  /** Whether the file system reports what it could not write only when asked (NFS, CIFS, FUSE). */
+  readonly writesBehind: boolean;
 }
 
 export interface Extracted {
@@ -94,6 +97,8 @@ export class LayerExtractor implements TarHandler {
     const fd = this.#fd;
     this.#fd = -1;
     try {
+      // Such file systems may find the disk full only now, and closing a file does not tell.
+      if (this.#target.writesBehind) fdatasyncSync(fd);
       // Writing clears setuid and setgid, so these come last.
       if (this.#finalMode >= 0) fchmodSync(fd, this.#finalMode);
     } finally {

@@ -29,7 +29,7 @@ export async function readCache(
   if (cache === undefined || inputs.skipLayers) return noMetadata;
   try {
     const metadata = await cache.metadata();
-    if (metadata === undefined) log.info("Layer cache not found");
+    if (metadata === undefined) log.info(`Layer cache not found: ${cache.name} holds none yet`);
     return metadata ?? noMetadata;
   } catch (error) {
     if (!(error instanceof CacheError)) throw error;

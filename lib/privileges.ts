@@ -1,4 +1,4 @@
-import { chownSync, closeSync, constants, fstatSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { chownSync, closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Directory } from "./directory.ts";
 import { describe, errorCode, RestorerError } from "./errors.ts";
@@ -34,9 +34,10 @@ export function userToBecome(asked: { uid: number | undefined; gid: number | und
 /**
  * Gives a directory with all that is in it to a user, unless its root is the user's own or writable for them already.
  * Links are not followed, modes not changed, and files with further names (hard links) left alone, since those names may
- * lie anywhere. A directory that does not exist is no error. Throws RestorerErrors (exit 1).
+ * lie anywhere. `except`, a cache inside perhaps, is left alone with all that is in it. A directory that does not exist is
+ * no error. Throws RestorerErrors (exit 1).
  */
-export function giveTo(path: string, user: User, log: Log): void {
+export function giveTo(path: string, user: User, log: Log, except?: string): void {
   try {
     const root = openRoot(path);
     if (root === undefined) return;
@@ -48,7 +49,7 @@ export function giveTo(path: string, user: User, log: Log): void {
       } finally {
         closeSync(fd);
       }
-      giveEntries(root, user, log);
+      giveEntries(root, user, log, identity(except));
       chownSync(root.at("."), user.uid, user.gid);
     } finally {
       root.close();
@@ -75,13 +76,14 @@ function isWritable(stat: { mode: number; uid: number; gid: number }, user: User
   return (stat.mode & 0o003) === 0o003;
 }
 
-function giveEntries(directory: Directory, user: User, log: Log): void {
+function giveEntries(directory: Directory, user: User, log: Log, except: string | undefined): void {
   for (const name of readdirSync(directory.at("."), { encoding: "buffer" })) {
     // What is checked and what is changed must be the same thing, whatever happens to its name meanwhile.
     const fd = openEntry(directory, name);
     if (fd === undefined) continue;
     try {
       const stat = fstatSync(fd);
+      if (`${stat.dev}:${stat.ino}` === except) continue;
       if (!stat.isDirectory() && stat.nlink > 1 && stat.uid !== user.uid) {
         log.warn(
           `not giving ${quote(`${directory.path}/${name}`)} to user ${user.uid}: it has other names (hard links)`,
@@ -91,7 +93,7 @@ function giveEntries(directory: Directory, user: User, log: Log): void {
       if (stat.isDirectory()) {
         const child = Directory.open(`/proc/self/fd/${fd}/.`, join(directory.path, name.toString()));
         try {
-          giveEntries(child, user, log);
+          giveEntries(child, user, log, except);
         } finally {
           child.close();
         }
@@ -100,6 +102,16 @@ function giveEntries(directory: Directory, user: User, log: Log): void {
     } finally {
       closeSync(fd);
     }
+  }
+}
+
+/** Tells a file from all others. */
+function identity(path: string | undefined): string | undefined {
+  try {
+    const stat = path === undefined ? undefined : statSync(path);
+    return stat && `${stat.dev}:${stat.ino}`;
+  } catch {
+    return undefined;
   }
 }
 
@@ -131,9 +143,19 @@ export function become(user: User): void {
   }
 }
 
+/** What the kernel says of a thread; nothing when it has ended meanwhile. */
+function statusOf(thread: string): string {
+  try {
+    return readFileSync(`/proc/self/task/${thread}/status`, "utf8");
+  } catch (error) {
+    if (["ENOENT", "ESRCH"].includes(errorCode(error) ?? "")) return "";
+    throw error;
+  }
+}
+
 function verify(user: User): void {
   for (const thread of readdirSync("/proc/self/task")) {
-    const status = readFileSync(`/proc/self/task/${thread}/status`, "utf8");
+    const status = statusOf(thread);
     const ids = (field: string) => new RegExp(`^${field}:\\s*(.*)$`, "m").exec(status)?.[1]?.trim().split(/\s+/) ?? [];
     const left = [
       ...ids("Uid").filter((id) => id !== String(user.uid)),

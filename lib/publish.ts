@@ -46,8 +46,13 @@ export class BuildpackDirectory {
     } catch (error) {
       throw cannotWrite(`${layers.path}/${name}`, error);
     }
-    this.#ownsStaging = isMountPoint(this.#directory);
-    this.#staging = this.#ownsStaging ? new Staging(this.#directory) : staging;
+    try {
+      this.#ownsStaging = isMountPoint(this.#directory);
+      this.#staging = this.#ownsStaging ? new Staging(this.#directory) : staging;
+    } catch (error) {
+      this.#directory.close();
+      throw cannotWrite(`${layers.path}/${name}`, error);
+    }
   }
 
   /** Where to make a layer of this buildpack. */

@@ -1,7 +1,7 @@
 import { closeSync, lstatSync, rmdirSync, unlinkSync } from "node:fs";
 import { Account } from "./account.ts";
 import type { Cache } from "./cache.ts";
-import { Directory, removeTree } from "./directory.ts";
+import { Directory, removeTree, writesBehind } from "./directory.ts";
 import { cannotWrite, describe, ExitCode, errorCode, RestorerError } from "./errors.ts";
 import type { Extracted } from "./extract.ts";
 import { quote } from "./log.ts";
@@ -12,7 +12,7 @@ import { BuildpackDirectory, PlaceError } from "./publish.ts";
 import type { Report } from "./report.ts";
 import { openSbomRoot, SbomFiles } from "./sbom.ts";
 import type { Session } from "./session.ts";
-import { Staging, sweepStaging } from "./staging.ts";
+import { hasStaging, Staging, sweepStaging } from "./staging.ts";
 import { formatMetadata } from "./toml.ts";
 import { type WorkerScripts, Workers } from "./workers.ts";
 
@@ -64,9 +64,11 @@ class Run {
   #sboms = new SbomFiles([]);
   /** Directories of buildpacks that were not there before. */
   readonly #made = new Set<string>();
+  readonly #writesBehind: boolean;
 
   constructor(restoration: Restoration, report: Report) {
     this.#in = restoration;
+    this.#writesBehind = writesBehind(restoration.layers);
     this.#account = new Account(restoration.log, report);
   }
 
@@ -97,7 +99,22 @@ class Run {
     this.#in.progress.stop();
     await this.#in.workers.cancel();
     this.#sboms.close();
-    this.#staging?.dispose();
+    this.#cleanUp(() => this.#staging?.dispose());
+    this.#cleanUp(() => this.#removeEmpty());
+  }
+
+  /** Whatever cannot be cleaned up is told, but does not change how the run ends. */
+  #cleanUp(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#in.log.warn(`cannot clean up below ${quote(this.#in.layersDir)}: ${describe(error)}`);
+    }
+  }
+
+  /** Removes directories made for layers of which none came, unless another restorer may be about to fill them. */
+  #removeEmpty(): void {
+    if (this.#made.size === 0 || hasStaging(this.#in.layers)) return;
     for (const name of this.#made) removeIfEmpty(this.#in.layers.at(name));
   }
 
@@ -112,6 +129,14 @@ class Run {
 
   /** Removes what killed runs left behind, in the layers directory and in those buildpack directories that are mounts. */
   #sweep(plan: Plan): void {
+    try {
+      this.#sweepAll(plan);
+    } catch (error) {
+      throw cannotWrite(this.#in.layersDir, error);
+    }
+  }
+
+  #sweepAll(plan: Plan): void {
     const { layers, log } = this.#in;
     sweepStaging(layers, log);
     for (const name of new Set(plan.layers.map(({ directory }) => directory))) {
@@ -203,7 +228,11 @@ class Run {
       });
     };
     try {
-      const outcome = await workers.extract({ root, anchor, layersDir, umask }, sha, open);
+      const outcome = await workers.extract(
+        { root, anchor, layersDir, umask, writesBehind: this.#writesBehind },
+        sha,
+        open,
+      );
       signal.throwIfAborted();
       if (outcome.ok) return outcome.extracted;
       if (outcome.fault === "layer") return outcome.message;

@@ -1,6 +1,6 @@
 import { chmodSync, lstatSync, mkdirSync, readFileSync, readlinkSync, renameSync, utimesSync } from "node:fs";
 import { type Directory, removeTree } from "./directory.ts";
-import { describe } from "./errors.ts";
+import { describe, errorCode } from "./errors.ts";
 import type { Log } from "./log.ts";
 
 const pattern = /^\.restorer-([0-9a-f]{12})-([0-9]+)-([0-9]+)-[0-9a-f]{12}$/;
@@ -38,7 +38,13 @@ export class Staging {
 
   /** Moves something aside, so that it is gone from its place at once; `dispose` removes it. */
   discard(path: string): void {
-    renameSync(path, this.slot());
+    try {
+      renameSync(path, this.slot());
+    } catch (error) {
+      // Directories of an overlay's lower layer cannot be renamed.
+      if (errorCode(error) !== "EXDEV") throw error;
+      removeTree(path, true);
+    }
   }
 
   /** Removes it with all that is still inside. */
@@ -60,6 +66,11 @@ export class Staging {
 export function privateName(): string {
   const { pid, started } = self();
   return `.restorer-${host()}-${pid}-${started}-${random()}`;
+}
+
+/** Whether some run, this one or another, is at work in a directory, or has been killed there. */
+export function hasStaging(parent: Directory): boolean {
+  return parent.list().some(({ name }) => pattern.test(name));
 }
 
 /** Removes staging directories (and files under private names) whose run is dead. What cannot be removed is told, and left. */
@@ -87,10 +98,19 @@ function isDead(path: string, theirHost: string, pid: number, started: string): 
 
 /** Identifies this boot of this machine and the PID namespace: where equal, a process id means the same process. */
 function host(): string {
+  known ??= identify();
+  return known;
+}
+
+let known: string | undefined;
+
+function identify(): string {
   const parts = [
     read(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8")),
     read(() => readlinkSync("/proc/self/ns/pid")),
   ];
+  // Where one of them is hidden, a process id proves nothing: then this is nobody's host.
+  if (parts.includes("")) return random();
   return new Bun.CryptoHasher("sha256").update(parts.join("\0")).digest("hex").slice(0, 12);
 }
 
@@ -98,11 +118,12 @@ function self(): { pid: number; started: string } {
   return { pid: process.pid, started: startTime(process.pid) ?? "0" };
 }
 
-/** When a process started, in clock ticks since boot; undefined when there is none. */
+/** When a process started, in clock ticks since boot; undefined when there is none, or only a zombie. */
 function startTime(pid: number): string | undefined {
   const stat = read(() => readFileSync(`/proc/${pid}/stat`, "latin1"));
-  // The command's name, in parentheses, may hold anything; the start time is the 20th field behind it.
-  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] || undefined;
+  // The command's name, in parentheses, may hold anything; the start time is the 20th field behind it, the state the first.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19] || undefined;
 }
 
 /** 48 random bits in hexadecimal. (node:crypto takes longer to load than a small restore.) */

@@ -1,9 +1,10 @@
 import type { Directory } from "./directory.ts";
-import { errorCode } from "./errors.ts";
+import { cannotWrite, errorCode } from "./errors.ts";
 
 /**
  * Names of the layers that stand below a buildpack's directory: what is there as such, and as `<layer>.toml`
- * (Buildpack spec, layers directory). A buildpack directory that is a link or a file holds none.
+ * (Buildpack spec, layers directory). A buildpack directory that is a link or a file holds none. Throws a RestorerError
+ * (exit 42) where it cannot be read.
  */
 export function standingLayers(layers: Directory, buildpackDirectory: string): ReadonlySet<string> {
   let directory: Directory;
@@ -11,7 +12,7 @@ export function standingLayers(layers: Directory, buildpackDirectory: string): R
     directory = layers.open(buildpackDirectory);
   } catch (error) {
     if (["ENOENT", "ENOTDIR", "ELOOP"].includes(errorCode(error) ?? "")) return new Set();
-    throw error;
+    throw cannotWrite(`${layers.path}/${buildpackDirectory}`, error);
   }
   try {
     const names = new Set<string>();
@@ -20,6 +21,8 @@ export function standingLayers(layers: Directory, buildpackDirectory: string): R
       else names.add(name);
     }
     return names;
+  } catch (error) {
+    throw cannotWrite(directory.path, error);
   } finally {
     directory.close();
   }

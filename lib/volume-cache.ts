@@ -7,6 +7,7 @@ import { limits } from "./limits.ts";
 import { quote } from "./log.ts";
 import { buildpackMetadata, type ImageMetadata, parseMetadata } from "./metadata.ts";
 import { isDiffId } from "./plan.ts";
+import type { User } from "./privileges.ts";
 import { readWhole } from "./toml.ts";
 
 const metadataFile = "io.buildpacks.lifecycle.cache.metadata";
@@ -17,7 +18,8 @@ export class VolumeCache implements Cache {
   readonly #dir: string;
   readonly #opened = new Map<string, number>();
   #committed: string;
-  #read: { value?: ImageMetadata | undefined; error?: unknown } | undefined;
+  /** Read ahead of dropping privileges. */
+  #metadata: ImageMetadata | undefined;
 
   constructor(dir: string) {
     this.#dir = dir;
@@ -26,9 +28,7 @@ export class VolumeCache implements Cache {
   }
 
   async metadata(): Promise<ImageMetadata | undefined> {
-    if (this.#read === undefined) return this.#readMetadata();
-    if (this.#read.error !== undefined) throw this.#read.error;
-    return this.#read.value;
+    return this.#metadata ?? this.#readMetadata();
   }
 
   #readMetadata(): ImageMetadata | undefined {
@@ -81,19 +81,19 @@ export class VolumeCache implements Cache {
    * Reads the metadata and opens now, while privileges allow it, what user `uid:gid` could not open later of the layers of
    * these buildpacks. Trouble is left to `metadata` and `open` to report.
    */
-  openAhead(buildpacks: readonly { id: string }[], user: { uid: number; gid: number }): void {
-    this.#read = readAhead(() => this.#readMetadata());
-    const metadata = this.#read.value;
+  openAhead(buildpacks: readonly { id: string }[], user: User): void {
+    const metadata = attempt(() => this.#readMetadata());
+    // What root cannot read, the user may.
     if (metadata === undefined) return;
+    this.#metadata = metadata;
     const layers = buildpacks.flatMap(({ id }) => [...(buildpackMetadata(metadata, id)?.layers.values() ?? [])]);
     const shas = [metadata.sbom, ...layers.filter(({ cache }) => cache).map(({ sha }) => sha)].filter(isDiffId);
     const barred = !mayEnter(this.#committed, user);
     for (const sha of shas) {
-      const stat = statSync(this.#path(sha), { throwIfNoEntry: false });
+      const stat = attempt(() => statSync(this.#path(sha)));
       if (stat === undefined || this.#opened.has(sha) || (!barred && permits(stat, user, 0o4))) continue;
-      try {
-        this.#opened.set(sha, this.#openBlob(sha));
-      } catch {}
+      const fd = attempt(() => this.#openBlob(sha));
+      if (fd !== undefined) this.#opened.set(sha, fd);
     }
   }
 
@@ -115,19 +115,18 @@ export class VolumeCache implements Cache {
   }
 }
 
-function readAhead<T>(read: () => T): { value?: T; error?: unknown } {
+/** What an attempt gives that may fail; a later one will tell why. */
+function attempt<T>(act: () => T): T | undefined {
   try {
-    return { value: read() };
-  } catch (error) {
-    return { error };
+    return act();
+  } catch {
+    return undefined;
   }
 }
 
-type User = { readonly uid: number; readonly gid: number };
-
 /** Whether a directory and all above it may be entered by a user, as far as mode bits tell. */
 function mayEnter(directory: string, user: User): boolean {
-  const stat = statSync(directory, { throwIfNoEntry: false });
+  const stat = attempt(() => statSync(directory));
   if (stat === undefined || !permits(stat, user, 0o1)) return false;
   return dirname(directory) === directory || mayEnter(dirname(directory), user);
 }
