@@ -14,9 +14,11 @@ export async function helpText(columns: number): Promise<string> {
     .usage("Brings layers and metadata of an earlier build back before the next one.\n\nUsage: restorer [flags]")
     .wrap(Math.min(columns, 110))
     .epilogue(
-      "Flags may be written -flag value, -flag=value or --flag. A flag wins over its environment variable.\n" +
+      "Flags may be written -flag value, -flag=value or --flag; booleans take a value only with =. A flag wins over its\n" +
+        "environment variable. Besides: CNB_PLATFORM_API (0.7 to 0.15; the newest when unset), CNB_EXEC_ENV (production),\n" +
+        "CNB_REGISTRY_AUTH and CNB_REGISTRY_AUTH_FILE (credentials), HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR.\n" +
         "Exit codes: 0 done (cache trouble is a warning), 1 failed, 3 bad arguments, 11 or 12 unsupported\n" +
-        "Platform or Buildpack API, 42 layers cannot be written, 128+n stopped by signal n.",
+        "Platform or Buildpack API, 42 layers cannot be written or -strict, 128+n stopped by signal n.",
     );
   for (const flag of flags) parser.option(flag.name, { group: `${flag.section}:`, describe: description(flag) });
   return (await parser.getHelp()).replace(/^( +)--/gm, "$1 -");

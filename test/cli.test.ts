@@ -9,6 +9,8 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -872,5 +874,56 @@ describe("what is restored", () => {
     expectWhole(made);
     for (const [path, { uid, gid }] of snapshot(made.layers))
       expect({ path, uid, gid }).toEqual({ path, uid: other, gid: other });
+  });
+});
+
+describe("what a run leaves for whoever looks later", () => {
+  test("is a report also of a run that fails, with the reason", async () => {
+    using made = scene();
+    const report = made.dir.join("report.json");
+    unlinkSync(made.cache.metadataPath);
+    writeFileSync(made.cache.metadataPath, "no JSON");
+    const { exitCode } = await made.run(["-strict", "-report", report]);
+    expect(exitCode).toBe(42);
+    const { error, layers } = JSON.parse(readFileSync(report, "utf8"));
+    expect(error).toContain("restore from the cache");
+    expect(layers).toEqual([]);
+  });
+
+  test("is no report through a link that was planted in the layers directory", async () => {
+    using made = scene();
+    const victim = made.dir.join("victim");
+    writeFileSync(victim, "precious");
+    symlinkSync(victim, join(made.layers, "report.json"));
+    const { exitCode, stderr } = await made.run(["-report", join(made.layers, "report.json")]);
+    expect({ exitCode, content: readFileSync(victim, "utf8") }).toEqual({ exitCode: 1, content: "precious" });
+    expect(stderr).toContain("report.json");
+  });
+});
+
+describe("messages about what is not to be trusted", () => {
+  test("stay on one line, whatever a digest or a wrong value is made of", async () => {
+    const forged = "x\n::error::forged";
+    using made = scene({
+      buildpacks: (tree) => [{ id: "bp", layers: [{ name: "deps", tree, sha: forged, cache: true }] }],
+      analyzed: { buildpacks: [{ id: "bp", layers: [{ name: "deps", sha: "sha256:0", launch: true, cache: true }] }] },
+    });
+    const { stdout, stderr } = await made.run();
+    expect(`${stdout}${stderr}`).toContain("::error::forged");
+    expect(`\n${stdout}\n${stderr}`).not.toContain("\n::error::");
+  });
+
+  test("name a cause once", async () => {
+    using made = scene();
+    unlinkSync(made.cache.blob("bp", "deps"));
+    const { stderr } = await made.run();
+    expect(stderr.match(/no such file or directory/g)).toHaveLength(1);
+  });
+
+  test("include variables that are no booleans", async () => {
+    using made = scene();
+    const { exitCode, stderr } = await made.run([], { env: { CNB_RESTORE_STRICT: "maybe" } });
+    expect(exitCode).toBe(0);
+    expect(stderr).toContain('CNB_RESTORE_STRICT="maybe" is neither true nor false');
   });
 });
