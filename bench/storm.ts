@@ -173,7 +173,9 @@ function lineOf({ name, perSecond, burst }: Limiter, { log }: LimitedRegistry, f
   return [
     name,
     `${finished.length}/${clients}`,
-    perSecond === Number.POSITIVE_INFINITY ? "–" : time(Math.max(0, ((clients * requestsEach - burst) / perSecond) * 1000)),
+    perSecond === Number.POSITIVE_INFINITY
+      ? "–"
+      : time(Math.max(0, ((clients * requestsEach - burst) / perSecond) * 1000)),
     ...[0, 0.5, 0.95, 1].map(at),
     String(served),
     String(log.length - served),
