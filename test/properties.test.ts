@@ -288,7 +288,13 @@ describe("the extractor", () => {
         }
         run += 1;
         const place = join(root, `${run}`);
-        const extractor = new LayerExtractor({ root: place, anchor: ["bp", "l"], layersDir: "/layers", umask: 0o022, writesBehind: false });
+        const extractor = new LayerExtractor({
+          root: place,
+          anchor: ["bp", "l"],
+          layersDir: "/layers",
+          umask: 0o022,
+          writesBehind: false,
+        });
         const reader = new TarReader(extractor);
         let actual: Record<string, string> | "refused";
         try {
