@@ -165,8 +165,11 @@ for (const { who, uid, canRun, needs } of runs) {
     continue;
   }
   describe(`restoring hostile layers as ${who}`, () => {
-    const stage = new Stage(uid);
-    beforeAll(() => stage.run());
+    let stage: Stage;
+    beforeAll(() => {
+      stage = new Stage(uid);
+      return stage.run();
+    });
     afterAll(() => stage.dir[Symbol.dispose]());
 
     test("the run ends well, and without a stack trace", () => {

@@ -545,7 +545,7 @@ group("a registry that fails at the image costs the cache", () => {
     });
     const first = await restore(missing("MANIFEST_UNKNOWN"));
     expect(first).toMatchObject({ exitCode: 0, stderr: "" });
-    expect(first.stdout).toContain("Layer cache not found\n");
+    expect(first.stdout).toContain("Layer cache not found: cache image");
     const wrong = await restore(missing("NAME_UNKNOWN"));
     expect(wrong).toMatchObject({ exitCode: 0 });
     expectWarning(wrong.stderr, `No cache image "${wrong.host}/cache"`, "404");

@@ -294,7 +294,7 @@ group("a cache image", () => {
     for (const name of ["begun:v1", "never/begun"]) {
       const first = await restore(`${open.host}/${name}`);
       expect(first).toMatchObject({ exitCode: 0, stderr: "" });
-      expect(first.stdout).toContain("Layer cache not found\n");
+      expect(first.stdout).toContain("Layer cache not found: cache image");
       expect([...first.after.keys()]).toEqual(["analyzed.toml", "group.toml"]);
     }
   });

@@ -1,8 +1,8 @@
-import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { show, TarError, TarReader } from "../lib/tar.ts";
-import { have, skipUnless, tempDir } from "./harness.ts";
+import { have, skipUnless, type TempDir, tempDir } from "./harness.ts";
 
 /**
  * The tar files of other projects, compressed or not, in the directory named by CORPUS: our reader has to see in each
@@ -146,17 +146,19 @@ describe("the tar files of other projects", () => {
     skipUnless(false, "CORPUS=<directory of tar files>")("are seen as GNU tar or Go sees them, or refused", () => {});
     return;
   }
-  using dir = tempDir("corpus", { "main.go": goProgram });
-  const scratch = tempDir("corpus-run");
-  afterAll(() => scratch[Symbol.dispose]());
+  let scratch: TempDir;
   let judge: string | undefined;
-  if (go !== null) {
+  afterAll(() => scratch[Symbol.dispose]());
+  beforeAll(() => {
+    scratch = tempDir("corpus");
+    if (go === null) return;
+    using dir = tempDir("corpus", { "main.go": goProgram });
     const built = Bun.spawnSync([go, "build", "-o", scratch.join("judge"), dir.join("main.go")], {
       env: { ...process.env, GOFLAGS: "-mod=mod", GO111MODULE: "off" },
     });
     if (built.exitCode === 0) judge = scratch.join("judge");
     else console.error(`without Go: ${built.stderr}`);
-  }
+  });
   for (const path of filesOf(resolve(corpus))) {
     const name = relative(resolve(corpus), path);
     const archive = unpack(path);

@@ -154,7 +154,10 @@ async function until(condition: () => boolean, what: string): Promise<void> {
 }
 
 describe("a restorer that is killed", () => {
-  const caches = new Caches(5000);
+  let caches: Caches;
+  beforeAll(() => {
+    caches = new Caches(5000);
+  });
   afterAll(() => caches[Symbol.dispose]());
 
   test(
@@ -322,7 +325,10 @@ function mount(path: string, ...args: readonly string[]): Disposable {
 }
 
 describe("a disk that fails", () => {
-  const caches = new Caches(200, 1 << 20);
+  let caches: Caches;
+  beforeAll(() => {
+    caches = new Caches(200, 1 << 20);
+  });
   afterAll(() => caches[Symbol.dispose]());
   const withMounts = skipUnless(canMount, "root who may mount");
 
@@ -439,9 +445,11 @@ describe("a disk that fails", () => {
 
 describe("a restorer that is asked to stop", () => {
   // Its blob takes a minute to read and hash, though it holds little and takes no room on the disk.
-  const dir = tempDir("signals", { old: { file: "old" } });
-  const cache = dir.join("cache");
+  let dir: TempDir;
+  let cache = "";
   beforeAll(() => {
+    dir = tempDir("signals");
+    cache = dir.join("cache");
     const at = `/layers/${directory}`;
     const entries = [{ name: `${at}/endless/file`, data: "new" }];
     const made = makeCache(cache, [{ id: buildpack, layers: [{ name: "endless", tar: tarOf(entries) }] }]);

@@ -337,4 +337,4 @@ const { runs, layers, restored, peakRss } = tally;
 console.log(
   `${runs} runs, ${layers} layers, ${restored} of them restored, peak RSS ${Math.round(peakRss / 2 ** 20)} MiB, ${failed} runs failed`,
 );
-process.exit(failed > 0 ? 1 : 0);
+process.exitCode = failed > 0 ? 1 : 0;

@@ -78,8 +78,11 @@ function threads(pid: number): Map<string, string>[] {
 }
 
 describe("a run that became a user", () => {
-  const run = new LongRun();
-  beforeAll(() => (isRoot ? run.start(asUser) : undefined));
+  let run: LongRun;
+  beforeAll(async () => {
+    run = new LongRun();
+    if (isRoot) await run.start(asUser);
+  });
   afterAll(() => run.end());
 
   withRoot("has in every thread the user's ids only: real, effective, saved and file system", () => {
