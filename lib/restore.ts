@@ -65,6 +65,7 @@ class Run {
   /** Directories of buildpacks that were not there before. */
   readonly #made = new Set<string>();
   readonly #writesBehind: boolean;
+  #place: { readonly directory: string; readonly open: BuildpackDirectory } | undefined;
 
   constructor(restoration: Restoration, report: Report) {
     this.#in = restoration;
@@ -99,6 +100,7 @@ class Run {
     this.#in.progress.stop();
     await this.#in.workers.cancel();
     this.#sboms.close();
+    this.#cleanUp(() => this.#leaveBuildpack());
     this.#cleanUp(() => this.#staging?.dispose());
     this.#cleanUp(() => this.#removeEmpty());
   }
@@ -313,13 +315,18 @@ class Run {
     return new BuildpackDirectory(this.#in.layers, directory, this.#stage, this.#in.umask, this.#in.log);
   }
 
+  /** Acts in a buildpack's directory; it stays open, for the next layer is likely to be of the same buildpack. */
   #inBuildpack(directory: string, act: (place: BuildpackDirectory) => void): void {
-    const place = this.#buildpack(directory);
-    try {
-      act(place);
-    } finally {
-      place.close();
+    if (this.#place?.directory !== directory) {
+      this.#leaveBuildpack();
+      this.#place = { directory, open: this.#buildpack(directory) };
     }
+    act(this.#place.open);
+  }
+
+  #leaveBuildpack(): void {
+    this.#place?.open.close();
+    this.#place = undefined;
   }
 }
 
