@@ -64,8 +64,10 @@ async function restore(session: Session, report: Report): Promise<void> {
 
 /** A client for the registries of these images, with credentials, which only root may be able to read. */
 async function openRegistry(session: Session, images: readonly string[]): Promise<Registry | undefined> {
+  // Malformed credentials are an error also where nothing is asked for them.
+  if (images.length === 0 && !session.env["CNB_REGISTRY_AUTH"]) return undefined;
   // Loaded only when needed: it takes longer than a restore from a small volume cache.
-  return images.length === 0 ? undefined : (await import("./lib/connect.ts")).connect(images, session);
+  return (await import("./lib/connect.ts")).connect(images, session);
 }
 
 await runSession((session) => withReport(session, (report) => restore(session, report)));

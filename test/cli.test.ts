@@ -901,6 +901,28 @@ describe("what a run leaves for whoever looks later", () => {
   });
 });
 
+describe("CNB_REGISTRY_AUTH", () => {
+  for (const [what, value] of [
+    ["text", "secret"],
+    ["a number for a header", '{"registry.example": 5}'],
+  ] as const) {
+    test(`that is ${what} ends the run with 1, also where no registry is used, and is not shown`, async () => {
+      using made = scene();
+      const { exitCode, stdout, stderr } = await made.run([], { env: { CNB_REGISTRY_AUTH: value } });
+      expect(exitCode).toBe(1);
+      expect(stderr).toContain("CNB_REGISTRY_AUTH");
+      expect(`${stdout}${stderr}`).not.toContain(value);
+    });
+  }
+
+  test("that is in order changes nothing where no registry is used", async () => {
+    using made = scene();
+    const { exitCode } = await made.run([], { env: { CNB_REGISTRY_AUTH: '{"registry.example": "Basic dTpw"}' } });
+    expect(exitCode).toBe(0);
+    expect(existsSync(join(made.layers, "bp", "deps.toml"))).toBe(true);
+  });
+});
+
 describe("messages about what is not to be trusted", () => {
   test("stay on one line, whatever a digest or a wrong value is made of", async () => {
     const forged = "x\n::error::forged";
