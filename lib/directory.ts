@@ -16,8 +16,8 @@ import {
 import { join } from "node:path";
 import { cannotWrite, errorCode } from "./errors.ts";
 
-/** open(2)'s O_PATH: a handle on a directory that needs no permission to read it. */
-const O_PATH = 0o10000000;
+/** open(2)'s O_PATH: a handle on whatever stands there that opens nothing, and needs no permission to read it. */
+export const O_PATH = 0o10000000;
 const slash = Buffer.from("/");
 
 /**

@@ -2,6 +2,7 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 import * as v from "valibot";
 import { describe, RestorerError } from "./errors.ts";
+import type { Environment } from "./inputs.ts";
 import { anonymous, Credential, isHeaderWord } from "./keychain/credential.ts";
 import { type DockerConfig, readDockerConfig, type ScopedCredential, splitKey } from "./keychain/docker-config.ts";
 import { askHelper } from "./keychain/helper.ts";
@@ -9,8 +10,6 @@ import { type Log, quote } from "./log.ts";
 import { dockerHub } from "./reference.ts";
 
 export { anonymous, Credential } from "./keychain/credential.ts";
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface KeychainOptions {
   readonly env: Environment;

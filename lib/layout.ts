@@ -8,6 +8,7 @@ import {
   type Manifest,
   manifestBytes,
   mediaTypes,
+  ownArchitecture,
   parseConfig,
   parseManifest,
   selectPlatform,
@@ -74,7 +75,8 @@ function readManifest(path: string): { digest: string; manifest: Manifest } {
     if (level === 3) throw new Error("too many indexes inside each other");
     const [first, ...others] = document.manifests;
     if (first === undefined) throw new Error("its index.json lists no image");
-    const member = others.length === 0 ? first : selectPlatform(document, ownPlatform());
+    const member =
+      others.length === 0 ? first : selectPlatform(document, { os: "linux", architecture: ownArchitecture() });
     digest = member.digest;
     document = parseManifest(readBlob(path, member, manifestBytes), member.mediaType);
   }
@@ -91,10 +93,4 @@ function readBlob(path: string, { digest, size }: Descriptor, limit: number): Ui
   const actual = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
   if (actual !== digest) throw new Error(`the blob ${digest} has the digest ${actual}`);
   return bytes;
-}
-
-/** Linux on this machine's architecture, in the words of the OCI image specification, which are Go's. */
-function ownPlatform(): { os: string; architecture: string } {
-  const names: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" };
-  return { os: "linux", architecture: names[process.arch] ?? process.arch };
 }

@@ -219,3 +219,9 @@ function parse<const S extends v.GenericSchema>(schema: S, raw: unknown, what: s
   const path = v.getDotPath(issue);
   throw new ManifestError(`the ${what} is malformed: ${path === null ? "" : `${path}: `}${issue.message}`);
 }
+
+/** This machine's architecture in the words of the OCI image specification, which are Go's. */
+export function ownArchitecture(): string {
+  const names: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" };
+  return names[process.arch] ?? process.arch;
+}

@@ -1,6 +1,7 @@
 import type { Buildpack } from "./group.ts";
 import { quote } from "./log.ts";
 import { buildpackMetadata, type ImageMetadata, type LayerMetadata } from "./metadata.ts";
+import { isDigest } from "./reference.ts";
 import { isTable, type TomlValue } from "./toml.ts";
 
 /**
@@ -120,7 +121,7 @@ function planBuildpack(inputs: PlanInputs, buildpack: Buildpack, directory: stri
             reason: `wrong sha: the ${source} has ${quote(from.sha)}, the cache ${quote(fromCache.sha)}`,
           };
     }
-    if (!isDiffId(from.sha)) return { ...plan, action: "refuse", reason: `${quote(from.sha)} is no sha256 digest` };
+    if (!isDigest(from.sha)) return { ...plan, action: "refuse", reason: `${quote(from.sha)} is no sha256 digest` };
     return { ...plan, action: "restore", reason: "cached", source, sha: from.sha, metadata: from.metadata };
   });
 }
@@ -168,11 +169,6 @@ function execEnvProblem(inputs: PlanInputs, buildpack: Buildpack, metadata: Toml
   if (!environments.every((item) => typeof item === "string")) return undefined;
   if (environments.includes(inputs.execEnv) || environments.includes("*")) return undefined;
   return `made for other execution environments than ${quote(inputs.execEnv)}`;
-}
-
-/** Whether text is a sha256 digest as the lifecycle writes them; only such a one becomes part of a path. */
-export function isDiffId(text: string): boolean {
-  return /^sha256:[0-9a-f]{64}$/.test(text);
 }
 
 /** NAME_MAX less the longest suffix that is put behind a layer's name. */

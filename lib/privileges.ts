@@ -1,11 +1,8 @@
 import { chownSync, closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { Directory } from "./directory.ts";
+import { Directory, O_PATH } from "./directory.ts";
 import { describe, errorCode, RestorerError } from "./errors.ts";
 import { type Log, quote } from "./log.ts";
-
-/** open(2)'s O_PATH: a handle on whatever stands there, links included, that opens nothing. */
-const O_PATH = 0o10000000;
 
 export interface User {
   readonly uid: number;

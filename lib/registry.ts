@@ -8,6 +8,7 @@ import {
   type Manifest,
   ManifestError,
   manifestBytes,
+  ownArchitecture,
   type Platform,
   parseConfig,
   parseManifest,
@@ -168,10 +169,4 @@ function naming<T>(reference: Reference, step: string, run: () => T): T {
 function badDocument(reference: Reference, step: string, cause: ManifestError | string): RegistryError {
   const error = typeof cause === "string" ? new ManifestError(cause) : cause;
   return RegistryError.about(reference, step, error);
-}
-
-/** This machine's architecture in the words of the OCI image specification, which are Go's. */
-function ownArchitecture(): string {
-  const names: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" };
-  return names[process.arch] ?? process.arch;
 }

@@ -6,9 +6,9 @@ import { cannotWrite, describe, ExitCode, errorCode, RestorerError } from "./err
 import type { Extracted } from "./extract.ts";
 import { quote } from "./log.ts";
 import type { LayerPlan, Plan } from "./plan.ts";
-import { isDiffId } from "./plan.ts";
 import { count, formatBytes } from "./progress.ts";
 import { BuildpackDirectory, PlaceError } from "./publish.ts";
+import { isDigest } from "./reference.ts";
 import type { Report } from "./report.ts";
 import { openSbomRoot, SbomFiles } from "./sbom.ts";
 import type { Session } from "./session.ts";
@@ -260,7 +260,7 @@ class Run {
     if (cache !== undefined && sbom !== "" && isNeeded) {
       log.info("Restoring data for SBOM from cache");
       const root = this.#stage.slot();
-      const extracted = isDiffId(sbom)
+      const extracted = isDigest(sbom)
         ? await this.#extract(root, ["sbom"], sbom, cache)
         : `the cache names ${quote(sbom)}, which is no sha256 digest`;
       if (typeof extracted === "string") this.#account.trouble(`Not restoring SBOM files from cache: ${extracted}`);

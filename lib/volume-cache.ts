@@ -6,8 +6,8 @@ import { explain } from "./explain.ts";
 import { limits } from "./limits.ts";
 import { quote } from "./log.ts";
 import { buildpackMetadata, type ImageMetadata, parseMetadata } from "./metadata.ts";
-import { isDiffId } from "./plan.ts";
 import type { User } from "./privileges.ts";
+import { isDigest } from "./reference.ts";
 import { readWhole } from "./toml.ts";
 
 const metadataFile = "io.buildpacks.lifecycle.cache.metadata";
@@ -87,7 +87,7 @@ export class VolumeCache implements Cache {
     if (metadata === undefined) return;
     this.#metadata = metadata;
     const layers = buildpacks.flatMap(({ id }) => [...(buildpackMetadata(metadata, id)?.layers.values() ?? [])]);
-    const shas = [metadata.sbom, ...layers.filter(({ cache }) => cache).map(({ sha }) => sha)].filter(isDiffId);
+    const shas = [metadata.sbom, ...layers.filter(({ cache }) => cache).map(({ sha }) => sha)].filter(isDigest);
     const barred = !mayEnter(this.#committed, user);
     for (const sha of shas) {
       const stat = attempt(() => statSync(this.#path(sha)));

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { BuildpackMetadata, ImageMetadata, LayerMetadata } from "../lib/metadata.ts";
-import { escapeId, isDiffId, type LayerPlan, type Plan, type PlanInputs, planLayers } from "../lib/plan.ts";
+import { escapeId, type LayerPlan, type Plan, type PlanInputs, planLayers } from "../lib/plan.ts";
+import { isDigest } from "../lib/reference.ts";
 import type { TomlValue } from "../lib/toml.ts";
 
 const shaA = `sha256:${"a".repeat(64)}`;
@@ -286,7 +287,7 @@ describe("digests", () => {
     `${shaA}\n`,
     "sha256:../../etc/passwd",
   ])("%j never becomes part of a path: the layer is refused", (sha) => {
-    expect(isDiffId(sha)).toBe(false);
+    expect(isDigest(sha)).toBe(false);
     const cache = image(buildpack("bp", { x: layer({ cache: true }, sha) }));
     expect(actions(plan({ cache }))).toEqual(["bp:x refuse"]);
   });

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { errorCode } from "../errors.ts";
+import type { Environment } from "../inputs.ts";
 import { basicSecret, Credential } from "./credential.ts";
 
 /** Time a credential helper gets; a desktop's may wait for a person who is not there. */
@@ -16,8 +17,6 @@ const passedOn =
   /^(PATH|HOME|USER|LOGNAME|LANG|LC_ALL|TMPDIR|XDG_\w+|DOCKER_CONFIG|DBUS_SESSION_BUS_ADDRESS|DISPLAY|GNUPGHOME|PASSWORD_STORE_\w+|(AWS|AZURE|GOOGLE|CLOUDSDK|ECS|ACR)_\w+|SSL_CERT_(FILE|DIR)|(HTTPS?|NO|ALL)_PROXY)$/i;
 
 const answerSchema = v.object({ Username: v.optional(v.string(), ""), Secret: v.optional(v.string(), "") });
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * Asks `docker-credential-<name>` for the credentials of a server (docker's credential helper protocol): the server on

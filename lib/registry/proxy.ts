@@ -1,6 +1,5 @@
 import { BlockList, isIP } from "node:net";
-
-type Environment = Readonly<Record<string, string | undefined>>;
+import type { Environment } from "../inputs.ts";
 
 /** A proxy's address with its password, for the request; and without, for people. */
 export interface Proxy {

@@ -1,4 +1,5 @@
 import ky, { HTTPError, TimeoutError } from "ky";
+import type { Environment } from "../inputs.ts";
 import type { Log } from "../log.ts";
 import { isTransient, mayBePlainHttp, TransportError, toTransportError } from "./error.ts";
 import type { Hosts } from "./hosts.ts";
@@ -42,8 +43,6 @@ interface Transport {
   /** Answers with any status, error bodies cut to 64 KiB. Throws a TransportError, or the signal's reason. */
   send(call: Call): Promise<Answer>;
 }
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 /** HTTP as registries need it. Certificates are read now; no connection is made before it is used. */
 export function createTransport(env: Environment, hosts: Hosts, timing: RegistryTiming, log: Log): Transport {
