@@ -1,7 +1,7 @@
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
-/** Every bound on what is read, in one place. No real build comes near them; what exceeds one is refused by name. */
+/** Bounds on files, archives and metadata, in one place. No real build comes near them; what exceeds one is refused by name. */
 export const limits = {
   /** Bytes of a TOML file (group.toml, analyzed.toml, run.toml). */
   tomlBytes: 32 * MiB,
