@@ -30,7 +30,7 @@ export async function anonymousRegistry(log: Log, signal = new AbortController()
     log,
     signal,
     platform: { os: "linux", architecture: "amd64" },
-    timing: { backoffMs: 1, backoffCapMs: 2, retryAfterMs: 5, probeMs: 2000 },
+    timing: { backoffMs: 1, backoffCapMs: 2, retryAfterMs: 5, spreadMs: 1, probeMs: 2000 },
   });
 }
 

@@ -15,6 +15,7 @@ import {
   type Fault,
   type FaultRegistry,
   type FaultRegistryOptions,
+  type FaultRule,
   startFaultRegistry,
   startSilentServer,
   testImage,
@@ -23,7 +24,7 @@ import {
 import { have, skipUnless, tempDir } from "./harness.ts";
 
 /** Waits short enough for a test, long enough for a busy machine where something does answer. */
-const quick: Partial<RegistryTiming> = { backoffMs: 1, backoffCapMs: 2, retryAfterMs: 5, probeMs: 2000 };
+const quick: Partial<RegistryTiming> = { backoffMs: 1, backoffCapMs: 2, retryAfterMs: 5, spreadMs: 1, probeMs: 2000 };
 /** For servers that never answer. */
 const hasty: Partial<RegistryTiming> = { ...quick, answerMs: 150, probeMs: 100, stallMs: 150 };
 
@@ -240,7 +241,32 @@ group("what may pass is tried again:", () => {
     expect(all.server.count(/manifests/, anything)).toBe(2);
   });
 
-  test.each([500, 503, 429])("but not for ever: %i", async (status) => {
+  test("a registry that limits its clients is asked until it has time", async () => {
+    const rules: FaultRule[] = [/manifests/, /blobs/].map((path) => ({
+      path,
+      times: 7,
+      fault: { kind: "status", status: 429, headers: { "retry-after": "1" } },
+    }));
+    await using all = await serving({ rules });
+    const { blobs } = await pull(all);
+    expect(blobs.map(digestOf)).toEqual(layers.map(digestOf));
+    expect(all.server.count(/manifests/, anything)).toBe(8);
+  });
+
+  test("but not for ever: 429", async () => {
+    const rules: FaultRule[] = [{ path: /manifests/, fault: { kind: "status", status: 429, body: "" } }];
+    await using all = await serving({ rules }, { timing: { ...quick, limitedMs: 30 } });
+    const error = await failure(all.registry.image(all.reference));
+    expect(error.status).toBe(429);
+    expect(error.message).toMatch(/answered 429 Too Many Requests \(credentials/);
+    const asked = all.server.count(/manifests/, anything);
+    expect(asked).toBeGreaterThan(1);
+    // A registry that had no time for one request is not waited for at the next.
+    await failure(all.registry.image(all.reference));
+    expect(all.server.count(/manifests/, anything)).toBe(asked + 1);
+  });
+
+  test.each([500, 503])("but not for ever: %i", async (status) => {
     const body = JSON.stringify({ errors: [{ code: "BAD", message: "very \x1b[31mbad\nERROR: fake" }] });
     await using all = await serving({ rules: [{ path: /manifests/, fault: { kind: "status", status, body } }] });
     const error = await failure(all.registry.image(all.reference));

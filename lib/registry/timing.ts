@@ -23,6 +23,11 @@ export interface RegistryTiming {
   readonly backoffCapMs: number;
   /** The longest wait a server may ask for (Retry-After). */
   readonly retryAfterMs: number;
+  /** For how long a request is sent again that is refused with status 429, because others ask too. */
+  readonly limitedMs: number;
+  /** Chance added to a wait that a server asked for: up to this, twice as much each further time, up to the cap. */
+  readonly spreadMs: number;
+  readonly spreadCapMs: number;
   /** How often a blob is resumed, and how often without having got any further. */
   readonly resumes: number;
   readonly fruitlessResumes: number;
@@ -42,6 +47,9 @@ export const defaultTiming: RegistryTiming = {
   backoffMs: 400,
   backoffCapMs: 4_000,
   retryAfterMs: 10_000,
+  limitedMs: 25_000,
+  spreadMs: 1_000,
+  spreadCapMs: 4_000,
   resumes: 20,
   fruitlessResumes: 3,
 };
@@ -49,6 +57,11 @@ export const defaultTiming: RegistryTiming = {
 /** The wait before attempt `attempt` + 1, `attempt` counting from 1. */
 export function backoff({ backoffMs, backoffCapMs }: RegistryTiming, attempt: number): number {
   return jitter(Math.min(backoffCapMs, backoffMs * 3 ** (attempt - 1)));
+}
+
+/** What to wait beyond the time a server asked for before attempt `attempt` + 1: it tells all who come the same time. */
+export function spread({ spreadMs, spreadCapMs }: RegistryTiming, attempt: number): number {
+  return Math.random() * Math.min(spreadCapMs, spreadMs * 2 ** (attempt - 1));
 }
 
 /** Half of a wait is chance, so that many builds that failed at once do not come back at once. */

@@ -4,7 +4,7 @@ import type { Log } from "../log.ts";
 import { isTransient, mayBePlainHttp, TransportError, toTransportError } from "./error.ts";
 import type { Hosts } from "./hosts.ts";
 import { createProxies } from "./proxy.ts";
-import { backoff, type RegistryTiming } from "./timing.ts";
+import { backoff, type RegistryTiming, sleep, spread } from "./timing.ts";
 import { readTrust } from "./trust.ts";
 
 /** Bytes of an error's body that are read. */
@@ -50,6 +50,7 @@ export function createTransport(env: Environment, hosts: Hosts, timing: Registry
   const trust = readTrust(env, log);
   // A session each, so that a connection made without verification is never used where verification is due.
   const sessions = new Map<boolean, Bun.FetchSession>();
+  const withoutTime = new Set<string>();
 
   function session(verified: boolean): Bun.FetchSession {
     const known = sessions.get(verified);
@@ -57,6 +58,12 @@ export function createTransport(env: Environment, hosts: Hosts, timing: Registry
     const made = new Bun.FetchSession({ tls: verified ? { ca: trust() } : { rejectUnauthorized: false } });
     sessions.set(verified, made);
     return made;
+  }
+
+  /** Whether to wait for a server that limits its clients: for a while, and no more once that was in vain. */
+  function isWorthWaiting(host: string, spentMs: number): boolean {
+    if (spentMs >= timing.limitedMs) withoutTime.add(host);
+    return !withoutTime.has(host);
   }
 
   /** One request, one line at debug level. The query is left out: that of a redirect's address is often a secret. */
@@ -132,6 +139,7 @@ export function createTransport(env: Environment, hosts: Hosts, timing: Registry
     async send(call) {
       let answer: Answer | undefined;
       const start = call.urls[0] ?? "";
+      const began = performance.now();
       try {
         const response = await ky(start, {
           method: call.method ?? "GET",
@@ -139,13 +147,24 @@ export function createTransport(env: Environment, hosts: Hosts, timing: Registry
           timeout: timing.answerMs,
           throwHttpErrors: (status) => transientStatuses.includes(status),
           retry: {
-            limit: timing.attempts - 1,
+            limit: Number.MAX_SAFE_INTEGER,
             methods: ["get", "post"],
             statusCodes: transientStatuses,
             afterStatusCodes: transientStatuses,
             maxRetryAfter: timing.retryAfterMs,
             delay: (count) => backoff(timing, count),
-            shouldRetry: ({ error, retryCount }) => worthRetrying(error, retryCount, timing),
+            shouldRetry: ({ error, retryCount }) => {
+              if (!isLimited(error)) return worthRetrying(error, retryCount, timing);
+              // As long as the server asks for, which ky knows when it is left to decide.
+              return isWorthWaiting(new URL(start).host, performance.now() - began) ? undefined : false;
+            },
+          },
+          hooks: {
+            beforeRetry: [
+              async ({ error, retryCount }) => {
+                if (asksToWait(error)) await sleep(spread(timing, retryCount), call.signal);
+              },
+            ],
           },
           fetch: async (input) => {
             if (!(input instanceof Request)) throw new TypeError("expected a Request");
@@ -158,7 +177,7 @@ export function createTransport(env: Environment, hosts: Hosts, timing: Registry
       } catch (error) {
         call.signal.throwIfAborted();
         if (error instanceof HTTPError && answer !== undefined) {
-          const body = typeof error.data === "string" ? error.data : JSON.stringify(error.data ?? "");
+          const body = typeof error.data === "string" ? error.data : error.data && JSON.stringify(error.data);
           const { status, headers } = error.response;
           return { ...answer, response: new Response(body, { status, headers }) };
         }
@@ -174,12 +193,22 @@ export function createTransport(env: Environment, hosts: Hosts, timing: Registry
   };
 }
 
-/** ky knows no connection error of Bun's; undefined leaves the statuses to it. */
+/** Whether to send a request again, for the `retryCount`th time; undefined leaves statuses to ky, which knows no error of Bun's. */
 function worthRetrying(error: Error, retryCount: number, timing: RegistryTiming): boolean | undefined {
+  if (retryCount >= timing.attempts) return false;
   if (error instanceof HTTPError) return undefined;
   // These take long, or tell much: nobody listens there.
   const rare = error instanceof TimeoutError || ("code" in error && error.code === "ECONNREFUSED");
   return (rare && retryCount < timing.attempts - 1) || (!rare && isTransient(error));
+}
+
+/** The server has more to do than it can, or wants to: it answers, and will have time for us. */
+function isLimited(error: Error): boolean {
+  return error instanceof HTTPError && error.response.status === 429;
+}
+
+function asksToWait(error: Error): boolean {
+  return isLimited(error) || (error instanceof HTTPError && error.response.headers.has("retry-after"));
 }
 
 /** Runs something that is given up after a while, unless it has finished: a body may then take as long as it likes. */
