@@ -161,6 +161,8 @@ function start(job: BlobJob): void {
 function take(bytes: Uint8Array): void {
   const { length } = bytes;
   current?.stream?.write(Buffer.from(bytes.buffer, bytes.byteOffset, length));
+  // Given back now: the collector would leave megabytes lying about.
+  if (bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
   post({ type: "taken", bytes: length });
 }
 

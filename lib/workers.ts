@@ -9,7 +9,7 @@ import { Ring } from "./ring.ts";
 /** More gain little: layers are few, and the disk is one. */
 const mostLayers = 4;
 /** Bytes of a stream on their way to a worker. */
-const windowBytes = 4 << 20;
+const windowBytes = 1 << 20;
 
 /** How an extraction ended. `layer`: the blob is bad; `disk`: it cannot be written; `cancelled`: the run is cancelled. */
 export type Outcome =
