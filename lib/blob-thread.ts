@@ -1,12 +1,12 @@
-import { closeSync, readSync } from "node:fs";
+import { BlobError, fileReader } from "./blob-file.ts";
 import { Decompressor, type Sink } from "./decompress.ts";
 import { describe } from "./errors.ts";
 import { limits } from "./limits.ts";
-import { Ring, RingStopped } from "./ring.ts";
+import { type ReadChunk, Ring, RingStopped } from "./ring.ts";
 
 /**
- * Reads and verifies the blob of one layer, and passes its uncompressed bytes on through a ring. The blob is an open file,
- * which the thread closes, or comes in `chunk` messages.
+ * Verifies the blob of one layer, whose uncompressed bytes go through a ring. The blob is an open file, which both sides
+ * of the ring read, or comes in `chunk` messages.
  */
 export interface BlobJob {
   readonly type: "start";
@@ -26,8 +26,6 @@ export type FromBlobThread =
   | { readonly type: "taken"; readonly bytes: number }
   | { readonly type: "done"; readonly failure: string | undefined };
 
-class BlobError extends Error {}
-
 /** Hashes what goes through the ring. */
 class Verification implements Sink {
   readonly #job: BlobJob;
@@ -36,26 +34,32 @@ class Verification implements Sink {
   readonly #hash = new Bun.CryptoHasher("sha256");
   readonly #maxBytes: number;
   #bytes = 0;
-  #slot: Buffer = Buffer.alloc(0);
 
   constructor(job: BlobJob) {
     this.#job = job;
     const control = new Int32Array(job.control);
     this.#control = control;
-    this.#ring = new Ring(job.ring, () => Atomics.load(control, 0) !== 0);
+    this.#ring = new Ring(job.ring, "hash", () => Atomics.load(control, 0) !== 0);
     this.#maxBytes = Math.max(limits.expansionFloor, job.source.size * limits.expansion);
   }
 
   acquire(): Buffer {
-    this.#slot = this.#ring.acquire();
-    return this.#slot;
+    return this.#ring.acquire();
   }
 
   commit(length: number): void {
     this.#bytes += length;
     if (this.#bytes > this.#maxBytes) throw new BlobError(`it expands to more than ${this.#maxBytes} bytes`);
-    this.#hash.update(this.#slot.subarray(0, length));
-    this.#ring.commit(length);
+    this.#hash.update(this.#ring.commit(length));
+    this.#ring.release();
+  }
+
+  /** Hashes a file, read here where the other side does not. */
+  drain(read: ReadChunk): void {
+    this.#ring.drain((bytes) => {
+      this.#hash.update(bytes);
+      this.count(bytes.length);
+    }, read);
   }
 
   /** Counts bytes of the blob as done, for progress. */
@@ -67,34 +71,11 @@ class Verification implements Sink {
     const diffId = `sha256:${this.#hash.digest("hex")}`;
     if (diffId !== this.#job.diffId)
       throw new BlobError(`its content has the digest ${diffId}, not ${this.#job.diffId}`);
-    this.#ring.end("verified");
+    this.#ring.end();
   }
 
   fail(): void {
-    this.#ring.end("failed");
-  }
-}
-
-function readFile(verification: Verification, fd: number): void {
-  try {
-    for (let position = 0; ; ) {
-      const length = readChunk(fd, verification.acquire(), position);
-      if (length === 0) break;
-      verification.commit(length);
-      verification.count(length);
-      position += length;
-    }
-    verification.finish();
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function readChunk(fd: number, buffer: Buffer, position: number): number {
-  try {
-    return readSync(fd, buffer, 0, buffer.length, position);
-  } catch (error) {
-    throw new BlobError(`it cannot be read: ${describe(error)}`);
+    this.#ring.stop();
   }
 }
 
@@ -143,7 +124,7 @@ self.onmessage = ({ data }: MessageEvent<ToBlobThread>) => {
     }
   } catch (error) {
     if (current !== undefined) current.verification.fail();
-    else if (data.type === "start") new Ring(data.ring, () => false).end("failed");
+    else if (data.type === "start") new Ring(data.ring, "hash", () => false).stop();
     // Whoever stopped the ring says why.
     done(error instanceof RingStopped ? undefined : describe(error));
   }
@@ -154,7 +135,8 @@ function start(job: BlobJob): void {
   const { source } = job;
   current = { verification, stream: source.kind === "stream" ? new Stream(verification, source.digest) : undefined };
   if (source.kind === "stream") return;
-  readFile(verification, source.fd);
+  verification.drain(fileReader(source.fd));
+  verification.finish();
   done(undefined);
 }
 

@@ -1,11 +1,13 @@
+import { fileReader } from "./blob-file.ts";
 import { describe, errorCode } from "./errors.ts";
 import { type Extracted, type ExtractionTarget, LayerExtractor } from "./extract.ts";
 import { Ring, RingStopped } from "./ring.ts";
 import { TarReader } from "./tar.ts";
 
-/** Extracts one layer from the uncompressed bytes that come through a ring. */
+/** Extracts one layer from the uncompressed bytes that come through a ring, from the open file `fd` if there is one. */
 export interface LayerJob {
   readonly ring: SharedArrayBuffer;
+  readonly fd: number | undefined;
   readonly control: SharedArrayBuffer;
   readonly target: ExtractionTarget;
 }
@@ -38,22 +40,23 @@ const diskErrors = new Set([
 
 function run(job: LayerJob): LayerOutcome {
   const control = new Int32Array(job.control);
-  const ring = new Ring(job.ring, () => Atomics.load(control, 0) !== 0);
+  const ring = new Ring(job.ring, "extract", () => Atomics.load(control, 0) !== 0);
   let extractor: LayerExtractor | undefined;
   try {
     extractor = new LayerExtractor(job.target);
     const reader = new TarReader(extractor);
-    const ending = ring.drain((bytes) => reader.write(bytes));
-    if (ending === "failed") throw new RingStopped();
+    ring.drain((bytes) => reader.write(bytes), job.fd === undefined ? undefined : fileReader(job.fd));
     reader.finish();
     return { ok: true, extracted: extractor.finish() };
   } catch (error) {
-    ring.stop();
+    const isDisk = diskErrors.has(errorCode(error) ?? "");
+    // Whether an archive is bad or its blob corrupt is worth reading the rest of a file, not of a download.
+    if (isDisk || job.fd === undefined) ring.stop();
+    else ring.leave();
     extractor?.abort();
     if (error instanceof RingStopped) {
       return { ok: false, fault: Atomics.load(control, 0) !== 0 ? "cancelled" : "unverified", message: "stopped" };
     }
-    const isDisk = diskErrors.has(errorCode(error) ?? "");
     return { ok: false, fault: isDisk ? "disk" : "layer", message: describe(error) };
   }
 }

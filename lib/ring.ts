@@ -3,14 +3,19 @@ const slotBytes = 512 * 1024;
 
 // Words of the control block.
 const produced = 0;
-const consumed = 1;
-const ending = 2;
-const stopping = 3;
-/** Rung (changed) by each side whenever the other may have something to do: what a sleeper waits on. */
-const producerBell = 4;
-const consumerBell = 5;
-const lengths = 6;
-const controlBytes = (lengths + slotCount) * Int32Array.BYTES_PER_ELEMENT;
+/** How many chunks each side is done with, and what it waits on: changed whenever the other side has done something. */
+const words = { hash: { taken: 1, bell: 2 }, extract: { taken: 3, bell: 4 } } as const;
+const ended = 5;
+const stopping = 6;
+/** 1 while a side reads the next chunk. */
+const reading = 7;
+const lengths = 8;
+/** A float64 behind the int32 words, at a multiple of eight: the position in the blob of the next chunk. */
+const positionAt = (lengths + slotCount) * Int32Array.BYTES_PER_ELEMENT;
+const slotsAt = positionAt + Float64Array.BYTES_PER_ELEMENT;
+
+/** More chunks than any blob has. */
+const everything = 0x7fffffff;
 
 /** How long a side sleeps before it looks again whether the run is cancelled. */
 const napMs = 50;
@@ -20,91 +25,139 @@ export class RingStopped extends Error {
   override readonly name = "RingStopped";
 }
 
-/** How the producer ended: all is there and verified, or not. */
-type Ending = "verified" | "failed";
+/** Reads the bytes of a blob from a position on; returns how many there were, 0 at its end. */
+export type ReadChunk = (into: Buffer, position: number) => number;
 
 /**
- * Chunks of bytes in shared memory on their way from one thread to another: what is hashed here is, without a copy, what
- * is extracted there. Both sides block while they wait, so both belong in workers.
+ * Chunks of a blob's uncompressed bytes in memory that two threads share: one hashes them, the other extracts them, each in
+ * its own time but never more than all slots apart. A blob that is a file is read by whichever of them has nothing else to
+ * do, so that neither waits while a core is idle; one that comes from elsewhere is put in by the side that hashes. Both
+ * sides block while they wait, so both belong in workers.
  */
 export class Ring {
   readonly #control: Int32Array;
+  readonly #position: Float64Array;
   readonly #slots: readonly Buffer[];
   readonly #isCancelled: () => boolean;
+  readonly #own: { readonly taken: number; readonly bell: number };
+  readonly #other: { readonly taken: number; readonly bell: number };
 
   /** Memory for one ring, to be sent to both threads. */
   static memory(): SharedArrayBuffer {
-    return new SharedArrayBuffer(controlBytes + slotCount * slotBytes);
+    return new SharedArrayBuffer(slotsAt + slotCount * slotBytes);
   }
 
-  constructor(memory: SharedArrayBuffer, isCancelled: () => boolean) {
+  /** The ring as one of the two sides sees it. */
+  constructor(memory: SharedArrayBuffer, side: "hash" | "extract", isCancelled: () => boolean) {
     this.#control = new Int32Array(memory, 0, lengths + slotCount);
-    this.#slots = Array.from({ length: slotCount }, (_, i) =>
-      Buffer.from(memory, controlBytes + i * slotBytes, slotBytes),
-    );
+    this.#position = new Float64Array(memory, positionAt, 1);
+    this.#slots = Array.from({ length: slotCount }, (_, i) => Buffer.from(memory, slotsAt + i * slotBytes, slotBytes));
     this.#isCancelled = isCancelled;
+    this.#own = words[side];
+    this.#other = words[side === "hash" ? "extract" : "hash"];
   }
 
   /** Makes a ring ready for the next job; no side may be at work. */
   static reset(memory: SharedArrayBuffer): void {
-    new Int32Array(memory, 0, lengths + slotCount).fill(0);
+    new Uint8Array(memory, 0, slotsAt).fill(0);
   }
 
-  /** Producer: an empty slot to fill, as soon as there is one. Throws RingStopped. */
+  /** An empty slot to fill, as soon as there is one. Throws RingStopped. */
   acquire(): Buffer {
     for (;;) {
-      const bell = Atomics.load(this.#control, consumerBell);
+      const bell = Atomics.load(this.#control, this.#own.bell);
       if (Atomics.load(this.#control, stopping) !== 0 || this.#isCancelled()) throw new RingStopped();
-      const filled = Atomics.load(this.#control, produced) - Atomics.load(this.#control, consumed);
-      if (filled < slotCount) return this.#slot(produced);
-      Atomics.wait(this.#control, consumerBell, bell, napMs);
+      if (this.#hasRoom()) return this.#slot(produced);
+      Atomics.wait(this.#control, this.#own.bell, bell, napMs);
     }
   }
 
-  /** Producer: hands over the first `length` bytes of the slot acquired last. */
-  commit(length: number): void {
+  /** Hands over the first `length` bytes of the slot acquired last; returns them. */
+  commit(length: number): Buffer {
+    const slot = this.#slot(produced);
     this.#control[lengths + (Atomics.load(this.#control, produced) % slotCount)] = length;
     Atomics.add(this.#control, produced, 1);
-    this.#ring(producerBell);
+    this.#tell();
+    return slot.subarray(0, length);
   }
 
-  /** Producer: says that nothing more comes, and whether what came is good. */
-  end(how: Ending): void {
-    Atomics.store(this.#control, ending, how === "verified" ? 1 : 2);
-    this.#ring(producerBell);
+  /** Says that this side is done with the next chunk. */
+  release(): void {
+    Atomics.add(this.#control, this.#own.taken, 1);
+    this.#tell();
   }
 
-  /** Consumer: calls `take` with every chunk until the producer ends. Throws RingStopped on cancellation, and what `take` throws. */
-  drain(take: (bytes: Buffer) => void): Ending {
+  /** Says that all chunks are there. */
+  end(): void {
+    Atomics.store(this.#control, ended, 1);
+    this.#tell();
+  }
+
+  /**
+   * Calls `take` with every chunk until they end, and meanwhile reads with `read` what this side would otherwise wait for.
+   * Throws RingStopped, and what `take` and `read` throw.
+   */
+  drain(take: (bytes: Buffer) => void, read?: ReadChunk): void {
     for (;;) {
-      const bell = Atomics.load(this.#control, producerBell);
-      const how = Atomics.load(this.#control, ending);
+      const bell = Atomics.load(this.#control, this.#own.bell);
+      const isLast = Atomics.load(this.#control, ended) !== 0;
       if (this.#isCancelled()) throw new RingStopped();
-      const taken = Atomics.load(this.#control, consumed);
+      const taken = Atomics.load(this.#control, this.#own.taken);
       if (Atomics.load(this.#control, produced) > taken) {
-        take(this.#slot(consumed).subarray(0, this.#control[lengths + (taken % slotCount)]));
-        Atomics.add(this.#control, consumed, 1);
-        this.#ring(consumerBell);
-      } else if (how !== 0) {
-        return how === 1 ? "verified" : "failed";
-      } else {
-        Atomics.wait(this.#control, producerBell, bell, napMs);
+        take(this.#slot(this.#own.taken).subarray(0, this.#control[lengths + (taken % slotCount)]));
+        this.release();
+        continue;
       }
+      if (isLast) return;
+      if (Atomics.load(this.#control, stopping) !== 0) throw new RingStopped();
+      if (read === undefined || !this.#readNext(read)) Atomics.wait(this.#control, this.#own.bell, bell, napMs);
     }
   }
 
-  /** Consumer: says that it takes no more. */
-  stop(): void {
-    Atomics.store(this.#control, stopping, 1);
-    this.#ring(consumerBell);
+  /** Says that this side takes no more; the other goes on without it. */
+  leave(): void {
+    Atomics.store(this.#control, this.#own.taken, everything);
+    this.#tell();
   }
 
-  #slot(counter: typeof produced | typeof consumed): Buffer {
+  /** Says that this side takes no more, and that the other need not go on. */
+  stop(): void {
+    Atomics.store(this.#control, stopping, 1);
+    this.#tell();
+  }
+
+  /** Reads one chunk, or finds the end; false when there is no room, or the other side is reading. */
+  #readNext(read: ReadChunk): boolean {
+    if (Atomics.compareExchange(this.#control, reading, 0, 1) !== 0) return false;
+    try {
+      if (Atomics.load(this.#control, ended) !== 0) return true;
+      if (!this.#hasRoom()) return false;
+      const [position = 0] = this.#position;
+      const length = read(this.#slot(produced), position);
+      this.#position[0] = position + length;
+      if (length === 0) this.end();
+      else this.commit(length);
+      return true;
+    } finally {
+      Atomics.store(this.#control, reading, 0);
+    }
+  }
+
+  #hasRoom(): boolean {
+    const slowest = Math.min(
+      Atomics.load(this.#control, this.#own.taken),
+      Atomics.load(this.#control, this.#other.taken),
+    );
+    return Atomics.load(this.#control, produced) - slowest < slotCount;
+  }
+
+  #slot(counter: number): Buffer {
     return this.#slots[Atomics.load(this.#control, counter) % slotCount] ?? Buffer.alloc(0);
   }
 
-  #ring(bell: typeof producerBell | typeof consumerBell): void {
-    Atomics.add(this.#control, bell, 1);
-    Atomics.notify(this.#control, bell);
+  /** Wakes the other side, should it wait. */
+  #tell(): void {
+    Atomics.add(this.#control, this.#other.bell, 1);
+    Atomics.notify(this.#control, this.#other.bell);
   }
 }

@@ -1,3 +1,4 @@
+import { closeSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { BlobJob, FromBlobThread, ToBlobThread } from "./blob-thread.ts";
 import type { LayerSource } from "./cache.ts";
@@ -21,7 +22,7 @@ export interface WorkerScripts {
   readonly layer: URL;
 }
 
-/** Two threads that work on one layer: one reads and verifies its blob, the other extracts it. */
+/** Two threads that work on one layer: one verifies its blob, the other extracts it. */
 interface Pair {
   readonly ring: SharedArrayBuffer;
   readonly blob: Worker;
@@ -67,11 +68,14 @@ export class Workers {
       if (this.#failure !== undefined) return broken(this.#failure);
       if (this.#isCancelled) return cancelled;
       const source = await open();
+      const fd = source.kind === "file" ? source.fd : undefined;
       Ring.reset(pair.ring);
       const [failure, outcome] = await Promise.all([
-        this.#read(pair, diffId, source),
-        ask<LayerJob, LayerOutcome>(pair.layer, { ring: pair.ring, control: this.#control, target }, broken),
-      ]);
+        this.#verify(pair, diffId, source),
+        ask<LayerJob, LayerOutcome>(pair.layer, { ring: pair.ring, fd, control: this.#control, target }, broken),
+      ]).finally(() => {
+        if (fd !== undefined) closeSync(fd);
+      });
       if (this.#failure !== undefined) return broken(this.#failure);
       return this.#isCancelled ? cancelled : combine(failure, outcome);
     } finally {
@@ -84,8 +88,8 @@ export class Workers {
     return Atomics.load(this.#view, 0) !== 0;
   }
 
-  /** Has a blob read and verified; resolves to what is wrong with it. */
-  async #read(pair: Pair, diffId: string, source: LayerSource): Promise<string | undefined> {
+  /** Has a blob verified; resolves to what is wrong with it. */
+  async #verify(pair: Pair, diffId: string, source: LayerSource): Promise<string | undefined> {
     const feed = new Feed(pair.blob);
     const job = { type: "start", ring: pair.ring, control: this.#control, diffId } as const;
     if (source.kind === "file") {
