@@ -55,9 +55,9 @@ export class BuildpackDirectory {
     }
   }
 
-  /** Where to make a layer of this buildpack. */
-  slot(): string {
-    return this.#staging.slot();
+  /** Where to make layers of this buildpack. */
+  get staging(): Staging {
+    return this.#staging;
   }
 
   close(): void {
@@ -167,7 +167,8 @@ export class BuildpackDirectory {
     try {
       const bytes = Buffer.from(content);
       for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-      fsyncSync(fd);
+      // Nowhere else: on the disk before its layer, it would outlive a power cut that the layer does not.
+      if (this.#staging.writesBehind) fsyncSync(fd);
     } finally {
       closeSync(fd);
     }

@@ -1,9 +1,9 @@
 import { closeSync, lstatSync, rmdirSync, unlinkSync } from "node:fs";
 import { Account } from "./account.ts";
 import type { Cache } from "./cache.ts";
-import { Directory, removeTree, writesBehind } from "./directory.ts";
+import { Directory, removeTree } from "./directory.ts";
 import { cannotWrite, describe, ExitCode, errorCode, RestorerError } from "./errors.ts";
-import type { Extracted } from "./extract.ts";
+import type { Extracted, ExtractionTarget } from "./extract.ts";
 import { quote } from "./log.ts";
 import type { LayerPlan, Plan } from "./plan.ts";
 import { count, formatBytes } from "./progress.ts";
@@ -64,12 +64,10 @@ class Run {
   #sboms = new SbomFiles([]);
   /** Directories of buildpacks that were not there before. */
   readonly #made = new Set<string>();
-  readonly #writesBehind: boolean;
   #place: { readonly directory: string; readonly open: BuildpackDirectory } | undefined;
 
   constructor(restoration: Restoration, report: Report) {
     this.#in = restoration;
-    this.#writesBehind = writesBehind(restoration.layers);
     this.#account = new Account(restoration.log, report);
   }
 
@@ -197,8 +195,9 @@ class Run {
   async #restore(plan: LayerPlan, cache: Cache): Promise<void> {
     const place = this.#buildpack(plan.directory);
     try {
-      const root = place.slot();
-      const extracted = await this.#extract(root, [plan.directory, plan.layer], plan.sha ?? "", cache);
+      const root = place.staging.slot();
+      const target = { root, anchor: [plan.directory, plan.layer], writesBehind: place.staging.writesBehind };
+      const extracted = await this.#extract(target, plan.sha ?? "", cache);
       if (typeof extracted === "string") {
         // What there is of it takes room that other layers may need.
         removeTree(root);
@@ -218,8 +217,12 @@ class Run {
     }
   }
 
-  /** Extracts a blob of the cache to `root`, or says why it cannot be used. Throws when the disk is the trouble. */
-  async #extract(root: string, anchor: readonly string[], sha: string, cache: Cache): Promise<Extracted | string> {
+  /** Extracts a blob of the cache, or says why it cannot be used. Throws when the disk is the trouble. */
+  async #extract(
+    target: Pick<ExtractionTarget, "root" | "anchor" | "writesBehind">,
+    sha: string,
+    cache: Cache,
+  ): Promise<Extracted | string> {
     const { layersDir, umask, workers, signal } = this.#in;
     const opened: { failure?: unknown } = {};
     const open = async () => {
@@ -230,11 +233,7 @@ class Run {
       });
     };
     try {
-      const outcome = await workers.extract(
-        { root, anchor, layersDir, umask, writesBehind: this.#writesBehind },
-        sha,
-        open,
-      );
+      const outcome = await workers.extract({ ...target, layersDir, umask }, sha, open);
       signal.throwIfAborted();
       if (outcome.ok) return outcome.extracted;
       if (outcome.fault === "layer") return outcome.message;
@@ -261,7 +260,7 @@ class Run {
       log.info("Restoring data for SBOM from cache");
       const root = this.#stage.slot();
       const extracted = isDigest(sbom)
-        ? await this.#extract(root, ["sbom"], sbom, cache)
+        ? await this.#extract({ root, anchor: ["sbom"], writesBehind: this.#stage.writesBehind }, sbom, cache)
         : `the cache names ${quote(sbom)}, which is no sha256 digest`;
       if (typeof extracted === "string") this.#account.trouble(`Not restoring SBOM files from cache: ${extracted}`);
       else roots.push(Directory.open(root));

@@ -1,5 +1,5 @@
 import { chmodSync, lstatSync, mkdirSync, readFileSync, readlinkSync, renameSync, utimesSync } from "node:fs";
-import { type Directory, removeTree } from "./directory.ts";
+import { type Directory, removeTree, writesBehind } from "./directory.ts";
 import { describe, errorCode } from "./errors.ts";
 import type { Log } from "./log.ts";
 
@@ -14,6 +14,8 @@ const heartbeat = 1_000;
  */
 export class Staging {
   readonly directory: Directory;
+  /** Whether its file system may report only after a write, when synced, that it could not write. */
+  readonly writesBehind: boolean;
   readonly #parent: Directory;
   readonly #name: string;
   readonly #timer: NodeJS.Timeout;
@@ -26,6 +28,7 @@ export class Staging {
     // A parent with setgid hands it down; content must not inherit it.
     chmodSync(parent.at(this.#name), 0o700);
     this.directory = parent.open(this.#name);
+    this.writesBehind = writesBehind(this.directory);
     this.#timer = setInterval(() => this.#beat(), heartbeat);
     this.#timer.unref();
   }
