@@ -13,8 +13,8 @@ import {
   parseManifest,
   selectPlatform,
 } from "./manifest.ts";
+import { readWhole } from "./read-whole.ts";
 import { parseReference } from "./reference.ts";
-import { readWhole } from "./toml.ts";
 
 /** Bytes a config may have. */
 const configBytes = 16 * 1024 * 1024;

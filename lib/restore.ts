@@ -1,18 +1,18 @@
-import { closeSync, lstatSync, rmdirSync, unlinkSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { Account } from "./account.ts";
 import type { Cache } from "./cache.ts";
 import { Directory, removeTree } from "./directory.ts";
-import { cannotWrite, describe, ExitCode, errorCode, RestorerError } from "./errors.ts";
+import { describe, ExitCode, RestorerError } from "./errors.ts";
 import type { Extracted, ExtractionTarget } from "./extract.ts";
+import { LayersDirectory } from "./layers-directory.ts";
 import { quote } from "./log.ts";
 import type { LayerPlan, Plan } from "./plan.ts";
 import { count, formatBytes } from "./progress.ts";
-import { BuildpackDirectory, PlaceError } from "./publish.ts";
+import { PlaceError } from "./publish.ts";
 import { isDigest } from "./reference.ts";
 import type { Report } from "./report.ts";
 import { openSbomRoot, SbomFiles } from "./sbom.ts";
 import type { Session } from "./session.ts";
-import { hasStaging, Staging, sweepStaging } from "./staging.ts";
 import { formatMetadata } from "./toml.ts";
 import { type WorkerScripts, Workers } from "./workers.ts";
 
@@ -60,25 +60,23 @@ class Stopped extends RestorerError {}
 class Run {
   readonly #in: Restoration;
   readonly #account: Account;
-  #staging: Staging | undefined;
+  readonly #layers: LayersDirectory;
   #sboms = new SbomFiles([]);
-  /** Directories of buildpacks that were not there before. */
-  readonly #made = new Set<string>();
-  #place: { readonly directory: string; readonly open: BuildpackDirectory } | undefined;
 
   constructor(restoration: Restoration, report: Report) {
     this.#in = restoration;
     this.#account = new Account(restoration.log, report);
+    this.#layers = new LayersDirectory(restoration.layers, restoration.umask, restoration.log);
   }
 
   async execute(plan: Plan): Promise<void> {
-    const { layers, log, skipLayers, restoresSboms } = this.#in;
-    this.#sweep(plan);
+    const { log, skipLayers, restoresSboms } = this.#in;
+    this.#layers.sweep(new Set(plan.layers.map(({ directory }) => directory)));
     for (const { buildpack, reason } of plan.refused) {
       this.#account.trouble(`Not restoring layers of buildpack ${quote(buildpack)}: ${reason}`);
     }
     for (const { directory, metadata } of plan.stores) {
-      this.#inBuildpack(directory, (place) => place.writeFile("store.toml", formatMetadata(metadata)));
+      this.#layers.inBuildpack(directory, (place) => place.writeFile("store.toml", formatMetadata(metadata)));
     }
     if (skipLayers) {
       log.info("Skipping buildpack layer analysis");
@@ -91,67 +89,21 @@ class Run {
     const written = (layer: LayerPlan) => Number(layer.action === "metadata");
     for (const layer of plan.layers.toSorted((a, b) => written(a) - written(b))) this.#withoutContents(layer);
     await this.#restoreAll(restores);
-    if (restoresSboms) this.#removeSbomDirectory(layers);
+    if (restoresSboms) this.#layers.removeSboms();
   }
 
   async end(): Promise<void> {
     this.#in.progress.stop();
     await this.#in.workers.cancel();
     this.#sboms.close();
-    this.#cleanUp(() => this.#leaveBuildpack());
-    this.#cleanUp(() => this.#staging?.dispose());
-    this.#cleanUp(() => this.#removeEmpty());
-  }
-
-  /** Whatever cannot be cleaned up is told, but does not change how the run ends. */
-  #cleanUp(act: () => void): void {
-    try {
-      act();
-    } catch (error) {
-      this.#in.log.warn(`cannot clean up below ${quote(this.#in.layersDir)}: ${describe(error)}`);
-    }
-  }
-
-  /** Removes directories made for layers of which none came, unless another restorer may be about to fill them. */
-  #removeEmpty(): void {
-    if (this.#made.size === 0 || hasStaging(this.#in.layers)) return;
-    for (const name of this.#made) removeIfEmpty(this.#in.layers.at(name));
-  }
-
-  get #stage(): Staging {
-    try {
-      this.#staging ??= new Staging(this.#in.layers);
-    } catch (error) {
-      throw cannotWrite(this.#in.layersDir, error);
-    }
-    return this.#staging;
-  }
-
-  /** Removes what killed runs left behind, in the layers directory and in those buildpack directories that are mounts. */
-  #sweep(plan: Plan): void {
-    try {
-      this.#sweepAll(plan);
-    } catch (error) {
-      throw cannotWrite(this.#in.layersDir, error);
-    }
-  }
-
-  #sweepAll(plan: Plan): void {
-    const { layers, log } = this.#in;
-    sweepStaging(layers, log);
-    for (const name of new Set(plan.layers.map(({ directory }) => directory))) {
-      const directory = openSbomRoot(layers, name);
-      if (directory === undefined) continue;
-      sweepStaging(directory, log);
-      directory.close();
-    }
+    this.#layers.end();
   }
 
   /** Handles a layer of which no contents come back. */
   #withoutContents(plan: LayerPlan): void {
     const { action, layer, reason } = plan;
     if (action === "metadata") {
-      this.#inBuildpack(plan.directory, (place) => {
+      this.#layers.inBuildpack(plan.directory, (place) => {
         this.#withSboms(plan, (sboms) => place.publishMetadata(layer, formatMetadata(plan.metadata), sboms));
       });
       this.#account.done(plan, "metadata");
@@ -193,7 +145,7 @@ class Run {
   }
 
   async #restore(plan: LayerPlan, cache: Cache): Promise<void> {
-    const place = this.#buildpack(plan.directory);
+    const place = this.#layers.buildpack(plan.directory);
     try {
       const root = place.staging.slot();
       const target = { root, anchor: [plan.directory, plan.layer], writesBehind: place.staging.writesBehind };
@@ -258,9 +210,9 @@ class Run {
     const roots: Directory[] = [];
     if (cache !== undefined && sbom !== "" && isNeeded) {
       log.info("Restoring data for SBOM from cache");
-      const root = this.#stage.slot();
+      const root = this.#layers.staging.slot();
       const extracted = isDigest(sbom)
-        ? await this.#extract({ root, anchor: ["sbom"], writesBehind: this.#stage.writesBehind }, sbom, cache)
+        ? await this.#extract({ root, anchor: ["sbom"], writesBehind: this.#layers.staging.writesBehind }, sbom, cache)
         : `the cache names ${quote(sbom)}, which is no sha256 digest`;
       if (typeof extracted === "string") this.#account.trouble(`Not restoring SBOM files from cache: ${extracted}`);
       else roots.push(Directory.open(root));
@@ -279,18 +231,6 @@ class Run {
     }
   }
 
-  #removeSbomDirectory(layers: Directory): void {
-    const path = layers.at("sbom");
-    try {
-      const stat = lstatSync(path, { throwIfNoEntry: false });
-      if (stat?.isDirectory() === true) this.#stage.discard(path);
-      else if (stat !== undefined) unlinkSync(path);
-    } catch (error) {
-      // Another restorer may do the same at this moment.
-      if (errorCode(error) !== "ENOENT") throw cannotWrite(`${this.#in.layersDir}/sbom`, error);
-    }
-  }
-
   #refuse(plan: LayerPlan, reason: string): void {
     this.#account.refused(plan, reason);
     this.#remove(plan);
@@ -300,39 +240,12 @@ class Run {
   #remove(plan: LayerPlan): void {
     const isName = plan.layer !== "" && plan.layer !== "." && plan.layer !== ".." && !/[/\0]/.test(plan.layer);
     if (!isName || ["store", "launch", "build"].includes(plan.layer)) return;
-    if (lstatSync(this.#in.layers.at(plan.directory), { throwIfNoEntry: false })?.isDirectory() !== true) return;
+    if (!this.#layers.has(plan.directory)) return;
     try {
-      this.#inBuildpack(plan.directory, (place) => place.removeLayer(plan.layer));
+      this.#layers.inBuildpack(plan.directory, (place) => place.removeLayer(plan.layer));
     } catch (error) {
       if (!(error instanceof PlaceError)) throw error;
       this.#in.log.warn(`Not removing ${quote(`${plan.buildpack}:${plan.layer}`)}: ${error.message}`);
     }
-  }
-
-  #buildpack(directory: string): BuildpackDirectory {
-    if (lstatSync(this.#in.layers.at(directory), { throwIfNoEntry: false }) === undefined) this.#made.add(directory);
-    return new BuildpackDirectory(this.#in.layers, directory, this.#stage, this.#in.umask, this.#in.log);
-  }
-
-  /** Acts in a buildpack's directory; it stays open, for the next layer is likely to be of the same buildpack. */
-  #inBuildpack(directory: string, act: (place: BuildpackDirectory) => void): void {
-    if (this.#place?.directory !== directory) {
-      this.#leaveBuildpack();
-      this.#place = { directory, open: this.#buildpack(directory) };
-    }
-    act(this.#place.open);
-  }
-
-  #leaveBuildpack(): void {
-    this.#place?.open.close();
-    this.#place = undefined;
-  }
-}
-
-function removeIfEmpty(path: string): void {
-  try {
-    rmdirSync(path);
-  } catch (error) {
-    if (!["ENOTEMPTY", "EEXIST", "ENOENT"].includes(errorCode(error) ?? "")) throw error;
   }
 }

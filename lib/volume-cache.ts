@@ -7,8 +7,8 @@ import { limits } from "./limits.ts";
 import { quote } from "./log.ts";
 import { buildpackMetadata, type ImageMetadata, parseMetadata } from "./metadata.ts";
 import type { User } from "./privileges.ts";
+import { readWhole } from "./read-whole.ts";
 import { isDigest } from "./reference.ts";
-import { readWhole } from "./toml.ts";
 
 const metadataFile = "io.buildpacks.lifecycle.cache.metadata";
 

@@ -4,8 +4,10 @@ import { join } from "node:path";
 import { parse } from "smol-toml";
 import { readAnalyzed, writeAnalyzed } from "../lib/analyzed.ts";
 import { RestorerError } from "../lib/errors.ts";
+import { parseJson } from "../lib/json.ts";
 import { createLog } from "../lib/log.ts";
-import { formatMetadata, formatToml, isTable, parseJson, readToml, readWhole, type TomlTable } from "../lib/toml.ts";
+import { readWhole } from "../lib/read-whole.ts";
+import { formatMetadata, formatToml, isTable, readToml, type TomlTable } from "../lib/toml.ts";
 import { have, isRoot, skipUnless, tempDir } from "./harness.ts";
 
 /** What a TOML file of this text is read as. */

@@ -2,8 +2,8 @@ import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import * as v from "valibot";
 import type { Directory } from "../directory.ts";
 import { type Descriptor, manifestBytes, mediaTypes } from "../manifest.ts";
+import { readWhole } from "../read-whole.ts";
 import type { RemoteImage } from "../registry.ts";
-import { readWhole } from "../toml.ts";
 
 /** The files of an OCI image layout (OCI image specification) with one image, beside its blobs. */
 export function layoutFiles({ mediaType, digest, size }: Descriptor): [name: string, content: string][] {

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import * as v from "valibot";
 import { describe } from "../errors.ts";
+import { parseIfJson } from "../json.ts";
 import { canonicalRegistry, dockerHub } from "../reference.ts";
 import { basicSecret, Credential, isHeaderWord } from "./credential.ts";
 
@@ -43,7 +44,9 @@ export interface DockerConfig {
 export function readDockerConfig(path: string): DockerConfig | undefined {
   const text = readText(path);
   if (text === undefined) return undefined;
-  const parsed = v.safeParse(configSchema, parseJson(text.trim() === "" ? "{}" : text));
+  const raw = parseIfJson(text.trim() === "" ? "{}" : text);
+  // valibot takes an array for an object.
+  const parsed = v.safeParse(configSchema, Array.isArray(raw) ? undefined : raw);
   if (!parsed.success) {
     const where = v.getDotPath(parsed.issues[0]);
     throw new Error(`it is no docker configuration${where === null ? " (not a JSON object)" : `: see ${where}`}`);
@@ -66,15 +69,6 @@ function readText(path: string): string | undefined {
     return readFileSync(path, "utf8");
   } catch (cause) {
     throw new Error(describe(cause));
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    const value: unknown = JSON.parse(text);
-    return Array.isArray(value) ? undefined : value; // valibot takes an array for an object.
-  } catch {
-    return undefined;
   }
 }
 

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { errorCode } from "../errors.ts";
 import type { Environment } from "../inputs.ts";
+import { parseIfJson } from "../json.ts";
 import { basicSecret, Credential } from "./credential.ts";
 
 /** Time a credential helper gets; a desktop's may wait for a person who is not there. */
@@ -39,7 +40,7 @@ export async function askHelper(
     if (/credentials not found|no credentials|missing/i.test(output)) return undefined;
     throw new Error(`${program} failed (exit ${exitCode})`);
   }
-  const answer = v.safeParse(answerSchema, parseJson(output));
+  const answer = v.safeParse(answerSchema, parseIfJson(output));
   if (!answer.success) throw new Error(`${program} printed something other than credentials`);
   const { Username: user, Secret: secret } = answer.output;
   if (secret === "") return undefined;
@@ -129,13 +130,5 @@ function killGroup(pid: number): void {
     process.kill(-pid, "SIGKILL");
   } catch {
     // It has ended.
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

@@ -1,6 +1,7 @@
 import { STATUS_CODES } from "node:http";
 import * as v from "valibot";
 import { errorCode, RestorerError } from "../errors.ts";
+import { parseIfJson } from "../json.ts";
 import type { Credential } from "../keychain/credential.ts";
 import { quote } from "../log.ts";
 import { formatReference, type Reference } from "../reference.ts";
@@ -129,7 +130,7 @@ const errorSchema = v.object({
  * JSON's escapes stand for.
  */
 function serverMessage(body: string, redact: (text: string) => string): { words: string; code: string | undefined } {
-  const parsed = v.safeParse(errorSchema, parseJson(body));
+  const parsed = v.safeParse(errorSchema, parseIfJson(body));
   let words = /^\s*[<{[]/.test(body) ? "" : (redact(body).trim().split("\n", 1)[0] ?? "");
   let code: string | undefined;
   if (parsed.success) {
@@ -140,14 +141,6 @@ function serverMessage(body: string, redact: (text: string) => string): { words:
     code = /^[A-Z_]{1,64}$/.exec(redact(errors[0]?.code ?? ""))?.[0];
   }
   return { words: words.length > 300 ? `${words.slice(0, 300)}…` : words, code };
-}
-
-function parseJson(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Connection errors that may pass. Names are Bun's. */

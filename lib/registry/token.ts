@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { parseIfJson } from "../json.ts";
 import type { Credential } from "../keychain/credential.ts";
 import { isHeaderWord } from "../keychain/credential.ts";
 import { TransportError } from "./error.ts";
@@ -74,19 +75,11 @@ function plainRequest({ realm, service, scopes }: TokenServer, basic: string | u
 
 async function readToken(answer: Answer): Promise<Token | Answer> {
   if (!answer.response.ok) return answer;
-  const parsed = v.safeParse(tokenSchema, parseJson(await answer.response.text()));
+  const parsed = v.safeParse(tokenSchema, parseIfJson(await answer.response.text()));
   const value = parsed.success ? parsed.output.access_token || parsed.output.token : "";
   if (!v.is(nonEmpty, value) || !isHeaderWord(value)) {
     throw new TransportError("Token", `${answer.answered.host} answers without a token`);
   }
   const seconds = parsed.success ? parsed.output.expires_in : undefined;
   return { value, livesMs: typeof seconds === "number" && seconds > 0 ? seconds * 1000 : undefined };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
