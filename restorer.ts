@@ -19,7 +19,7 @@ async function restore(session: Session, report: Report): Promise<void> {
   const { inputs, log, umask } = session;
 
   // What is asked for, and what it takes.
-  const group = readGroup(inputs.groupPath);
+  const group = readGroup(inputs.groupPath, log);
   const analyzed = readAnalyzed(inputs.analyzedPath, log);
   const runToml = analyzed !== undefined && inputs.platformApi >= 14 ? readRunToml(inputs.runPath, log) : [];
   const imagesPlan = planImages({ inputs, hasExtensions: group.hasExtensions, analyzed, runToml });

@@ -45,6 +45,11 @@ export class Directory {
     return Directory.open(this.at(name), join(this.path, name));
   }
 
+  /** As `open`; undefined where no directory of this name stands, but nothing, a link or a file. */
+  openIfThere(name: string): Directory | undefined {
+    return unlessAbsent(() => this.open(name));
+  }
+
   /** A path to an entry, for system calls that do not follow a link in the last place. */
   at(name: string): string {
     return `/proc/self/fd/${this.#fd}/${name}`;
@@ -65,6 +70,16 @@ export class Directory {
 
   close(): void {
     closeSync(this.#fd);
+  }
+}
+
+/** What `open` gives; undefined where nothing stands there, or a link, or a file in the place of a directory. */
+export function unlessAbsent<T>(open: () => T): T | undefined {
+  try {
+    return open();
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR", "ELOOP"].includes(errorCode(error) ?? "")) return undefined;
+    throw error;
   }
 }
 

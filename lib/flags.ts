@@ -235,7 +235,7 @@ export function parseArguments(argv: readonly string[], minor: number): Argument
     if (match === null) throw notAFlag(argument === "--" ? (argv[i + 1] ?? "") : argument, argument !== "--");
     const [, name = "", inline] = match;
     const flag = flags.find((candidate) => candidate.name === name || (name === "h" && candidate.name === "help"));
-    if (flag === undefined) throw invalid(`unknown flag -${name}`);
+    if (flag === undefined) throw invalid(`unknown flag -${name}${suggestion(name, minor)}`);
     if ((flag.since ?? 0) > minor) {
       throw invalid(`unknown flag -${name}: it exists since Platform API 0.${flag.since}, this is 0.${minor}`);
     }
@@ -251,6 +251,14 @@ export function parseArguments(argv: readonly string[], minor: number): Argument
     else text.set(name, value);
   }
   return { text, lists, booleans };
+}
+
+/** Flags that begin like a name nobody knows, as a question. */
+function suggestion(name: string, minor: number): string {
+  const plain = (text: string) => text.replace(/[-_]/g, "").toLowerCase();
+  const start = plain(name).slice(0, 4);
+  const similar = flags.filter((flag) => plain(flag.name).startsWith(start) && (flag.since ?? 0) <= minor);
+  return similar.length === 0 ? "" : `, did you mean ${similar.map((flag) => `-${flag.name}`).join(" or ")}?`;
 }
 
 /** Go's strconv.ParseBool: 1, t, T, TRUE, true, True, and the same of false; anything else is undefined. */

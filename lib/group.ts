@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { RestorerError } from "./errors.ts";
 import { explainFile } from "./explain.ts";
+import { type Log, quote } from "./log.ts";
 import { parseBuildpackApi } from "./platform-api.ts";
 import { readToml } from "./toml.ts";
 
@@ -24,11 +25,12 @@ export interface Group {
 }
 
 /** Reads group.toml. Throws RestorerErrors: exit 1 when missing or malformed, 12 for an unsupported Buildpack API. */
-export function readGroup(path: string): Group {
+export function readGroup(path: string, log: Pick<Log, "warn">): Group {
   const hint = "It is written by the detector; name it with -group or CNB_GROUP_PATH.";
   try {
     const raw = v.parse(groupSchema, readToml(path));
     const buildpacks = raw.group.map(({ id, api }) => ({ id, api: parseBuildpackApi(id, api) }));
+    if (buildpacks.length === 0) log.warn(`The group file ${quote(path)} names no buildpack (no [[group]])`);
     return { buildpacks, hasExtensions: raw["group-extensions"].length > 0 };
   } catch (error) {
     if (error instanceof RestorerError && error.exitCode !== 1) throw error;

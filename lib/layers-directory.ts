@@ -3,7 +3,6 @@ import type { Directory } from "./directory.ts";
 import { cannotWrite, describe, errorCode } from "./errors.ts";
 import { type Log, quote } from "./log.ts";
 import { BuildpackDirectory } from "./publish.ts";
-import { openSbomRoot } from "./sbom.ts";
 import { hasStaging, Staging, sweepStaging } from "./staging.ts";
 
 /**
@@ -40,7 +39,7 @@ export class LayersDirectory {
     try {
       sweepStaging(this.#directory, this.#log);
       for (const name of buildpacks) {
-        const directory = openSbomRoot(this.#directory, name);
+        const directory = this.#directory.openIfThere(name);
         if (directory === undefined) continue;
         sweepStaging(directory, this.#log);
         directory.close();

@@ -11,7 +11,7 @@ import { count, formatBytes } from "./progress.ts";
 import { PlaceError } from "./publish.ts";
 import { isDigest } from "./reference.ts";
 import type { Report } from "./report.ts";
-import { openSbomRoot, SbomFiles } from "./sbom.ts";
+import { SbomFiles } from "./sbom.ts";
 import type { Session } from "./session.ts";
 import { formatMetadata } from "./toml.ts";
 import { type WorkerScripts, Workers } from "./workers.ts";
@@ -61,7 +61,7 @@ class Run {
   readonly #in: Restoration;
   readonly #account: Account;
   readonly #layers: LayersDirectory;
-  #sboms = new SbomFiles([]);
+  #sboms: SbomFiles | undefined;
 
   constructor(restoration: Restoration, report: Report) {
     this.#in = restoration;
@@ -95,7 +95,7 @@ class Run {
   async end(): Promise<void> {
     this.#in.progress.stop();
     await this.#in.workers.cancel();
-    this.#sboms.close();
+    this.#sboms?.close();
     this.#layers.end();
   }
 
@@ -215,15 +215,15 @@ class Run {
         ? await this.#extract({ root, anchor: ["sbom"], writesBehind: this.#layers.staging.writesBehind }, sbom, cache)
         : `the cache names ${quote(sbom)}, which is no sha256 digest`;
       if (typeof extracted === "string") this.#account.trouble(`Not restoring SBOM files from cache: ${extracted}`);
-      else roots.push(Directory.open(root));
+      else roots.push(Directory.open(root, "sbom"));
     }
-    const standing = openSbomRoot(layers, "sbom");
+    const standing = layers.openIfThere("sbom");
     if (standing !== undefined) roots.push(standing);
-    this.#sboms = new SbomFiles(roots);
+    this.#sboms = new SbomFiles(roots, (message) => this.#account.trouble(message));
   }
 
   #withSboms(plan: LayerPlan, use: (sboms: ReturnType<SbomFiles["open"]>) => void): void {
-    const sboms = this.#sboms.open(plan.directory, plan.layer);
+    const sboms = this.#sboms?.open(plan.directory, plan.layer) ?? [];
     try {
       use(sboms);
     } finally {

@@ -1,7 +1,8 @@
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
-import type { Directory } from "./directory.ts";
-import { errorCode } from "./errors.ts";
+import { type Directory, unlessAbsent } from "./directory.ts";
+import { describe, errorCode } from "./errors.ts";
 import { limits } from "./limits.ts";
+import { quote } from "./log.ts";
 
 /** An open SBOM file of a layer; `suffix` goes behind the layer's name, `sbom.cdx.json`. */
 export interface SbomFile {
@@ -17,16 +18,19 @@ const fileName = /^sbom\.[A-Za-z0-9_-]+\.json$/;
  */
 export class SbomFiles {
   readonly #roots: readonly Directory[];
+  readonly #trouble: (message: string) => void;
 
-  constructor(roots: readonly Directory[]) {
+  /** Files that are there but cannot be taken are told to `trouble`. */
+  constructor(roots: readonly Directory[], trouble: (message: string) => void) {
     this.#roots = roots;
+    this.#trouble = trouble;
   }
 
   /** Opens the SBOM files of one layer; the caller closes them. Links are not followed. */
   open(buildpackDirectory: string, layer: string): SbomFile[] {
     const found = new Map<string, number>();
     for (const kind of ["launch", "cache"]) {
-      for (const root of this.#roots) openBelow(root, [kind, buildpackDirectory, layer], found);
+      for (const root of this.#roots) this.#openBelow(root, [kind, buildpackDirectory, layer], found);
     }
     return [...found].map(([suffix, fd]) => ({ suffix, fd }));
   }
@@ -34,44 +38,47 @@ export class SbomFiles {
   close(): void {
     for (const root of this.#roots) root.close();
   }
-}
 
-/** Opens a directory of SBOM files, or undefined where there is none (a link or file in its place included). */
-export function openSbomRoot(parent: Directory, name: string): Directory | undefined {
-  return ignoreAbsent(() => parent.open(name));
-}
-
-function openBelow(root: Directory, [name, ...rest]: readonly string[], found: Map<string, number>): void {
-  if (name === undefined) {
-    openFiles(root, found);
-    return;
+  #openBelow(root: Directory, [name, ...rest]: readonly string[], found: Map<string, number>): void {
+    if (name === undefined) {
+      this.#openFiles(root, found);
+      return;
+    }
+    const child = this.#ifAllowed(`${root.path}/${name}`, () => root.open(name));
+    if (child === undefined) return;
+    try {
+      this.#openBelow(child, rest, found);
+    } finally {
+      child.close();
+    }
   }
-  const child = ignoreAbsent(() => root.open(name));
-  if (child === undefined) return;
-  try {
-    openBelow(child, rest, found);
-  } finally {
-    child.close();
-  }
-}
 
-function openFiles(directory: Directory, found: Map<string, number>): void {
-  for (const { name } of directory.list()) {
-    if (!fileName.test(name) || found.has(name)) continue;
-    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-    const fd = ignoreAbsent(() => openSync(directory.at(name), flags));
-    if (fd === undefined) continue;
-    const stat = fstatSync(fd);
-    if (stat.isFile() && stat.size <= limits.sbomBytes) found.set(name, fd);
-    else closeSync(fd);
+  #openFiles(directory: Directory, found: Map<string, number>): void {
+    const entries = this.#ifAllowed(directory.path, () => directory.list()) ?? [];
+    for (const { name } of entries) {
+      if (!fileName.test(name) || found.has(name)) continue;
+      const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+      const fd = this.#ifAllowed(`${directory.path}/${name}`, () => openSync(directory.at(name), flags));
+      if (fd === undefined) continue;
+      const stat = fstatSync(fd);
+      if (stat.isFile() && stat.size <= limits.sbomBytes) {
+        found.set(name, fd);
+        continue;
+      }
+      closeSync(fd);
+      const why = stat.isFile() ? `it is larger than ${limits.sbomBytes} bytes` : "it is no regular file";
+      this.#trouble(`Not restoring SBOM file ${quote(`${directory.path}/${name}`)}: ${why}`);
+    }
   }
-}
 
-function ignoreAbsent<T>(open: () => T): T | undefined {
-  try {
-    return open();
-  } catch (error) {
-    if (["ENOENT", "ENOTDIR", "ELOOP", "EACCES"].includes(errorCode(error) ?? "")) return undefined;
-    throw error;
+  /** What `open` gives; undefined where there is nothing, or nothing that may be opened, which is told. */
+  #ifAllowed<T>(path: string, open: () => T): T | undefined {
+    try {
+      return unlessAbsent(open);
+    } catch (error) {
+      if (errorCode(error) !== "EACCES") throw error;
+      this.#trouble(`Not restoring SBOM files of ${quote(path)}: ${describe(error)}`);
+      return undefined;
+    }
   }
 }

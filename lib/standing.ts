@@ -1,5 +1,5 @@
 import type { Directory } from "./directory.ts";
-import { cannotWrite, errorCode } from "./errors.ts";
+import { cannotWrite } from "./errors.ts";
 
 /**
  * Names of the layers that stand below a buildpack's directory: what is there as such, and as `<layer>.toml`
@@ -7,23 +7,18 @@ import { cannotWrite, errorCode } from "./errors.ts";
  * (exit 42) where it cannot be read.
  */
 export function standingLayers(layers: Directory, buildpackDirectory: string): ReadonlySet<string> {
-  let directory: Directory;
+  let directory: Directory | undefined;
   try {
-    directory = layers.open(buildpackDirectory);
-  } catch (error) {
-    if (["ENOENT", "ENOTDIR", "ELOOP"].includes(errorCode(error) ?? "")) return new Set();
-    throw cannotWrite(`${layers.path}/${buildpackDirectory}`, error);
-  }
-  try {
+    directory = layers.openIfThere(buildpackDirectory);
     const names = new Set<string>();
-    for (const { name, isDirectory } of directory.list()) {
+    for (const { name, isDirectory } of directory?.list() ?? []) {
       if (!isDirectory && name.endsWith(".toml")) names.add(name.slice(0, -".toml".length));
       else names.add(name);
     }
     return names;
   } catch (error) {
-    throw cannotWrite(directory.path, error);
+    throw cannotWrite(`${layers.path}/${buildpackDirectory}`, error);
   } finally {
-    directory.close();
+    directory?.close();
   }
 }

@@ -792,6 +792,16 @@ describe("SBOM files", () => {
     expectWhole(made);
   });
 
+  test("that are none are a warning", async () => {
+    using made = scene({ standing: { sbom: { launch: { bp: { deps: { "sbom.cdx.json": directory({}) } } } } } });
+    const result = await made.run();
+    expect(result.exitCode).toBe(0);
+    expect(result.stderr).toContain(
+      `Warning: Not restoring SBOM file "${made.layers}/sbom/launch/bp/deps/sbom.cdx.json": it is no regular file`,
+    );
+    expectWhole(made);
+  });
+
   test("are none of Platform API 0.7's", async () => {
     using boms = tempDir("sbom", { tree: { bp: { deps: { "sbom.cdx.json": bom("cache") } } } });
     using made = scene({ sbom: { tree: boms.join("tree") }, standing: { sbom: { launch: {} } } });

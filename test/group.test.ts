@@ -4,14 +4,14 @@ import { type Group, readGroup } from "../lib/group.ts";
 import { groupToml } from "./cache-fixture.ts";
 import { tempDir } from "./harness.ts";
 
-function read(text: string | Uint8Array): Group {
+function read(text: string | Uint8Array, warn: (message: string) => void = () => {}): Group {
   using dir = tempDir("group", { "group.toml": text });
-  return readGroup(dir.join("group.toml"));
+  return readGroup(dir.join("group.toml"), { warn });
 }
 
 function errorOf(text: string | Uint8Array | undefined): RestorerError {
   try {
-    if (text === undefined) readGroup("/absent/group.toml");
+    if (text === undefined) readGroup("/absent/group.toml", { warn: () => {} });
     else read(text);
   } catch (error) {
     if (error instanceof RestorerError) return error;
@@ -46,9 +46,14 @@ describe("a group", () => {
     expect(read(text)).toMatchObject({ hasExtensions: true, buildpacks: [{ id: "a", api: 10 }] });
   });
 
-  test.each(["", "[other]\nx = 1\n", "group = []\n"])("may be empty: %j", (text) => {
-    expect(read(text)).toEqual({ buildpacks: [], hasExtensions: false });
-  });
+  test.each(["", "[other]\nx = 1\n", "group = []\n", '[[groups]]\nid = "misspelt"\n'])(
+    "may be empty, with a warning: %j",
+    (text) => {
+      const warnings: string[] = [];
+      expect(read(text, (message) => warnings.push(message))).toEqual({ buildpacks: [], hasExtensions: false });
+      expect(warnings).toEqual([expect.stringMatching(/group\.toml" names no buildpack/)]);
+    },
+  );
 
   test("may have keys and tables that nobody knows", () => {
     expect(read('[[group]]\nid = "a"\napi = "0.10"\nx = 1.5\n[group.y]\nz = 1\n[meta]\n').buildpacks).toHaveLength(1);
