@@ -11,7 +11,7 @@ import { count, formatBytes } from "./progress.ts";
 import { PlaceError } from "./publish.ts";
 import { isDigest } from "./reference.ts";
 import type { Report } from "./report.ts";
-import { SbomFiles } from "./sbom.ts";
+import { SbomFiles, type SbomRoot } from "./sbom.ts";
 import type { Session } from "./session.ts";
 import { formatMetadata } from "./toml.ts";
 import { type WorkerScripts, Workers } from "./workers.ts";
@@ -207,7 +207,7 @@ class Run {
   async #openSboms(plan: Plan): Promise<void> {
     const { cache, sbom, layers, log } = this.#in;
     const isNeeded = plan.layers.some(({ action }) => action === "restore" || action === "metadata");
-    const roots: Directory[] = [];
+    const roots: SbomRoot[] = [];
     if (cache !== undefined && sbom !== "" && isNeeded) {
       log.info("Restoring data for SBOM from cache");
       const root = this.#layers.staging.slot();
@@ -215,11 +215,11 @@ class Run {
         ? await this.#extract({ root, anchor: ["sbom"], writesBehind: this.#layers.staging.writesBehind }, sbom, cache)
         : `the cache names ${quote(sbom)}, which is no sha256 digest`;
       if (typeof extracted === "string") this.#account.trouble(`Not restoring SBOM files from cache: ${extracted}`);
-      else roots.push(Directory.open(root, "sbom"));
+      else roots.push({ directory: Directory.open(root, "sbom"), tell: (message) => this.#account.trouble(message) });
     }
     const standing = layers.openIfThere("sbom");
-    if (standing !== undefined) roots.push(standing);
-    this.#sboms = new SbomFiles(roots, (message) => this.#account.trouble(message));
+    if (standing !== undefined) roots.push({ directory: standing, tell: log.warn });
+    this.#sboms = new SbomFiles(roots);
   }
 
   #withSboms(plan: LayerPlan, use: (sboms: ReturnType<SbomFiles["open"]>) => void): void {

@@ -12,18 +12,22 @@ export interface SbomFile {
 
 const fileName = /^sbom\.[A-Za-z0-9_-]+\.json$/;
 
+/** Where SBOM files lie, and who is told of those that are there but cannot be taken. */
+export interface SbomRoot {
+  readonly directory: Directory;
+  readonly tell: (message: string) => void;
+}
+
 /**
  * SBOM files as an exporter or analyzer lays them out: `{cache,launch}/<bp>/<layer>/sbom.<format>.json` below one or more
  * roots (contract §3). `launch` wins over `cache`, an earlier root over a later one.
  */
 export class SbomFiles {
-  readonly #roots: readonly Directory[];
-  readonly #trouble: (message: string) => void;
+  readonly #roots: readonly SbomRoot[];
+  readonly #told = new Set<string>();
 
-  /** Files that are there but cannot be taken are told to `trouble`. */
-  constructor(roots: readonly Directory[], trouble: (message: string) => void) {
+  constructor(roots: readonly SbomRoot[]) {
     this.#roots = roots;
-    this.#trouble = trouble;
   }
 
   /** Opens the SBOM files of one layer; the caller closes them. Links are not followed. */
@@ -36,29 +40,28 @@ export class SbomFiles {
   }
 
   close(): void {
-    for (const root of this.#roots) root.close();
+    for (const { directory } of this.#roots) directory.close();
   }
 
-  #openBelow(root: Directory, [name, ...rest]: readonly string[], found: Map<string, number>): void {
+  #openBelow({ directory, tell }: SbomRoot, [name, ...rest]: readonly string[], found: Map<string, number>): void {
     if (name === undefined) {
-      this.#openFiles(root, found);
+      this.#openFiles({ directory, tell }, found);
       return;
     }
-    const child = this.#ifAllowed(`${root.path}/${name}`, () => root.open(name));
+    const child = this.#ifAllowed(`${directory.path}/${name}`, tell, () => directory.open(name));
     if (child === undefined) return;
     try {
-      this.#openBelow(child, rest, found);
+      this.#openBelow({ directory: child, tell }, rest, found);
     } finally {
       child.close();
     }
   }
 
-  #openFiles(directory: Directory, found: Map<string, number>): void {
-    const entries = this.#ifAllowed(directory.path, () => directory.list()) ?? [];
-    for (const { name } of entries) {
+  #openFiles({ directory, tell }: SbomRoot, found: Map<string, number>): void {
+    for (const { name } of this.#ifAllowed(directory.path, tell, () => directory.list()) ?? []) {
       if (!fileName.test(name) || found.has(name)) continue;
       const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-      const fd = this.#ifAllowed(`${directory.path}/${name}`, () => openSync(directory.at(name), flags));
+      const fd = this.#ifAllowed(`${directory.path}/${name}`, tell, () => openSync(directory.at(name), flags));
       if (fd === undefined) continue;
       const stat = fstatSync(fd);
       if (stat.isFile() && stat.size <= limits.sbomBytes) {
@@ -67,18 +70,23 @@ export class SbomFiles {
       }
       closeSync(fd);
       const why = stat.isFile() ? `it is larger than ${limits.sbomBytes} bytes` : "it is no regular file";
-      this.#trouble(`Not restoring SBOM file ${quote(`${directory.path}/${name}`)}: ${why}`);
+      this.#tellOnce(tell, `Not restoring SBOM file ${quote(`${directory.path}/${name}`)}: ${why}`);
     }
   }
 
   /** What `open` gives; undefined where there is nothing, or nothing that may be opened, which is told. */
-  #ifAllowed<T>(path: string, open: () => T): T | undefined {
+  #ifAllowed<T>(path: string, tell: SbomRoot["tell"], open: () => T): T | undefined {
     try {
       return unlessAbsent(open);
     } catch (error) {
       if (errorCode(error) !== "EACCES") throw error;
-      this.#trouble(`Not restoring SBOM files of ${quote(path)}: ${describe(error)}`);
+      this.#tellOnce(tell, `Not restoring SBOM files of ${quote(path)}: ${describe(error)}`);
       return undefined;
     }
+  }
+
+  #tellOnce(tell: SbomRoot["tell"], message: string): void {
+    if (!this.#told.has(message)) tell(message);
+    this.#told.add(message);
   }
 }

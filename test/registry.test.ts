@@ -253,6 +253,19 @@ group("what may pass is tried again:", () => {
     expect(all.server.count(/manifests/, anything)).toBe(8);
   });
 
+  test("which is no failure and no silence", async () => {
+    const limited: Fault = { kind: "status", status: 429, headers: { "retry-after": "1" } };
+    const rules: FaultRule[] = [
+      { path: /manifests/, times: 8, fault: limited },
+      { path: /manifests/, times: 3, fault: { kind: "status", status: 503 } },
+    ];
+    // Waits of 2.4 s in all, each of them far below what may pass in silence, all of them beyond.
+    const timing = { ...quick, retryAfterMs: 300, graceMs: 10, silenceMs: 2000 };
+    await using all = await serving({ rules }, { timing });
+    expect((await all.registry.image(all.reference)).descriptor.digest).toBe(image.digest);
+    expect(all.server.count(/manifests/, anything)).toBe(12);
+  });
+
   test("but not for ever: 429", async () => {
     const rules: FaultRule[] = [{ path: /manifests/, fault: { kind: "status", status: 429, body: "" } }];
     await using all = await serving({ rules }, { timing: { ...quick, limitedMs: 30 } });
@@ -264,6 +277,20 @@ group("what may pass is tried again:", () => {
     // A registry that had no time for one request is not waited for at the next.
     await failure(all.registry.image(all.reference));
     expect(all.server.count(/manifests/, anything)).toBe(asked + 1);
+  });
+
+  test("and it is waited for again once it has answered something else", async () => {
+    const limited: Fault = { kind: "status", status: 429 };
+    const rules: FaultRule[] = [
+      { path: /manifests\/v1/, fault: limited },
+      { path: /manifests\/v3/, times: 1, fault: limited },
+    ];
+    await using all = await serving({ rules }, { timing: { ...quick, limitedMs: 30 } });
+    all.server.push("org/app", "v3", image);
+    const get = (tag: string) => all.registry.image(parseReference(`${all.server.host}/org/app:${tag}`));
+    expect((await failure(get("v1"))).status).toBe(429);
+    expect((await failure(get("v2"))).status).toBe(404);
+    expect((await get("v3")).descriptor.digest).toBe(image.digest);
   });
 
   test.each([500, 503])("but not for ever: %i", async (status) => {

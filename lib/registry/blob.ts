@@ -107,6 +107,7 @@ class Body {
     patience.begin();
     try {
       const chunk = (await this.#reader?.read())?.value;
+      patience.heard();
       this.#waitedMs += performance.now() - since;
       this.#broughtBytes += chunk?.length ?? 0;
       if (this.#broughtBytes >= timing.trickleBytes) [this.#waitedMs, this.#broughtBytes] = [0, 0];

@@ -82,7 +82,10 @@ export function createClient({ keychain, insecureRegistries, env, log, signal, .
     const { patience } = endpointOf(registry);
     const deadline = new Deadline(timing.tokenMs, server.realm.host, signal, patience.signal);
     let authorization: string | undefined;
-    const send = ({ url, ...request }: Omit<Call, "urls" | "signal" | "heard" | "refuseRedirect"> & { url: URL }) => {
+    const send = ({
+      url,
+      ...request
+    }: Omit<Call, "urls" | "signal" | "heard" | "waited" | "refuseRedirect"> & { url: URL }) => {
       authorization = request.authorization;
       return transport.send({
         ...request,
@@ -90,6 +93,7 @@ export function createClient({ keychain, insecureRegistries, env, log, signal, .
         refuseRedirect: (from, to) => hosts.refuseRealm(registry, from, to) ?? hosts.refuseRedirect(registry, from, to),
         signal: deadline.signal,
         heard: () => patience.heard(),
+        waited: () => patience.excuse(),
       });
     };
     try {
@@ -125,6 +129,7 @@ export function createClient({ keychain, insecureRegistries, env, log, signal, .
           ...(documentBytes === undefined ? {} : { documentBytes }),
           signal: deadline.signal,
           heard: () => endpoint.patience.heard(),
+          waited: () => endpoint.patience.excuse(),
         };
         const answer = await endpoint.patience.while(() => transport.send(call));
         // A TLS server answers 400 to plain http: the TLS attempt before it must have had an accident.

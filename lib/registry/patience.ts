@@ -62,6 +62,11 @@ export class Patience {
     if (this.#silence.spentMs > this.#silence.totalMs) this.#giveUp();
   }
 
+  /** What was waited up to now is what the registry asked for, and no silence. */
+  excuse(): void {
+    this.#quietSince = performance.now();
+  }
+
   /** It is awaited no longer, because it came or because it was given up. */
   end(): void {
     if (--this.#waiting > 0) return;

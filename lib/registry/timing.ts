@@ -47,7 +47,7 @@ export const defaultTiming: RegistryTiming = {
   backoffMs: 400,
   backoffCapMs: 4_000,
   retryAfterMs: 10_000,
-  limitedMs: 25_000,
+  limitedMs: 20_000,
   spreadMs: 1_000,
   spreadCapMs: 4_000,
   resumes: 20,

@@ -29,6 +29,8 @@ export interface Call {
   readonly signal: AbortSignal;
   /** Something came. */
   readonly heard: () => void;
+  /** A wait is over that the server asked for. */
+  readonly waited: () => void;
 }
 
 export interface Answer {
@@ -139,7 +141,8 @@ export function createTransport(env: Environment, hosts: Hosts, timing: Registry
     async send(call) {
       let answer: Answer | undefined;
       const start = call.urls[0] ?? "";
-      const began = performance.now();
+      let failures = 0;
+      let limitedSince: number | undefined;
       try {
         const response = await ky(start, {
           method: call.method ?? "GET",
@@ -153,22 +156,27 @@ export function createTransport(env: Environment, hosts: Hosts, timing: Registry
             afterStatusCodes: transientStatuses,
             maxRetryAfter: timing.retryAfterMs,
             delay: (count) => backoff(timing, count),
-            shouldRetry: ({ error, retryCount }) => {
-              if (!isLimited(error)) return worthRetrying(error, retryCount, timing);
+            shouldRetry: ({ error }) => {
+              if (!isLimited(error)) return worthRetrying(error, ++failures, timing);
+              limitedSince ??= performance.now();
+              const { host } = answer?.answered ?? new URL(start);
               // As long as the server asks for, which ky knows when it is left to decide.
-              return isWorthWaiting(new URL(start).host, performance.now() - began) ? undefined : false;
+              return isWorthWaiting(host, performance.now() - limitedSince) ? undefined : false;
             },
           },
           hooks: {
             beforeRetry: [
               async ({ error, retryCount }) => {
-                if (asksToWait(error)) await sleep(spread(timing, retryCount), call.signal);
+                if (!asksToWait(error)) return;
+                await sleep(spread(timing, retryCount), call.signal);
+                call.waited();
               },
             ],
           },
           fetch: async (input) => {
             if (!(input instanceof Request)) throw new TypeError("expected a Request");
             answer = await attempt(call, input.signal);
+            if (answer.response.status !== 429) withoutTime.delete(answer.answered.host);
             return answer.response;
           },
         });
@@ -193,13 +201,13 @@ export function createTransport(env: Environment, hosts: Hosts, timing: Registry
   };
 }
 
-/** Whether to send a request again, for the `retryCount`th time; undefined leaves statuses to ky, which knows no error of Bun's. */
-function worthRetrying(error: Error, retryCount: number, timing: RegistryTiming): boolean | undefined {
-  if (retryCount >= timing.attempts) return false;
+/** Whether to send a request again after its `failures`th failure; undefined leaves statuses to ky, which knows no error of Bun's. */
+function worthRetrying(error: Error, failures: number, timing: RegistryTiming): boolean | undefined {
+  if (failures >= timing.attempts) return false;
   if (error instanceof HTTPError) return undefined;
   // These take long, or tell much: nobody listens there.
   const rare = error instanceof TimeoutError || ("code" in error && error.code === "ECONNREFUSED");
-  return (rare && retryCount < timing.attempts - 1) || (!rare && isTransient(error));
+  return (rare && failures < timing.attempts - 1) || (!rare && isTransient(error));
 }
 
 /** The server has more to do than it can, or wants to: it answers, and will have time for us. */
