@@ -1,5 +1,5 @@
 import { expect, describe as group, test } from "bun:test";
-import { chmodSync, existsSync } from "node:fs";
+import { chmodSync } from "node:fs";
 import { askDaemon } from "../lib/daemon.ts";
 import { describe, ExitCode, RestorerError } from "../lib/errors.ts";
 import { planImages } from "../lib/images/plan.ts";
@@ -226,7 +226,8 @@ group("podman's socket", () => {
       const socket = dir.join("podman.sock");
       const service = Bun.spawn([...podman, "system", "service", "--time=0", `unix://${socket}`], { stderr: "ignore" });
       try {
-        while (!existsSync(socket)) await Bun.sleep(10);
+        // The socket's file is there before anybody listens.
+        while (!(await answers(socket))) await Bun.sleep(10);
         const env = { DOCKER_HOST: `unix://${socket}` };
         for (const name of [
           "golden-run:v1",
@@ -247,6 +248,13 @@ group("podman's socket", () => {
     },
   );
 });
+
+async function answers(socket: string): Promise<boolean> {
+  return fetch("http://localhost/_ping", { unix: socket }).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+}
 
 /** podman with storage of its own below a directory, which needs no privileges beyond root's. */
 function podmanIn(dir: TempDir): string[] {
