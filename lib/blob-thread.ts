@@ -48,8 +48,7 @@ class Verification implements Sink {
   }
 
   commit(length: number): void {
-    this.#bytes += length;
-    if (this.#bytes > this.#maxBytes) throw new BlobError(`it expands to more than ${this.#maxBytes} bytes`);
+    this.#bound(length);
     this.#hash.update(this.#ring.commit(length));
     this.#ring.release();
   }
@@ -57,9 +56,16 @@ class Verification implements Sink {
   /** Hashes a file, read here where the other side does not. */
   drain(read: ReadChunk): void {
     this.#ring.drain((bytes) => {
+      this.#bound(bytes.length);
       this.#hash.update(bytes);
       this.count(bytes.length);
     }, read);
+  }
+
+  /** Also a file may become more than it was, while somebody writes to it. */
+  #bound(length: number): void {
+    this.#bytes += length;
+    if (this.#bytes > this.#maxBytes) throw new BlobError(`it expands to more than ${this.#maxBytes} bytes`);
   }
 
   /** Counts bytes of the blob as done, for progress. */
