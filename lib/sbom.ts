@@ -43,11 +43,12 @@ export class SbomFiles {
     for (const { directory } of this.#roots) directory.close();
   }
 
-  #openBelow({ directory, tell }: SbomRoot, [name, ...rest]: readonly string[], found: Map<string, number>): void {
+  #openBelow(root: SbomRoot, [name, ...rest]: readonly string[], found: Map<string, number>): void {
     if (name === undefined) {
-      this.#openFiles({ directory, tell }, found);
+      this.#openFiles(root, found);
       return;
     }
+    const { directory, tell } = root;
     const child = this.#ifAllowed(`${directory.path}/${name}`, tell, () => directory.open(name));
     if (child === undefined) return;
     try {

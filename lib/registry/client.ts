@@ -85,15 +85,14 @@ export function createClient({ keychain, insecureRegistries, env, log, signal, .
     const send = ({
       url,
       ...request
-    }: Omit<Call, "urls" | "signal" | "heard" | "waited" | "refuseRedirect"> & { url: URL }) => {
+    }: Omit<Call, "urls" | "signal" | "patience" | "refuseRedirect"> & { url: URL }) => {
       authorization = request.authorization;
       return transport.send({
         ...request,
         urls: [url],
         refuseRedirect: (from, to) => hosts.refuseRealm(registry, from, to) ?? hosts.refuseRedirect(registry, from, to),
         signal: deadline.signal,
-        heard: () => patience.heard(),
-        waited: () => patience.excuse(),
+        patience,
       });
     };
     try {
@@ -128,8 +127,7 @@ export function createClient({ keychain, insecureRegistries, env, log, signal, .
           refuseRedirect: (from, to) => hosts.refuseRedirect(registry, from, to),
           ...(documentBytes === undefined ? {} : { documentBytes }),
           signal: deadline.signal,
-          heard: () => endpoint.patience.heard(),
-          waited: () => endpoint.patience.excuse(),
+          patience: endpoint.patience,
         };
         const answer = await endpoint.patience.while(() => transport.send(call));
         // A TLS server answers 400 to plain http: the TLS attempt before it must have had an accident.

@@ -3,6 +3,7 @@ import type { Environment } from "../inputs.ts";
 import type { Log } from "../log.ts";
 import { isTransient, mayBePlainHttp, TransportError, toTransportError } from "./error.ts";
 import type { Hosts } from "./hosts.ts";
+import type { Patience } from "./patience.ts";
 import { createProxies } from "./proxy.ts";
 import { backoff, type RegistryTiming, sleep, spread } from "./timing.ts";
 import { readTrust } from "./trust.ts";
@@ -27,10 +28,8 @@ export interface Call {
   /** Reads a body of up to this many bytes as part of the attempt; without it the body is left to the caller. */
   readonly documentBytes?: number;
   readonly signal: AbortSignal;
-  /** Something came. */
-  readonly heard: () => void;
-  /** A wait is over that the server asked for. */
-  readonly waited: () => void;
+  /** Told of what comes, and of waits that the server asked for. */
+  readonly patience: Patience;
 }
 
 export interface Answer {
@@ -52,6 +51,7 @@ export function createTransport(env: Environment, hosts: Hosts, timing: Registry
   const trust = readTrust(env, log);
   // A session each, so that a connection made without verification is never used where verification is due.
   const sessions = new Map<boolean, Bun.FetchSession>();
+  /** Hosts that were waited for in vain. */
   const withoutTime = new Set<string>();
 
   function session(verified: boolean): Bun.FetchSession {
@@ -103,7 +103,7 @@ export function createTransport(env: Environment, hosts: Hosts, timing: Registry
         signal,
         ...(call.body === undefined ? {} : { body: call.body }),
       });
-      call.heard();
+      call.patience.heard();
       const location = response.headers.get("location");
       if (![301, 302, 303, 307, 308].includes(response.status) || location === null) {
         return { response: await readDocument(call, response, url), asked: start, answered: url };
@@ -169,7 +169,7 @@ export function createTransport(env: Environment, hosts: Hosts, timing: Registry
               async ({ error, retryCount }) => {
                 if (!asksToWait(error)) return;
                 await sleep(spread(timing, retryCount), call.signal);
-                call.waited();
+                call.patience.excuse();
               },
             ],
           },
@@ -185,7 +185,7 @@ export function createTransport(env: Environment, hosts: Hosts, timing: Registry
       } catch (error) {
         call.signal.throwIfAborted();
         if (error instanceof HTTPError && answer !== undefined) {
-          const body = typeof error.data === "string" ? error.data : error.data && JSON.stringify(error.data);
+          const body = typeof error.data === "string" ? error.data : JSON.stringify(error.data ?? undefined);
           const { status, headers } = error.response;
           return { ...answer, response: new Response(body, { status, headers }) };
         }
@@ -258,7 +258,7 @@ async function readDocument(call: Call, response: Response, url: URL): Promise<R
   }
   if (call.documentBytes === undefined) return response;
   const { bytes, complete } = await readUpTo(response, call.documentBytes, url);
-  call.heard();
+  call.patience.heard();
   if (!complete) {
     throw new TransportError("TooLarge", `${url.host} answers with more than ${call.documentBytes} bytes`);
   }
