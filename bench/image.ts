@@ -12,7 +12,7 @@ import { basename, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { constants, createGzip, createZstdCompress } from "node:zlib";
 import { metadataName } from "../test/cache-fixture.ts";
-import { sha256File } from "../test/harness.ts";
+import { answers, sha256File } from "../test/harness.ts";
 import type { BenchCache, BenchLayer } from "./make-cache.ts";
 
 export const compressions = ["gzip", "zstd"] as const;
@@ -36,18 +36,11 @@ export async function startRegistry(storage: string): Promise<Registry> {
     `version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: ${JSON.stringify(storage)}}}\nhttp: {addr: "${host}"}\n`,
   );
   const child = Bun.spawn([program, "serve", config], { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
-  for (let tries = 0; !(await answers(host)); tries++) {
+  for (let tries = 0; !(await answers(`http://${host}/v2/`)); tries++) {
     if (tries === 100 || child.exitCode !== null) throw new Error(`${program} does not answer at ${host}`);
     await Bun.sleep(50);
   }
   return { host, [Symbol.dispose]: () => child.kill() };
-}
-
-async function answers(host: string): Promise<boolean> {
-  return fetch(`http://${host}/v2/`).then(
-    ({ ok }) => ok,
-    () => false,
-  );
 }
 
 function freePort(): Promise<number> {

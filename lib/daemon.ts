@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { describe, errorCode, RestorerError } from "./errors.ts";
 import type { KnownImage } from "./images/source.ts";
 import type { Environment } from "./inputs.ts";
+import { parseIfJson } from "./json.ts";
 import { type Log, quote } from "./log.ts";
 import { dockerHub, parseReference } from "./reference.ts";
 
@@ -151,12 +152,11 @@ function hintFor(error: unknown): string {
   return "Check that the daemon runs, that its socket is mounted, and that DOCKER_HOST names it.";
 }
 
+const refusalSchema = v.object({ message: v.string() });
+
 function refused(host: string, name: string, { status, text }: Answer): DaemonError {
-  let message: unknown;
-  try {
-    message = JSON.parse(text)?.message;
-  } catch {}
-  const said = typeof message === "string" ? `: ${quote(message.slice(0, 300))}` : "";
+  const parsed = v.safeParse(refusalSchema, parseIfJson(text));
+  const said = parsed.success ? `: ${quote(parsed.output.message.slice(0, 300))}` : "";
   return new DaemonError(
     `the daemon at ${quote(host)} answered ${status} when asked for the image ${quote(name)}${said}`,
     {

@@ -11,6 +11,12 @@ export function parseIfJson(text: string): unknown {
   }
 }
 
+/** As `parseIfJson`, for an object: valibot takes an array for one. */
+export function parseIfObject(text: string): unknown {
+  const value = parseIfJson(text);
+  return Array.isArray(value) ? undefined : value;
+}
+
 /**
  * Parses JSON with exact numbers: integers up to 64 bits as bigint, however they are spelt (`1e3`, `2.0`), others as number.
  * Nulls in objects are dropped and nulls in arrays too, for TOML has none. Throws an Error that says what is wrong.

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { describe, RestorerError } from "./errors.ts";
 import type { Environment } from "./inputs.ts";
+import { parseIfObject } from "./json.ts";
 import { anonymous, Credential, isHeaderWord } from "./keychain/credential.ts";
 import { type DockerConfig, readDockerConfig, type ScopedCredential, splitKey } from "./keychain/docker-config.ts";
 import { askHelper } from "./keychain/helper.ts";
@@ -94,14 +95,8 @@ const variable = "CNB_REGISTRY_AUTH";
 function fromVariable(env: Environment): Map<string, string> {
   const text = env[variable] ?? "";
   if (text === "") return new Map();
-  let raw: unknown;
-  try {
-    raw = JSON.parse(text);
-  } catch {
-    // The parser's message quotes the text, which holds secrets.
-  }
-  // valibot takes an array for an object.
-  const parsed = v.safeParse(v.record(v.string(), v.string()), Array.isArray(raw) ? undefined : raw);
+  // Why it is no JSON is not told: the parser's message quotes the text, which holds secrets.
+  const parsed = v.safeParse(v.record(v.string(), v.string()), parseIfObject(text));
   if (!parsed.success) {
     throw new RestorerError(`failed to parse ${variable}: not a JSON object of registry names and headers`, {
       hint: `Set it to a JSON object such as {"registry.example.com": "Basic <base64 of user:password>"}.`,

@@ -5,7 +5,7 @@ import { describe, ExitCode, RestorerError } from "../lib/errors.ts";
 import { planImages } from "../lib/images/plan.ts";
 import { isNotFound } from "../lib/images/source.ts";
 import { openImages } from "../lib/images.ts";
-import { have, isRoot, skipUnless, type TempDir, tempDir } from "./harness.ts";
+import { answers, have, isRoot, skipUnless, type TempDir, tempDir } from "./harness.ts";
 import { analyzedOf, inputsOf, rejection, rememberingLog } from "./image-fixture.ts";
 
 const id = "0123456789abcdef".repeat(4);
@@ -227,7 +227,7 @@ group("podman's socket", () => {
       const service = Bun.spawn([...podman, "system", "service", "--time=0", `unix://${socket}`], { stderr: "ignore" });
       try {
         // The socket's file is there before anybody listens.
-        while (!(await answers(socket))) await Bun.sleep(10);
+        while (!(await answers("http://localhost/_ping", { unix: socket }))) await Bun.sleep(10);
         const env = { DOCKER_HOST: `unix://${socket}` };
         for (const name of [
           "golden-run:v1",
@@ -248,13 +248,6 @@ group("podman's socket", () => {
     },
   );
 });
-
-async function answers(socket: string): Promise<boolean> {
-  return fetch("http://localhost/_ping", { unix: socket }).then(
-    ({ ok }) => ok,
-    () => false,
-  );
-}
 
 /** podman with storage of its own below a directory, which needs no privileges beyond root's. */
 function podmanIn(dir: TempDir): string[] {

@@ -153,6 +153,14 @@ export interface RunResult {
   readonly stderr: string;
 }
 
+/** Whether an HTTP server answers, and with success. */
+export function answers(url: string, init?: BunFetchRequestInit): Promise<boolean> {
+  return fetch(url, init).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+}
+
 /** A restorer that runs: for tests that send it signals or look at it meanwhile. */
 export interface RunningRestorer {
   readonly pid: number;

@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import * as v from "valibot";
 import { describe } from "../errors.ts";
-import { parseIfJson } from "../json.ts";
+import { parseIfObject } from "../json.ts";
 import { canonicalRegistry, dockerHub } from "../reference.ts";
 import { basicSecret, Credential, isHeaderWord } from "./credential.ts";
 
@@ -44,9 +44,7 @@ export interface DockerConfig {
 export function readDockerConfig(path: string): DockerConfig | undefined {
   const text = readText(path);
   if (text === undefined) return undefined;
-  const raw = parseIfJson(text.trim() === "" ? "{}" : text);
-  // valibot takes an array for an object.
-  const parsed = v.safeParse(configSchema, Array.isArray(raw) ? undefined : raw);
+  const parsed = v.safeParse(configSchema, parseIfObject(text.trim() === "" ? "{}" : text));
   if (!parsed.success) {
     const where = v.getDotPath(parsed.issues[0]);
     throw new Error(`it is no docker configuration${where === null ? " (not a JSON object)" : `: see ${where}`}`);
