@@ -15,7 +15,7 @@ dist/restorer: node_modules/.package-lock.json $(SOURCES)
 	@$(BUN) build --compile --minify --bytecode --format=esm --splitting --sourcemap \
 	  --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
 	  --define 'RESTORER_COMMIT="$(VERSION_COMMIT)"' \
-	  restorer.ts lib/blob-thread.ts lib/layer-thread.ts --outfile $@
+	  restorer.ts lib/archive/blob-thread.ts lib/archive/layer-thread.ts --outfile $@
 
 demo: dist/restorer
 	@$(BUN) test/demo.ts

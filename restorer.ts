@@ -1,18 +1,18 @@
-import { readAnalyzed, writeAnalyzed } from "./lib/analyzed.ts";
-import { openLayersDirectory } from "./lib/directory.ts";
+import { openCache, readCache } from "./lib/caches/open.ts";
+import { openLayersDirectory } from "./lib/disk/directory.ts";
+import { become, giveTo, userToBecome } from "./lib/disk/privileges.ts";
 import { cacheTrouble } from "./lib/errors.ts";
-import { readGroup } from "./lib/group.ts";
 import { imagesInUse, planImages } from "./lib/images/plan.ts";
-import { noMetadata } from "./lib/metadata.ts";
-import { openCache, readCache } from "./lib/open-cache.ts";
-import { planLayers } from "./lib/plan.ts";
-import { become, giveTo, userToBecome } from "./lib/privileges.ts";
-import type { Registry } from "./lib/registry.ts";
-import { type Report, withReport } from "./lib/report.ts";
-import { restoreLayers } from "./lib/restore.ts";
-import { readRunToml } from "./lib/run-toml.ts";
+import { planLayers } from "./lib/layers/plan.ts";
+import { type Report, withReport } from "./lib/layers/report.ts";
+import { restoreLayers } from "./lib/layers/restore.ts";
+import { standingLayers } from "./lib/layers/standing.ts";
+import type { Registry } from "./lib/registry/registry.ts";
 import { runSession, type Session } from "./lib/session.ts";
-import { standingLayers } from "./lib/standing.ts";
+import { readAnalyzed, writeAnalyzed } from "./lib/toml/analyzed.ts";
+import { readGroup } from "./lib/toml/group.ts";
+import { noMetadata } from "./lib/toml/metadata.ts";
+import { readRunToml } from "./lib/toml/run-toml.ts";
 
 /** Restores layers and metadata of an earlier build (Platform API, "Restorer"). */
 async function restore(session: Session, report: Report): Promise<void> {
@@ -24,7 +24,8 @@ async function restore(session: Session, report: Report): Promise<void> {
   const runToml = analyzed !== undefined && inputs.platformApi >= 14 ? readRunToml(inputs.runPath, log) : [];
   const imagesPlan = planImages({ inputs, hasExtensions: group.hasExtensions, analyzed, runToml });
   const registry = await openRegistry(session, imagesInUse(inputs, imagesPlan));
-  const images = imagesPlan && (await (await import("./lib/images.ts")).openImages(imagesPlan, session, registry));
+  const images =
+    imagesPlan && (await (await import("./lib/images/images.ts")).openImages(imagesPlan, session, registry));
   const cache = await openCache(session, registry);
   const layers = openLayersDirectory(inputs.layersDir, umask);
 
@@ -55,8 +56,8 @@ async function restore(session: Session, report: Report): Promise<void> {
     standing: (directory) => standingLayers(layers, directory),
   });
   const threads = {
-    blob: new URL("./lib/blob-thread.ts", import.meta.url),
-    layer: new URL("./lib/layer-thread.ts", import.meta.url),
+    blob: new URL("./lib/archive/blob-thread.ts", import.meta.url),
+    layer: new URL("./lib/archive/layer-thread.ts", import.meta.url),
   };
   await restoreLayers(session, { layers, cache, sbom: cached.sbom, threads }, plan, report);
   if (inputs.strict && report.troubles.length > 0) throw cacheTrouble(report.troubles.join("; "));
@@ -67,7 +68,7 @@ async function openRegistry(session: Session, images: readonly string[]): Promis
   // Malformed credentials are an error also where nothing is asked for them.
   if (images.length === 0 && !session.env["CNB_REGISTRY_AUTH"]) return undefined;
   // Loaded only when needed: it takes longer than a restore from a small volume cache.
-  return (await import("./lib/connect.ts")).connect(images, session);
+  return (await import("./lib/registry/connect.ts")).connect(images, session);
 }
 
 await runSession((session) => withReport(session, (report) => restore(session, report)));

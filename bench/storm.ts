@@ -1,7 +1,7 @@
-import { anonymous } from "../lib/keychain.ts";
+import { anonymous } from "../lib/keychain/keychain.ts";
 import { createLog } from "../lib/log.ts";
-import { parseReference } from "../lib/reference.ts";
-import { createRegistry } from "../lib/registry.ts";
+import { parseReference } from "../lib/oci/reference.ts";
+import { createRegistry } from "../lib/registry/registry.ts";
 import { testImage } from "../test/fault-registry.ts";
 import { formatColumns, time } from "./table.ts";
 

@@ -1,10 +1,10 @@
 import { constants } from "node:os";
-import { refuseDangerousEnvironment } from "./environment-guard.ts";
+import { type Environment, type Inputs, readInputs, requestedInfo } from "./cli/inputs.ts";
+import { refuseDangerousEnvironment } from "./cli/runtime.ts";
+import { version } from "./cli/version.ts";
 import { describe, ExitCode, RestorerError } from "./errors.ts";
-import { type Environment, type Inputs, readInputs, requestedInfo } from "./inputs.ts";
 import { createLog, isTerminal, type Log, writeAll } from "./log.ts";
 import { Progress } from "./progress.ts";
-import { version } from "./version.ts";
 
 /** What one run has to work with. */
 export interface Session {
@@ -42,7 +42,7 @@ export async function runSession(story: (session: Session) => Promise<void>): Pr
   if (info === "help") {
     // yargs looks for a package.json in the current directory, which may hold anybody's files.
     process.chdir("/");
-    return exitWith(`${await (await import("./help.ts")).helpText(process.stdout.columns || 100)}\n`);
+    return exitWith(`${await (await import("./cli/help.ts")).helpText(process.stdout.columns || 100)}\n`);
   }
 
   const progress = new Progress();

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { parseChallenges } from "../lib/challenge.ts";
+import { parseChallenges } from "../lib/registry/challenges.ts";
 
 function parsed(header: string): [string, Record<string, string>][] {
   return parseChallenges(header).map(({ scheme, parameters }) => [scheme, Object.fromEntries(parameters)]);

@@ -1,10 +1,10 @@
 import { expect, describe as group, test } from "bun:test";
 import { chmodSync } from "node:fs";
-import { askDaemon } from "../lib/daemon.ts";
 import { describe, ExitCode, RestorerError } from "../lib/errors.ts";
+import { askDaemon } from "../lib/images/daemon.ts";
+import { openImages } from "../lib/images/images.ts";
 import { planImages } from "../lib/images/plan.ts";
 import { isNotFound } from "../lib/images/source.ts";
-import { openImages } from "../lib/images.ts";
 import { answers, have, isRoot, skipUnless, type TempDir, tempDir } from "./harness.ts";
 import { analyzedOf, inputsOf, rejection, rememberingLog } from "./image-fixture.ts";
 
@@ -153,7 +153,7 @@ group("trouble with a daemon is told", () => {
       using daemon = daemonIn(dir, () => Response.json(image));
       chmodSync(dir.join("docker.sock"), 0o600);
       const script = `
-      import { askDaemon } from "${import.meta.dir}/../lib/daemon.ts";
+      import { askDaemon } from "${import.meta.dir}/../lib/images/daemon.ts";
       const log = { debug() {} };
       const told = await askDaemon(["run"], { env: process.env, log, signal: new AbortController().signal });
       await told.image("run").catch((error) => console.log(error.message));`;

@@ -1,7 +1,7 @@
 import { expect, describe as group, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { constants, gzipSync, zstdCompressSync } from "node:zlib";
-import { Decompressor } from "../lib/decompress.ts";
+import { Decompressor } from "../lib/archive/decompress.ts";
 
 const text = Buffer.from("hello hello world ".repeat(3));
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { refuseDangerousEnvironment } from "../lib/environment-guard.ts";
+import { refuseDangerousEnvironment } from "../lib/cli/runtime.ts";
 import { RestorerError } from "../lib/errors.ts";
 import { groupToml } from "./cache-fixture.ts";
 import { isRoot, runRestorer, skipUnless, tempDir } from "./harness.ts";

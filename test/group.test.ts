@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { RestorerError } from "../lib/errors.ts";
-import { type Group, readGroup } from "../lib/group.ts";
+import { type Group, readGroup } from "../lib/toml/group.ts";
 import { groupToml } from "./cache-fixture.ts";
 import { tempDir } from "./harness.ts";
 

@@ -1,9 +1,9 @@
 import { join } from "node:path";
-import { type Analyzed, readAnalyzed } from "../lib/analyzed.ts";
-import { type Inputs, readInputs } from "../lib/inputs.ts";
-import { resolveKeychain } from "../lib/keychain.ts";
+import { type Inputs, readInputs } from "../lib/cli/inputs.ts";
+import { resolveKeychain } from "../lib/keychain/keychain.ts";
 import type { Log } from "../lib/log.ts";
-import { createRegistry, type Registry } from "../lib/registry.ts";
+import { createRegistry, type Registry } from "../lib/registry/registry.ts";
+import { type Analyzed, readAnalyzed } from "../lib/toml/analyzed.ts";
 import { type TempDir, writeTree } from "./harness.ts";
 
 /** A log that only remembers: `warn: …`, one entry per message. */

@@ -1,11 +1,11 @@
 import { expect, describe as group, test } from "bun:test";
 import { existsSync } from "node:fs";
+import type { Inputs } from "../lib/cli/inputs.ts";
 import { ExitCode, RestorerError } from "../lib/errors.ts";
+import { type Images, openImages } from "../lib/images/images.ts";
 import { daemonImages, imagesInUse, type PlanOptions, planImages } from "../lib/images/plan.ts";
-import { type Images, openImages } from "../lib/images.ts";
-import type { Inputs } from "../lib/inputs.ts";
-import { otherNames, readRunToml } from "../lib/run-toml.ts";
-import { formatToml, type TomlTable } from "../lib/toml.ts";
+import { otherNames, readRunToml } from "../lib/toml/run-toml.ts";
+import { formatToml, type TomlTable } from "../lib/toml/toml.ts";
 import { type FaultRegistry, startFaultRegistry, testImage, testIndex } from "./fault-registry.ts";
 import { type TempDir, tempDir } from "./harness.ts";
 import { analyzedOf, anonymousRegistry, inputsOf, rejection, rememberingLog } from "./image-fixture.ts";

@@ -11,8 +11,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { describe, ExitCode, RestorerError } from "../lib/errors.ts";
-import { openKaniko } from "../lib/kaniko.ts";
-import { parseReference } from "../lib/reference.ts";
+import { openKaniko } from "../lib/images/kaniko.ts";
+import { parseReference } from "../lib/oci/reference.ts";
 import { type FaultRegistry, startFaultRegistry, type TestImage, testImage } from "./fault-registry.ts";
 import { file, have, isRoot, link, removeTree, skipUnless, snapshot, type TempDir, tempDir } from "./harness.ts";
 import { anonymousRegistry, rejection, rememberingLog } from "./image-fixture.ts";

@@ -8,7 +8,7 @@ import {
   parseConfig,
   parseManifest,
   selectPlatform,
-} from "../lib/manifest.ts";
+} from "../lib/oci/manifest.ts";
 import { testImage, testIndex } from "./fault-registry.ts";
 
 const digest = (digit: string) => `sha256:${digit.repeat(64)}`;

@@ -1,6 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { explain } from "../lib/explain.ts";
-import { buildpackMetadata, type ImageMetadata, noMetadata, parseMetadata, toImageMetadata } from "../lib/metadata.ts";
+import {
+  buildpackMetadata,
+  type ImageMetadata,
+  noMetadata,
+  parseMetadata,
+  toImageMetadata,
+} from "../lib/toml/metadata.ts";
+import { explain } from "../lib/toml/problem.ts";
 
 const sha = `sha256:${"a".repeat(64)}`;
 const parse = (text: string): ImageMetadata => parseMetadata(Buffer.from(text));

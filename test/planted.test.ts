@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { Directory, removeTree } from "../lib/directory.ts";
+import { Directory, removeTree } from "../lib/disk/directory.ts";
 import { analyzedToml, groupToml, makeCache } from "./cache-fixture.ts";
 import { canaryTree, stamps } from "./canary.ts";
 import {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { RestorerError } from "../lib/errors.ts";
-import { digestReference, formatReference, isRegistry, parseReference } from "../lib/reference.ts";
+import { digestReference, formatReference, isRegistry, parseReference } from "../lib/oci/reference.ts";
 
 const digest = `sha256:${"0123456789abcdef".repeat(4)}`;
 

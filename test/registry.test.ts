@@ -3,13 +3,13 @@ import { randomBytes } from "node:crypto";
 import { createServer } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { describe } from "../lib/errors.ts";
-import { resolveKeychain } from "../lib/keychain.ts";
+import { createProxies } from "../lib/http/proxy.ts";
+import { orAbort } from "../lib/http/timing.ts";
+import { resolveKeychain } from "../lib/keychain/keychain.ts";
 import type { Log } from "../lib/log.ts";
-import { parseReference } from "../lib/reference.ts";
+import { parseReference } from "../lib/oci/reference.ts";
 import { createHosts } from "../lib/registry/hosts.ts";
-import { createProxies } from "../lib/registry/proxy.ts";
-import { orAbort } from "../lib/registry/timing.ts";
-import { createRegistry, type Registry, RegistryError, type RegistryTiming } from "../lib/registry.ts";
+import { createRegistry, type Registry, RegistryError, type RegistryTiming } from "../lib/registry/registry.ts";
 import {
   digestOf,
   type Fault,

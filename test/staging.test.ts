@@ -11,9 +11,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { Directory } from "../lib/directory.ts";
+import { Directory } from "../lib/disk/directory.ts";
+import { Staging, sweepStaging } from "../lib/disk/staging.ts";
 import { createLog } from "../lib/log.ts";
-import { Staging, sweepStaging } from "../lib/staging.ts";
 import { isRoot, skipUnless, type TempDir, tempDir } from "./harness.ts";
 
 const quiet = createLog("error", { stdout: false, stderr: false });

@@ -2,12 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync, readlinkSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "smol-toml";
-import { readAnalyzed, writeAnalyzed } from "../lib/analyzed.ts";
+import { readWhole } from "../lib/disk/read-file.ts";
 import { RestorerError } from "../lib/errors.ts";
-import { parseJson } from "../lib/json.ts";
 import { createLog } from "../lib/log.ts";
-import { readWhole } from "../lib/read-whole.ts";
-import { formatMetadata, formatToml, isTable, readToml, type TomlTable } from "../lib/toml.ts";
+import { readAnalyzed, writeAnalyzed } from "../lib/toml/analyzed.ts";
+import { parseJson } from "../lib/toml/json.ts";
+import { formatMetadata, formatToml, isTable, readToml, type TomlTable } from "../lib/toml/toml.ts";
 import { have, isRoot, skipUnless, tempDir } from "./harness.ts";
 
 /** What a TOML file of this text is read as. */
@@ -274,7 +274,7 @@ describe("writing analyzed.toml", () => {
   mount("a file that is a mount point is written in place", () => {
     using dir = tempDir("mount", { layers: { "analyzed.toml": "" }, "real.toml": "old = 1\n" });
     const script = `
-      import { writeAnalyzed } from ${JSON.stringify(join(import.meta.dir, "../lib/analyzed.ts"))};
+      import { writeAnalyzed } from ${JSON.stringify(join(import.meta.dir, "../lib/toml/analyzed.ts"))};
       writeAnalyzed("layers/analyzed.toml", { written: true }, "layers", 0o022);
     `;
     const command = 'mount --bind real.toml layers/analyzed.toml && exec "$0" -e "$1"';

@@ -1,6 +1,6 @@
-import type { Analyzed } from "../analyzed.ts";
-import type { Inputs } from "../inputs.ts";
-import { type OfferedImage, otherNames } from "../run-toml.ts";
+import type { Inputs } from "../cli/inputs.ts";
+import type { Analyzed } from "../toml/analyzed.ts";
+import { type OfferedImage, otherNames } from "../toml/run-toml.ts";
 
 /** Where images are that are only looked at. What is saved for kaniko comes from a registry in any case. */
 export type Source = "registry" | "daemon" | "layout";

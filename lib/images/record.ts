@@ -1,4 +1,4 @@
-import { isTable, type TomlTable, type TomlValue } from "../toml.ts";
+import { isTable, type TomlTable, type TomlValue } from "../toml/toml.ts";
 import type { BaseConfig } from "./source.ts";
 
 /** What is found out about the run image. */

@@ -1,8 +1,8 @@
-import type { Daemon } from "../daemon.ts";
-import { readLayoutImage } from "../layout.ts";
-import type { ImageConfig } from "../manifest.ts";
-import { digestReference, parseReference } from "../reference.ts";
-import type { Registry } from "../registry.ts";
+import type { ImageConfig } from "../oci/manifest.ts";
+import { digestReference, parseReference } from "../oci/reference.ts";
+import type { Registry } from "../registry/registry.ts";
+import type { Daemon } from "./daemon.ts";
+import { readLayoutImage } from "./layout.ts";
 import type { Source } from "./plan.ts";
 
 /** What the config of a base image tells. */

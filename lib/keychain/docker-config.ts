@@ -1,8 +1,8 @@
 import { readFileSync, statSync } from "node:fs";
 import * as v from "valibot";
 import { describe } from "../errors.ts";
-import { parseIfObject } from "../json.ts";
-import { canonicalRegistry, dockerHub } from "../reference.ts";
+import { canonicalRegistry, dockerHub } from "../oci/reference.ts";
+import { parseIfObject } from "../toml/json.ts";
 import { basicSecret, Credential, isHeaderWord } from "./credential.ts";
 
 const maximumBytes = 4 * 1024 * 1024;

@@ -1,7 +1,7 @@
 import * as v from "valibot";
+import type { Environment } from "../cli/inputs.ts";
 import { errorCode } from "../errors.ts";
-import type { Environment } from "../inputs.ts";
-import { parseIfJson } from "../json.ts";
+import { parseIfJson } from "../toml/json.ts";
 import { basicSecret, Credential } from "./credential.ts";
 
 /** Time a credential helper gets; a desktop's may wait for a person who is not there. */

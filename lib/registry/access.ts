@@ -1,8 +1,8 @@
-import { type Challenge, parseChallenges } from "../challenge.ts";
+import type { Answer } from "../http/transport.ts";
 import type { Credential } from "../keychain/credential.ts";
-import { TransportError } from "./error.ts";
-import type { Token, TokenServer } from "./token.ts";
-import type { Answer } from "./transport.ts";
+import { type Challenge, parseChallenges } from "./challenges.ts";
+import { TransportError } from "./errors.ts";
+import type { Token, TokenServer } from "./tokens.ts";
 
 /** Tokens are renewed this long before they expire, or halfway through a very short life. */
 const renewBeforeMs = 10_000;

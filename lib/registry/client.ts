@@ -1,14 +1,14 @@
-import type { Descriptor } from "../manifest.ts";
-import type { Reference } from "../reference.ts";
-import type { RegistryOptions } from "../registry.ts";
+import { Patience } from "../http/patience.ts";
+import { defaultTiming, orAbort } from "../http/timing.ts";
+import { type Answer, type Call, createTransport } from "../http/transport.ts";
+import type { Descriptor } from "../oci/manifest.ts";
+import type { Reference } from "../oci/reference.ts";
 import { Access } from "./access.ts";
-import { streamBlob } from "./blob.ts";
-import { type Attempt, failedError, statusError, TransportError } from "./error.ts";
+import { streamBlob } from "./blobs.ts";
+import { type Attempt, failedError, statusError, TransportError } from "./errors.ts";
 import { createHosts } from "./hosts.ts";
-import { Patience } from "./patience.ts";
-import { defaultTiming, orAbort } from "./timing.ts";
-import { fetchToken, type Token, type TokenServer } from "./token.ts";
-import { type Answer, type Call, createTransport } from "./transport.ts";
+import type { RegistryOptions } from "./registry.ts";
+import { fetchToken, type Token, type TokenServer } from "./tokens.ts";
 
 /** A document as a registry sent it. */
 export interface Download {

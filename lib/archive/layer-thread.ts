@@ -1,0 +1,68 @@
+import { describe, errorCode } from "../errors.ts";
+import { fileReader } from "./blob-file.ts";
+import { type Extracted, type ExtractionTarget, LayerExtractor } from "./extract.ts";
+import { Ring, RingStopped } from "./ring.ts";
+import { TarReader } from "./tar.ts";
+
+/** Extracts one layer from the uncompressed bytes that come through a ring, from the open file `fd` if there is one. */
+export interface LayerJob {
+  readonly ring: SharedArrayBuffer;
+  readonly fd: number | undefined;
+  readonly control: SharedArrayBuffer;
+  readonly target: ExtractionTarget;
+}
+
+/**
+ * How a job ended. `layer`: the archive is bad; `disk`: it cannot be written; `cancelled`: the run is cancelled;
+ * `unverified`: the blob was, and the thread that reads it says why.
+ */
+export type LayerOutcome =
+  | { readonly ok: true; readonly extracted: Extracted }
+  | {
+      readonly ok: false;
+      readonly fault: "layer" | "disk" | "cancelled" | "unverified";
+      readonly message: string;
+    };
+
+/** Errors of the place written to, as opposed to the layer: they concern every layer. */
+const diskErrors = new Set([
+  "EACCES",
+  "EDQUOT",
+  "EIO",
+  "EMFILE",
+  "ENFILE",
+  "ENOENT",
+  "ENOMEM",
+  "ENOSPC",
+  "EPERM",
+  "EROFS",
+]);
+
+function run(job: LayerJob): LayerOutcome {
+  const control = new Int32Array(job.control);
+  const ring = new Ring(job.ring, "extract", () => Atomics.load(control, 0) !== 0);
+  let extractor: LayerExtractor | undefined;
+  try {
+    extractor = new LayerExtractor(job.target);
+    const reader = new TarReader(extractor);
+    ring.drain((bytes) => reader.write(bytes), job.fd === undefined ? undefined : fileReader(job.fd));
+    reader.finish();
+    return { ok: true, extracted: extractor.finish() };
+  } catch (error) {
+    const isDisk = diskErrors.has(errorCode(error) ?? "");
+    // Whether an archive is bad or its blob corrupt is worth reading the rest of a file, not of a download.
+    if (isDisk || job.fd === undefined) ring.stop();
+    else ring.leave();
+    extractor?.abort();
+    if (error instanceof RingStopped) {
+      return { ok: false, fault: Atomics.load(control, 0) !== 0 ? "cancelled" : "unverified", message: "stopped" };
+    }
+    return { ok: false, fault: isDisk ? "disk" : "layer", message: describe(error) };
+  }
+}
+
+declare const self: Worker;
+
+self.onmessage = ({ data }: MessageEvent<LayerJob>) => {
+  postMessage(run(data));
+};

@@ -1,0 +1,33 @@
+import type { User } from "../disk/privileges.ts";
+import type { ImageMetadata } from "../toml/metadata.ts";
+
+/** Where the bytes of a layer come from: an open file, or a stream. Whoever extracts it verifies the layer's diffID. */
+export type LayerSource =
+  | { readonly kind: "file"; readonly fd: number; readonly size: number }
+  | {
+      readonly kind: "stream";
+      readonly chunks: AsyncIterable<Uint8Array>;
+      /** Bytes of the blob as stored. */
+      readonly size: number;
+      /** Digest of the blob as stored, to be verified beside the diffID. */
+      readonly digest: string;
+    };
+
+/** A cache of an earlier build, read-only (D2). Nothing but its maker knows whether it is a directory or an image. */
+export interface Cache {
+  /** How messages name it. */
+  readonly name: string;
+  /** What it holds; undefined when there is no cache yet. Throws a CacheError when it cannot be used. */
+  metadata(): Promise<ImageMetadata | undefined>;
+  /** Bytes of the blob of a layer as far as known without opening it, for progress and to take the largest first. */
+  size(sha: string): number;
+  /** Opens, while privileges allow it, what a user could not open later of the layers of these buildpacks. */
+  openAhead?(buildpacks: readonly { id: string }[], user: User): void;
+  /** Opens the blob of a layer by its diffID. The caller closes a file. Throws a CacheError. */
+  open(sha: string): Promise<LayerSource>;
+}
+
+/** Trouble with a cache, or with one layer of it; costs at most what it is about (D5). */
+export class CacheError extends Error {
+  override readonly name = "CacheError";
+}

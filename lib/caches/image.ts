@@ -1,0 +1,89 @@
+import { describe } from "../errors.ts";
+import { type Log, quote } from "../log.ts";
+import { type Descriptor, type ImageConfig, layersByDiffId } from "../oci/manifest.ts";
+import { parseReference, type Reference } from "../oci/reference.ts";
+import { type Registry, RegistryError, type RemoteImage } from "../registry/registry.ts";
+import { type ImageMetadata, noMetadata, parseMetadata } from "../toml/metadata.ts";
+import { explain } from "../toml/problem.ts";
+import { type Cache, CacheError, type LayerSource } from "./cache.ts";
+
+const label = "io.buildpacks.lifecycle.cache.metadata";
+
+/** A cache image in a registry: metadata in a label of its config, layers by diffID (contract §4). */
+export class ImageCache implements Cache {
+  readonly name: string;
+  readonly #reference: string;
+  readonly #registry: Registry;
+  readonly #log: Log;
+  #image: RemoteImage | undefined;
+  #layers: ReadonlyMap<string, Descriptor> = new Map();
+
+  constructor(reference: string, registry: Registry, log: Log) {
+    this.#reference = reference;
+    this.#registry = registry;
+    this.#log = log;
+    this.name = `cache image ${quote(reference)}`;
+  }
+
+  async metadata(): Promise<ImageMetadata | undefined> {
+    const reference = this.#attempt(() => parseReference(this.#reference));
+    const found = await this.#fetch(reference);
+    if (found === undefined) return undefined;
+    const { image, config } = found;
+    return this.#attempt(() => {
+      this.#layers = layersByDiffId(image.manifest, config);
+      this.#image = image;
+      const text = config.labels.get(label);
+      // An image without the label is a cache that holds nothing, as for the reference.
+      return text === undefined ? noMetadata : parseMetadata(Buffer.from(text));
+    });
+  }
+
+  /** Undefined where there is no such image. What is no RegistryError ends the run: it was asked to stop. */
+  async #fetch(reference: Reference): Promise<{ image: RemoteImage; config: ImageConfig } | undefined> {
+    try {
+      // Exporters write one manifest, for no architecture; of an index the reference takes the first linux member.
+      const image = await this.#registry.image(reference, { os: "linux" });
+      const { config } = await this.#registry.config(image);
+      return { image, config };
+    } catch (error) {
+      if (!(error instanceof RegistryError)) throw error;
+      if (!error.notFound) throw this.#trouble(withHint(error), error);
+      // A tag that is not there yet is a first build; a repository that is not there may be a wrong name.
+      if (error.registryCode !== "MANIFEST_UNKNOWN") this.#log.warn(`No ${this.name}: ${withHint(error)}`);
+      return undefined;
+    }
+  }
+
+  /** Looks at something of the image; what is wrong with it is trouble with the cache. */
+  #attempt<T>(look: () => T): T {
+    try {
+      return look();
+    } catch (error) {
+      throw this.#trouble(explain(error), error);
+    }
+  }
+
+  #trouble(what: string, cause: unknown): CacheError {
+    return new CacheError(`read ${this.name}: ${what}`, { cause });
+  }
+
+  size(sha: string): number {
+    return this.#layers.get(sha)?.size ?? 0;
+  }
+
+  async open(sha: string): Promise<LayerSource> {
+    const layer = this.#layers.get(sha);
+    if (this.#image === undefined || layer === undefined) throw new CacheError(`${this.name} has no layer ${sha}`);
+    return {
+      kind: "stream",
+      chunks: this.#registry.blob(this.#image, layer),
+      size: layer.size,
+      digest: layer.digest,
+    };
+  }
+}
+
+function withHint(error: RegistryError): string {
+  return error.hint === undefined ? describe(error) : `${describe(error)}. ${error.hint}`;
+}

@@ -1,0 +1,41 @@
+import { cacheTrouble } from "../errors.ts";
+import type { Report } from "../layers/report.ts";
+import type { Registry } from "../registry/registry.ts";
+import type { Session } from "../session.ts";
+import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
+import { type Cache, CacheError } from "./cache.ts";
+import { VolumeCache } from "./volume.ts";
+
+/** The cache that the inputs name, unread: the image if there are both. Undefined, with a warning, when there is none. */
+export async function openCache({ inputs, log }: Session, registry: Registry | undefined): Promise<Cache | undefined> {
+  const { cacheDir, cacheImage } = inputs;
+  if (cacheImage !== undefined) {
+    if (cacheDir !== undefined) log.warn("Both a cache image and a cache directory are given, using the image.");
+    if (registry === undefined) return undefined;
+    const { ImageCache } = await import("./image.ts");
+    return new ImageCache(cacheImage, registry, log);
+  }
+  if (cacheDir !== undefined) return new VolumeCache(cacheDir);
+  log.warn("No cached data will be used, no cache specified.");
+  return undefined;
+}
+
+/** What a cache holds. Trouble with it costs the cache, not the run (D5), unless the run is strict. */
+export async function readCache(
+  cache: Cache | undefined,
+  { inputs, log }: Session,
+  report: Report,
+): Promise<ImageMetadata> {
+  if (cache === undefined || inputs.skipLayers) return noMetadata;
+  try {
+    const metadata = await cache.metadata();
+    if (metadata === undefined) log.info(`Layer cache not found: ${cache.name} holds none yet`);
+    return metadata ?? noMetadata;
+  } catch (error) {
+    if (!(error instanceof CacheError)) throw error;
+    if (inputs.strict) throw cacheTrouble(error.message);
+    report.troubles.push(error.message);
+    log.warn(`Not using the cache: ${error.message}`);
+    return noMetadata;
+  }
+}

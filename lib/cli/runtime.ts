@@ -1,0 +1,36 @@
+import { ExitCode, RestorerError } from "../errors.ts";
+
+type MutableEnvironment = Record<string, string | undefined>;
+
+/** Variables by which the runtime inside the executable loads other code, or lets a debugger in (SECURITY.md). */
+const foreignCode = ["BUN_OPTIONS", "BUN_INSPECT", "BUN_INSPECT_CONNECT_TO", "BUN_INSPECT_PRELOAD"] as const;
+
+/**
+ * Takes from the environment what would turn the runtime against its user, and says so in warnings. Variables that bring
+ * in other code are too late to undo: for root they end the run. Throws a RestorerError (exit 1).
+ */
+export function refuseDangerousEnvironment(env: MutableEnvironment, isRoot: boolean): string[] {
+  const warnings: string[] = [];
+  const found = foreignCode.filter((name) => (env[name] ?? "") !== "");
+  if (found.length > 0 && isRoot) {
+    throw new RestorerError(`${found.join(" and ")} would let other code into a process that runs as root`, {
+      exitCode: ExitCode.failed,
+      hint: "Unset it for the restorer.",
+    });
+  }
+  for (const name of found) warnings.push(`${name} is set, which lets other code into this process`);
+
+  if (env["NODE_TLS_REJECT_UNAUTHORIZED"] === "0") {
+    delete env["NODE_TLS_REJECT_UNAUTHORIZED"];
+    warnings.push(
+      "ignoring NODE_TLS_REJECT_UNAUTHORIZED=0: certificates are verified; name further authorities with SSL_CERT_FILE",
+    );
+  }
+  const verbose = (env["BUN_CONFIG_VERBOSE_FETCH"] ?? "").toLowerCase();
+  if (!["", "0", "false"].includes(verbose)) {
+    // The runtime keeps the value it started with unless it is given another one.
+    env["BUN_CONFIG_VERBOSE_FETCH"] = "false";
+    warnings.push("ignoring BUN_CONFIG_VERBOSE_FETCH, which would print credentials");
+  }
+  return warnings;
+}

@@ -1,0 +1,40 @@
+import { describe } from "../errors.ts";
+import { type Log, quote } from "../log.ts";
+import { type ImageMetadata, noMetadata, parseMetadata } from "../toml/metadata.ts";
+import { explain } from "../toml/problem.ts";
+import { isNotFound, type KnownImage } from "./source.ts";
+
+const label = "io.buildpacks.lifecycle.metadata";
+
+/**
+ * Layer metadata of an app image, from its label: for platforms that run no analyzer (`-image`). It only decides what can be
+ * reused, so an image that is absent is worth an info, and one that cannot be read a warning; both have none.
+ */
+export async function readAppMetadata(
+  name: string,
+  read: (name: string) => Promise<KnownImage>,
+  log: Log,
+  signal: AbortSignal,
+): Promise<ImageMetadata> {
+  let text: string | undefined;
+  try {
+    const image = await read(name);
+    const { labels } = await image.config();
+    text = labels.get(label);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (isNotFound(error)) log.info(`App image ${quote(name)} not found`);
+    else log.warn(`Not using layer metadata of the app image ${quote(name)}: ${describe(error)}`);
+    return noMetadata;
+  }
+  if (text === undefined) {
+    log.warn(`Not using layer metadata of the app image ${quote(name)}: it has no label ${label}`);
+    return noMetadata;
+  }
+  try {
+    return parseMetadata(new TextEncoder().encode(text));
+  } catch (error) {
+    log.warn(`Not using layer metadata of the app image ${quote(name)}: label ${label}: ${explain(error)}`);
+    return noMetadata;
+  }
+}

@@ -1,0 +1,143 @@
+import { describe, RestorerError } from "../errors.ts";
+import { quote } from "../log.ts";
+import { digestReference, parseReference } from "../oci/reference.ts";
+import type { Registry } from "../registry/registry.ts";
+import type { Session } from "../session.ts";
+import type { ImageMetadata } from "../toml/metadata.ts";
+import type { TomlTable } from "../toml/toml.ts";
+import { readAppMetadata } from "./app-image.ts";
+import { askDaemon } from "./daemon.ts";
+import { type Kaniko, openKaniko } from "./kaniko.ts";
+import { daemonImages, type ImagesPlan, type RunImagePlan } from "./plan.ts";
+import { type RunImageFacts, recordBuildImage, recordRunImage } from "./record.ts";
+import { type BaseConfig, readImage, type Sources, theRegistry } from "./source.ts";
+
+/** The images of a run, opened as far as privileges are needed for it. */
+export interface Images {
+  /**
+   * Carries out what is planned about build and run image (contract §5, 1 to 4): saves those to be extended, and returns
+   * analyzed.toml's new content, or undefined when nothing in it changes. Throws RestorerErrors (exit 1) that name the
+   * image and tell why it cannot be used.
+   */
+  resolve(): Promise<TomlTable | undefined>;
+  /** Layer metadata of the app image, where that stands in for analyzed.toml. */
+  appMetadata(): Promise<ImageMetadata | undefined>;
+}
+
+type Run = Pick<Session, "inputs" | "env" | "log" | "signal" | "umask">;
+
+interface Context extends Run {
+  readonly plan: ImagesPlan;
+  readonly sources: Sources;
+  readonly kaniko: Kaniko;
+}
+
+/**
+ * Prepares for what is planned while there still are privileges: a daemon is asked now. `registry` must be there if
+ * `imagesInUse` has names. Throws nothing but the signal's reason.
+ */
+export async function openImages(plan: ImagesPlan, run: Run, registry: Registry | undefined): Promise<Images> {
+  const { kanikoDir, layoutDir } = run.inputs;
+  const sources = { registry, layoutDir, daemon: await askDaemon(daemonImages(plan), run) };
+  const context = { ...run, plan, sources, kaniko: openKaniko({ ...run, kanikoDir }) };
+  return {
+    resolve: () => resolveImages(context),
+    async appMetadata() {
+      if (plan.appImage === undefined) return undefined;
+      const read = (name: string) => readImage(plan.source, name, sources);
+      return readAppMetadata(plan.appImage, read, run.log, run.signal);
+    },
+  };
+}
+
+async function resolveImages(context: Context): Promise<TomlTable | undefined> {
+  const { analyzed, buildImage, runImage } = context.plan;
+  let table = analyzed.table;
+  if (buildImage !== undefined) {
+    const { reference } = await save("build image", buildImage, context);
+    table = recordBuildImage(table, reference);
+  }
+  if (runImage !== undefined) table = recordRunImage(table, await resolveRunImage(runImage, context));
+  return Bun.deepEquals(table, analyzed.table, true) ? undefined : table;
+}
+
+async function resolveRunImage(plan: RunImagePlan, context: Context): Promise<RunImageFacts> {
+  const { source, analyzed } = context.plan;
+  const taken = plan.mirrors && (await chooseMirror(plan.selected, plan.mirrors, context));
+  const name = taken ?? plan.selected;
+  const image = taken === undefined ? {} : { image: taken };
+  const target = async (config: () => Promise<BaseConfig>) => (plan.target ? { target: await config() } : {});
+  if (plan.action === "save") {
+    const { reference, config } = await save("run image", name, context);
+    return { ...image, reference, ...(await target(config)) };
+  }
+  if (plan.action === "keep" && taken === undefined) return {};
+  return attempt(`read run image ${quote(name)}`, context, async () => {
+    const { reference, config } = await readImage(source, name, context.sources);
+    const isSame = plan.action === "keep" && digestOf(reference) === digestOf(analyzed.runImage?.reference ?? "");
+    return { ...image, reference, ...(isSame ? {} : await target(config)) };
+  });
+}
+
+/**
+ * Checks that the selected run image can be read, else takes the first mirror that can; undefined when the selected one is
+ * fine. The selected one may be a mirror itself: it is tried before the primary all the same.
+ */
+async function chooseMirror(
+  selected: string,
+  mirrors: readonly string[],
+  { sources, log, signal }: Context,
+): Promise<string | undefined> {
+  const registry = theRegistry(sources);
+  const causes: { name: string; error: unknown }[] = [];
+  for (const name of [selected, ...mirrors]) {
+    try {
+      const reference = parseReference(name);
+      await (name === selected ? registry.check(reference) : registry.image(reference));
+      if (name === selected) return undefined;
+      const reasons = causes.map((cause) => `${quote(cause.name)}: ${describe(cause.error)}`);
+      log.warn(`The selected run image cannot be read, using ${quote(name)} instead: ${reasons.join("; ")}`);
+      return name;
+    } catch (error) {
+      signal.throwIfAborted();
+      causes.push({ name, error });
+    }
+  }
+  const lines = causes.map(({ name, error }) => `  ${quote(name)}: ${describe(error)}`);
+  throw failure(`cannot read the run image under any of its names:\n${lines.join("\n")}`, causes[0]?.error);
+}
+
+/** Saves an image for kaniko. */
+async function save(
+  role: string,
+  name: string,
+  context: Context,
+): Promise<{ reference: string; config: () => Promise<BaseConfig> }> {
+  const registry = theRegistry(context.sources);
+  return attempt(`save ${role} ${quote(name)} for its extension`, context, async () => {
+    const image = await registry.image(parseReference(name));
+    await context.kaniko.save(image, registry);
+    return {
+      reference: digestReference(image.reference, image.descriptor.digest),
+      config: async () => (await registry.config(image)).config,
+    };
+  });
+}
+
+async function attempt<T>(what: string, { signal }: Context, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    signal.throwIfAborted();
+    throw failure(`cannot ${what}: ${describe(error)}`, error);
+  }
+}
+
+function failure(message: string, cause: unknown): RestorerError {
+  const hint = cause instanceof RestorerError ? cause.hint : undefined;
+  return new RestorerError(message, { cause, ...(hint === undefined ? {} : { hint }) });
+}
+
+function digestOf(reference: string): string | undefined {
+  return /@(sha256:[0-9a-f]{64})$/.exec(reference)?.[1];
+}

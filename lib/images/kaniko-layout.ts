@@ -1,0 +1,69 @@
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import * as v from "valibot";
+import type { Directory } from "../disk/directory.ts";
+import { readWhole } from "../disk/read-file.ts";
+import { type Descriptor, manifestBytes, mediaTypes } from "../oci/manifest.ts";
+import type { RemoteImage } from "../registry/registry.ts";
+
+/** The files of an OCI image layout (OCI image specification) with one image, beside its blobs. */
+export function layoutFiles({ mediaType, digest, size }: Descriptor): [name: string, content: string][] {
+  const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [{ mediaType, digest, size }] };
+  return [
+    ["oci-layout", JSON.stringify({ imageLayoutVersion: "1.0.0" })],
+    ["index.json", JSON.stringify(index)],
+  ];
+}
+
+const marker = v.object({ imageLayoutVersion: v.literal("1.0.0") });
+const index = v.object({ manifests: v.array(v.object({ digest: v.string(), size: v.number() })) });
+
+/**
+ * Whether `base` holds the complete layout of an image below its digest: manifest and config are verified by digest, layers
+ * by their size only.
+ */
+export function isComplete(base: Directory, { descriptor, manifest }: RemoteImage): boolean {
+  let layout: Directory | undefined;
+  let blobs: Directory | undefined;
+  try {
+    layout = base.open(descriptor.digest);
+    blobs = layout.open("blobs/sha256");
+    const { manifests } = v.parse(index, readJson(layout.at("index.json")));
+    v.parse(marker, readJson(layout.at("oci-layout")));
+    if (manifests.length !== 1 || manifests[0]?.digest !== descriptor.digest) return false;
+    return [descriptor, manifest.config, ...manifest.layers].every((blob) => hasDigest(blobs, blob));
+  } catch {
+    return false;
+  } finally {
+    layout?.close();
+    blobs?.close();
+  }
+}
+
+function readJson(path: string): unknown {
+  return JSON.parse(readWhole(path, manifestBytes).toString());
+}
+
+/** Whether a blob is there, whole and unchanged: somebody may have had the directory since. */
+function hasDigest(blobs: Directory | undefined, { digest, size }: Descriptor): boolean {
+  const fd = openSync(blobAt(blobs, digest), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile() || stat.size !== size) return false;
+    const hash = new Bun.CryptoHasher("sha256");
+    const buffer = Buffer.allocUnsafe(1 << 20);
+    for (let at = 0; at < size; ) {
+      const length = readSync(fd, buffer, 0, buffer.length, at);
+      if (length === 0) return false;
+      hash.update(buffer.subarray(0, length));
+      at += length;
+    }
+    return `sha256:${hash.digest("hex")}` === digest;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function blobAt(blobs: Directory | undefined, digest: string): string {
+  if (blobs === undefined) throw new Error("not open");
+  return blobs.at(digest.replace("sha256:", ""));
+}

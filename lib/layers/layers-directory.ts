@@ -1,0 +1,118 @@
+import { lstatSync, rmdirSync, unlinkSync } from "node:fs";
+import type { Directory } from "../disk/directory.ts";
+import { hasStaging, Staging, sweepStaging } from "../disk/staging.ts";
+import { cannotWrite, describe, errorCode } from "../errors.ts";
+import { type Log, quote } from "../log.ts";
+import { BuildpackDirectory } from "./publish.ts";
+
+/**
+ * The layers directory while a run works in it: its staging directory, the directories of buildpacks, and what is to be
+ * cleaned up. Methods throw RestorerErrors (exit 42) when the disk does not let them.
+ */
+export class LayersDirectory {
+  readonly #directory: Directory;
+  readonly #umask: number;
+  readonly #log: Log;
+  #staging: Staging | undefined;
+  /** Directories of buildpacks that were not there before. */
+  readonly #made = new Set<string>();
+  #open: { readonly name: string; readonly buildpack: BuildpackDirectory } | undefined;
+
+  constructor(directory: Directory, umask: number, log: Log) {
+    this.#directory = directory;
+    this.#umask = umask;
+    this.#log = log;
+  }
+
+  /** Made when it is first needed. */
+  get staging(): Staging {
+    try {
+      this.#staging ??= new Staging(this.#directory);
+    } catch (error) {
+      throw cannotWrite(this.#directory.path, error);
+    }
+    return this.#staging;
+  }
+
+  /** Removes what killed runs left behind, in the layers directory and in those buildpack directories that are mounts. */
+  sweep(buildpacks: ReadonlySet<string>): void {
+    try {
+      sweepStaging(this.#directory, this.#log);
+      for (const name of buildpacks) {
+        const directory = this.#directory.openIfThere(name);
+        if (directory === undefined) continue;
+        sweepStaging(directory, this.#log);
+        directory.close();
+      }
+    } catch (error) {
+      throw cannotWrite(this.#directory.path, error);
+    }
+  }
+
+  /** Whether a buildpack has a directory. */
+  has(name: string): boolean {
+    return lstatSync(this.#directory.at(name), { throwIfNoEntry: false })?.isDirectory() === true;
+  }
+
+  /** Opens the directory of a buildpack, made as needed; the caller closes it. */
+  buildpack(name: string): BuildpackDirectory {
+    if (lstatSync(this.#directory.at(name), { throwIfNoEntry: false }) === undefined) this.#made.add(name);
+    return new BuildpackDirectory(this.#directory, name, this.staging, this.#umask, this.#log);
+  }
+
+  /** Acts in a buildpack's directory; it stays open, for the next layer is likely to be of the same buildpack. */
+  inBuildpack(name: string, act: (buildpack: BuildpackDirectory) => void): void {
+    if (this.#open?.name !== name) {
+      this.#leaveBuildpack();
+      this.#open = { name, buildpack: this.buildpack(name) };
+    }
+    act(this.#open.buildpack);
+  }
+
+  /** Removes `<layers>/sbom`, whatever it is. */
+  removeSboms(): void {
+    const path = this.#directory.at("sbom");
+    try {
+      const stat = lstatSync(path, { throwIfNoEntry: false });
+      if (stat?.isDirectory() === true) this.staging.discard(path);
+      else if (stat !== undefined) unlinkSync(path);
+    } catch (error) {
+      // Another restorer may do the same at this moment.
+      if (errorCode(error) !== "ENOENT") throw cannotWrite(`${this.#directory.path}/sbom`, error);
+    }
+  }
+
+  /** Cleans up; what cannot be cleaned up is told, but does not change how the run ends. */
+  end(): void {
+    this.#cleanUp(() => this.#leaveBuildpack());
+    this.#cleanUp(() => this.#staging?.dispose());
+    this.#cleanUp(() => this.#removeEmpty());
+  }
+
+  #cleanUp(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#log.warn(`cannot clean up below ${quote(this.#directory.path)}: ${describe(error)}`);
+    }
+  }
+
+  #leaveBuildpack(): void {
+    this.#open?.buildpack.close();
+    this.#open = undefined;
+  }
+
+  /** Removes directories made for layers of which none came, unless another restorer may be about to fill them. */
+  #removeEmpty(): void {
+    if (this.#made.size === 0 || hasStaging(this.#directory)) return;
+    for (const name of this.#made) removeIfEmpty(this.#directory.at(name));
+  }
+}
+
+function removeIfEmpty(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if (!["ENOTEMPTY", "EEXIST", "ENOENT"].includes(errorCode(error) ?? "")) throw error;
+  }
+}

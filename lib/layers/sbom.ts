@@ -1,0 +1,93 @@
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
+import { type Directory, unlessAbsent } from "../disk/directory.ts";
+import { describe, errorCode } from "../errors.ts";
+import { limits } from "../limits.ts";
+import { quote } from "../log.ts";
+
+/** An open SBOM file of a layer; `suffix` goes behind the layer's name, `sbom.cdx.json`. */
+export interface SbomFile {
+  readonly suffix: string;
+  readonly fd: number;
+}
+
+const fileName = /^sbom\.[A-Za-z0-9_-]+\.json$/;
+
+/** Where SBOM files lie, and who is told of those that are there but cannot be taken. */
+export interface SbomRoot {
+  readonly directory: Directory;
+  readonly tell: (message: string) => void;
+}
+
+/**
+ * SBOM files as an exporter or analyzer lays them out: `{cache,launch}/<bp>/<layer>/sbom.<format>.json` below one or more
+ * roots (contract §3). `launch` wins over `cache`, an earlier root over a later one.
+ */
+export class SbomFiles {
+  readonly #roots: readonly SbomRoot[];
+  readonly #told = new Set<string>();
+
+  constructor(roots: readonly SbomRoot[]) {
+    this.#roots = roots;
+  }
+
+  /** Opens the SBOM files of one layer; the caller closes them. Links are not followed. */
+  open(buildpackDirectory: string, layer: string): SbomFile[] {
+    const found = new Map<string, number>();
+    for (const kind of ["launch", "cache"]) {
+      for (const root of this.#roots) this.#openBelow(root, [kind, buildpackDirectory, layer], found);
+    }
+    return [...found].map(([suffix, fd]) => ({ suffix, fd }));
+  }
+
+  close(): void {
+    for (const { directory } of this.#roots) directory.close();
+  }
+
+  #openBelow(root: SbomRoot, [name, ...rest]: readonly string[], found: Map<string, number>): void {
+    if (name === undefined) {
+      this.#openFiles(root, found);
+      return;
+    }
+    const { directory, tell } = root;
+    const child = this.#ifAllowed(`${directory.path}/${name}`, tell, () => directory.open(name));
+    if (child === undefined) return;
+    try {
+      this.#openBelow({ directory: child, tell }, rest, found);
+    } finally {
+      child.close();
+    }
+  }
+
+  #openFiles({ directory, tell }: SbomRoot, found: Map<string, number>): void {
+    for (const { name } of this.#ifAllowed(directory.path, tell, () => directory.list()) ?? []) {
+      if (!fileName.test(name) || found.has(name)) continue;
+      const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+      const fd = this.#ifAllowed(`${directory.path}/${name}`, tell, () => openSync(directory.at(name), flags));
+      if (fd === undefined) continue;
+      const stat = fstatSync(fd);
+      if (stat.isFile() && stat.size <= limits.sbomBytes) {
+        found.set(name, fd);
+        continue;
+      }
+      closeSync(fd);
+      const why = stat.isFile() ? `it is larger than ${limits.sbomBytes} bytes` : "it is no regular file";
+      this.#tellOnce(tell, `Not restoring SBOM file ${quote(`${directory.path}/${name}`)}: ${why}`);
+    }
+  }
+
+  /** What `open` gives; undefined where there is nothing, or nothing that may be opened, which is told. */
+  #ifAllowed<T>(path: string, tell: SbomRoot["tell"], open: () => T): T | undefined {
+    try {
+      return unlessAbsent(open);
+    } catch (error) {
+      if (errorCode(error) !== "EACCES") throw error;
+      this.#tellOnce(tell, `Not restoring SBOM files of ${quote(path)}: ${describe(error)}`);
+      return undefined;
+    }
+  }
+
+  #tellOnce(tell: SbomRoot["tell"], message: string): void {
+    if (!this.#told.has(message)) tell(message);
+    this.#told.add(message);
+  }
+}

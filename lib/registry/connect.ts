@@ -1,0 +1,22 @@
+import { resolveKeychain } from "../keychain/keychain.ts";
+import { parseReference } from "../oci/reference.ts";
+import type { Session } from "../session.ts";
+import { createRegistry, type Registry } from "./registry.ts";
+
+/**
+ * A client for the registries of these image references, with their credentials (contract §5): read now, since privileges
+ * are dropped later. References that are none are left to their users to complain about. Throws a RestorerError for
+ * malformed credentials.
+ */
+export async function connect(images: readonly string[], { inputs, env, log, signal }: Session): Promise<Registry> {
+  const keychain = await resolveKeychain({ env, registries: new Set(images.flatMap(registryOf)), log, signal });
+  return createRegistry({ keychain, insecureRegistries: inputs.insecureRegistries, env, log, signal });
+}
+
+function registryOf(image: string): string[] {
+  try {
+    return [parseReference(image).registry];
+  } catch {
+    return [];
+  }
+}

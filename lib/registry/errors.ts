@@ -1,0 +1,219 @@
+import { STATUS_CODES } from "node:http";
+import * as v from "valibot";
+import { errorCode, RestorerError } from "../errors.ts";
+import type { Credential } from "../keychain/credential.ts";
+import { quote } from "../log.ts";
+import { formatReference, type Reference } from "../oci/reference.ts";
+import { parseIfJson } from "../toml/json.ts";
+
+interface RegistryErrorOptions {
+  readonly hint?: string | undefined;
+  readonly status?: number | undefined;
+  readonly notFound?: boolean;
+  readonly registryCode?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/** A request to a registry that came to nothing: the message tells host, image, step, status and the registry's words. */
+export class RegistryError extends RestorerError {
+  /** HTTP status; undefined when there was no answer, or a wrong one. */
+  readonly status: number | undefined;
+  /** The registry's own code for the error: "NAME_UNKNOWN" (distribution specification, "Error Codes"). */
+  readonly registryCode: string | undefined;
+  /** The registry says that the image does not exist. */
+  readonly notFound: boolean;
+  /** Credentials are missing, wrong, or do not suffice. */
+  readonly unauthorized: boolean;
+
+  constructor(message: string, { hint, status, registryCode, notFound = false, cause }: RegistryErrorOptions = {}) {
+    super(message, { ...(hint === undefined ? {} : { hint }), ...(cause === undefined ? {} : { cause }) });
+    this.status = status;
+    this.registryCode = registryCode;
+    this.notFound = notFound;
+    this.unauthorized = status === 401 || status === 403;
+  }
+
+  /** An answer that came, but is not what it should be. */
+  static about(reference: Reference, step: string, cause: Error): RegistryError {
+    return new RegistryError(`failed to ${step} ${formatReference(reference)} from ${reference.registry}`, {
+      cause,
+    });
+  }
+}
+
+/** What was being done when something went wrong. */
+export interface Attempt {
+  /** In words that go after "failed to": "get the manifest of". */
+  readonly step: string;
+  readonly reference: Reference;
+  readonly credential: Credential;
+  /** What was sent as `Authorization`: a token that was fetched is none of the credential's secrets. */
+  readonly authorization?: string | undefined;
+}
+
+/** A failed request between us and a server, before or instead of an HTTP answer; what it says is free of secrets. */
+export class TransportError extends Error {
+  override readonly name = "TransportError";
+  readonly code: string;
+  readonly hint: string | undefined;
+
+  constructor(code: string, message: string, hint?: string) {
+    super(message);
+    this.code = code;
+    this.hint = hint;
+  }
+}
+
+/** The error for an answer with a status that is of no use. */
+export function statusError(attempt: Attempt, host: string, status: number, body: string): RegistryError {
+  const { step, reference, credential } = attempt;
+  const { words, code } = serverMessage(body, (text) => withoutSecrets(text, attempt));
+  const said = words === "" ? "" : `: ${quote(words)}`;
+  const reason = STATUS_CODES[status] === undefined ? "" : ` ${STATUS_CODES[status]}`;
+  return new RegistryError(
+    `failed to ${step} ${formatReference(reference)}: ${host} answered ${status}${reason}${said} (credentials: ${credential.source})`,
+    { status, hint: statusHint(status, attempt), registryCode: code, notFound: status === 404 && step === getManifest },
+  );
+}
+
+/** Text of a server without the secrets it was sent, should it have echoed them. */
+function withoutSecrets(text: string, { credential, authorization = "" }: Attempt): string {
+  const secrets = [authorization.slice(authorization.indexOf(" ") + 1), authorization];
+  return secrets
+    .filter((secret) => secret.length > 2)
+    .reduce((rest, secret) => rest.replaceAll(secret, "***"), credential.redact(text));
+}
+
+export const getManifest = "get the manifest of";
+
+function statusHint(status: number, { reference, credential }: Attempt): string | undefined {
+  const { registry, repository } = reference;
+  const login = `set CNB_REGISTRY_AUTH or log in to ${registry}`;
+  if (status === 401 || status === 403) {
+    if (credential.kind === "anonymous") return `No credentials for ${registry} were found: ${login}.`;
+    const wrong = status === 401 ? "are right and not expired" : `may pull ${repository}`;
+    return `Check that the credentials from ${credential.source} ${wrong}.`;
+  }
+  if (status === 404 && credential.kind === "anonymous") {
+    return `Check the name; some registries answer so for private images: then ${login}.`;
+  }
+  if (status === 404) return "Check the name.";
+  if (status === 429) return "The registry limits how often it may be asked: wait, use credentials, or a mirror.";
+  return status >= 500 ? "The registry, or a proxy before it, is in trouble: try again later." : undefined;
+}
+
+/** The error for a request that got no answer, or none that could be used. */
+export function failedError(attempt: Attempt, host: string, cause: unknown): RegistryError {
+  if (cause instanceof RegistryError) return cause;
+  const hint = cause instanceof TransportError ? cause.hint : undefined;
+  const { step, reference, credential } = attempt;
+  const name = formatReference(reference);
+  return new RegistryError(`failed to ${step} ${name} from ${host} (credentials: ${credential.source})`, {
+    hint,
+    cause,
+  });
+}
+
+const text = v.fallback(v.string(), "");
+const listedSchema = v.fallback(v.object({ code: text, message: text }), { code: "", message: "" });
+const errorSchema = v.object({
+  errors: v.fallback(v.array(listedSchema), []),
+  error_description: text,
+  error: text,
+  details: text,
+  message: text,
+});
+
+/**
+ * A registry's own words about an error (distribution specification, "Error Codes"; OAuth2 for token servers; or the first
+ * line of a plain text), at most 300 characters; and the code of the first error. Secrets are looked for in the words that
+ * JSON's escapes stand for.
+ */
+function serverMessage(body: string, redact: (text: string) => string): { words: string; code: string | undefined } {
+  const parsed = v.safeParse(errorSchema, parseIfJson(body));
+  let words = /^\s*[<{[]/.test(body) ? "" : (redact(body).trim().split("\n", 1)[0] ?? "");
+  let code: string | undefined;
+  if (parsed.success) {
+    const { errors, error_description, error, details, message } = parsed.output;
+    const listed = errors.slice(0, 3).map((one) => one.message || one.code);
+    const own = error_description || error || details || message;
+    words = redact([...listed, own].filter((part) => part !== "").join("; "));
+    code = /^[A-Z_]{1,64}$/.exec(redact(errors[0]?.code ?? ""))?.[0];
+  }
+  return { words: words.length > 300 ? `${words.slice(0, 300)}…` : words, code };
+}
+
+/** Connection errors that may pass. Names are Bun's. */
+const transientCodes: ReadonlySet<string> = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ECONNABORTED",
+  "EPIPE",
+  "ETIMEDOUT",
+  "ENETUNREACH",
+  "EHOSTUNREACH",
+  "ENETDOWN",
+  "EAI_AGAIN",
+  "ConnectionClosed",
+  "ConnectionRefused",
+  "Timeout",
+]);
+
+/** Whether trying again may help. */
+export function isTransient(error: unknown): boolean {
+  return isTransientCode(errorCode(error));
+}
+
+function isTransientCode(code: string | undefined): boolean {
+  return code !== undefined && transientCodes.has(code);
+}
+
+/** Whether a server that speaks plain http may be the reason: it never answers a TLS handshake sensibly. */
+export function mayBePlainHttp(error: unknown): boolean {
+  return isTransient(error) || errorCode(error) === "EPROTO";
+}
+
+const explanations: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "the connection broke",
+  ENOTFOUND: "no such host",
+  EAI_AGAIN: "the name server does not answer",
+  EHOSTUNREACH: "no route to the host",
+  ENETUNREACH: "the network is unreachable",
+  ETIMEDOUT: "connection timed out",
+  EPROTO: "the TLS handshake failed",
+  ERR_TLS_CERT_ALTNAME_INVALID: "the certificate is for another host",
+  CERT_HAS_EXPIRED: "the certificate has expired",
+  CERT_NOT_YET_VALID: "the certificate is not valid yet",
+};
+
+/**
+ * Puts what fetch threw into words of our own: its message may quote the address, and the query of a redirect's address
+ * is often a secret. `proxy` is what stood between, if anything.
+ */
+export function toTransportError(error: unknown, url: URL, proxy: string | undefined): unknown {
+  if (!(error instanceof Error) || error instanceof TransportError) return error;
+  const code = errorCode(error);
+  if (code === undefined || code === "ABORT_ERR") return error;
+  const via = proxy === undefined ? "" : ` by way of the proxy ${proxy}`;
+  const certificate = /CERT|SIGNATURE|ISSUER/.test(code);
+  const what = explanations[code] ?? (certificate ? "the certificate cannot be verified" : "cannot connect");
+  return new TransportError(
+    code,
+    `${url.host}${via}: ${what} (${code})`,
+    connectionHint(code, certificate, url, proxy),
+  );
+}
+
+function connectionHint(code: string, certificate: boolean, url: URL, proxy: string | undefined): string | undefined {
+  const unusable = proxy !== undefined && code === "ERR_INVALID_ARG_VALUE";
+  if (unusable || /proxy/i.test(code)) return "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.";
+  if (certificate) {
+    return `If ${url.host} has a certificate of a private authority, set SSL_CERT_FILE to the authority's certificate.`;
+  }
+  if (code === "EPROTO") return `If ${url.host} speaks plain http, pass -insecure-registry ${url.host}.`;
+  if (isTransientCode(code) || code === "ENOTFOUND") {
+    return `Check that ${proxy ?? url.host} is the right address and can be reached from here.`;
+  }
+  return undefined;
+}

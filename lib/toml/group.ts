@@ -1,0 +1,39 @@
+import * as v from "valibot";
+import { RestorerError } from "../errors.ts";
+import { type Log, quote } from "../log.ts";
+import { parseBuildpackApi } from "../platform-api.ts";
+import { explainFile } from "./problem.ts";
+import { readToml } from "./toml.ts";
+
+const element = v.object({ id: v.string(), version: v.optional(v.string()), api: v.optional(v.string()) });
+
+const groupSchema = v.object({
+  group: v.optional(v.array(element), []),
+  "group-extensions": v.optional(v.array(v.looseObject({})), []),
+});
+
+/** A buildpack of the group; `api` is N of Buildpack API 0.N. */
+export interface Buildpack {
+  readonly id: string;
+  readonly api: number;
+}
+
+/** The buildpacks whose layers are restored (Platform API, group.toml). */
+export interface Group {
+  readonly buildpacks: readonly Buildpack[];
+  readonly hasExtensions: boolean;
+}
+
+/** Reads group.toml. Throws RestorerErrors: exit 1 when missing or malformed, 12 for an unsupported Buildpack API. */
+export function readGroup(path: string, log: Pick<Log, "warn">): Group {
+  const hint = "It is written by the detector; name it with -group or CNB_GROUP_PATH.";
+  try {
+    const raw = v.parse(groupSchema, readToml(path));
+    const buildpacks = raw.group.map(({ id, api }) => ({ id, api: parseBuildpackApi(id, api) }));
+    if (buildpacks.length === 0) log.warn(`The group file ${quote(path)} names no buildpack (no [[group]])`);
+    return { buildpacks, hasExtensions: raw["group-extensions"].length > 0 };
+  } catch (error) {
+    if (error instanceof RestorerError && error.exitCode !== 1) throw error;
+    throw new RestorerError(`read group file ${explainFile(path, error)}`, { hint });
+  }
+}

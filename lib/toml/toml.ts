@@ -1,0 +1,75 @@
+import { parse, stringify, TomlError, type TomlTable, type TomlValue } from "smol-toml";
+import { readWithMode } from "../disk/read-file.ts";
+import { describe, RestorerError } from "../errors.ts";
+import { limits } from "../limits.ts";
+import { inline, printable } from "../log.ts";
+
+export type { TomlTable, TomlValue };
+
+/**
+ * Reads a TOML file. Integers become bigint and floats number, so that `1` and `1.0` stay apart.
+ * Throws the system's error when it cannot be read, or a RestorerError that shows line, column and the line itself.
+ */
+export function readToml(path: string): TomlTable {
+  const { bytes, mode } = readWithMode(path, limits.tomlBytes);
+  // Root may have been led to a secret by a link: what not everybody may read is not shown.
+  const mayShow = process.geteuid?.() !== 0 || (mode & 0o004) !== 0;
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new RestorerError(`${inline(path)} is not TOML: it holds bytes that are no UTF-8 text`);
+  }
+  try {
+    return parse(text, { integersAsBigInt: true, maxDepth: limits.nesting });
+  } catch (error) {
+    if (!(error instanceof TomlError))
+      throw new RestorerError(`${inline(path)} is not TOML: ${inline(describe(error))}`);
+    const [summary = ""] = error.message.split("\n");
+    const excerpt = mayShow ? `\n${caret(text, error.line, error.column)}` : "";
+    throw new RestorerError(
+      `${inline(path)}:${error.line}:${error.column}: ${summary.replace(/^Invalid TOML document: /, "")}${excerpt}`,
+    );
+  }
+}
+
+/** The bad line with a caret under the bad column, cut to a readable width. */
+function caret(text: string, line: number, column: number): string {
+  const source = text.split("\n", line)[line - 1] ?? "";
+  const start = Math.max(0, column - 60);
+  const shown = printable(source.slice(start, start + 100).replaceAll("\t", " "));
+  const before = printable(source.slice(start, column - 1).replaceAll("\t", " "));
+  return `  ${shown}\n  ${" ".repeat(before.length)}^`;
+}
+
+/** TOML text of a table read by `readToml`: numbers keep their kind, dates their offset. */
+export function formatToml(table: TomlTable): string {
+  return stringify(table, { numbersAsFloat: true });
+}
+
+/**
+ * The text of a `<layer>.toml` or `store.toml`: only `[metadata]`, every integral number as an integer (D7).
+ * Without metadata it is empty.
+ */
+export function formatMetadata(metadata: TomlValue | undefined): string {
+  return metadata === undefined ? "" : formatToml({ metadata: integral(metadata) });
+}
+
+export const int64 = { min: -(2n ** 63n), max: 2n ** 63n - 1n } as const;
+
+/** A value with every integral number that fits 64 bits as a bigint; what does not is a float, or no reader would take it. */
+export function integral(value: TomlValue): TomlValue {
+  if (typeof value === "bigint" || (typeof value === "number" && Number.isInteger(value))) {
+    const exact = BigInt(value);
+    return exact >= int64.min && exact <= int64.max ? exact : Number(value);
+  }
+  if (Array.isArray(value)) return value.map(integral);
+  if (!isTable(value)) return value;
+  // fromEntries defines own properties, so that a key `__proto__` stays a key.
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, integral(item)]));
+}
+
+/** Whether a parsed value is a table (dates are objects, too). */
+export function isTable(value: unknown): value is TomlTable {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
+}
