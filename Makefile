@@ -32,7 +32,7 @@ bench: dist/restorer
 
 # FOR of broken layers; SEED=n repeats a run that failed.
 fuzz: dist/restorer
-	@$(BUN) test/fuzz.ts $(FOR)
+	@$(BUN) test/archive/fuzz.ts $(FOR)
 
 node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --loglevel=error

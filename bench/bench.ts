@@ -9,7 +9,7 @@
  * caches between runs), BENCH_LAYERS (where layers are restored), BENCH_BYTES and BENCH_FILES (size of the caches).
  */
 import { join, resolve } from "node:path";
-import { have, restorerPath } from "../test/harness.ts";
+import { have, restorerPath } from "../test/support/harness.ts";
 import { growth } from "./growth.ts";
 import { type Registry, serveCacheImage, startRegistry } from "./image.ts";
 import { load, machine } from "./machine.ts";

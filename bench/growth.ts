@@ -1,7 +1,7 @@
 import { lstatSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { analyzedToml, groupToml } from "../test/cache-fixture.ts";
-import { restorerPath } from "../test/harness.ts";
+import { analyzedToml, groupToml } from "../test/support/cache-fixture.ts";
+import { restorerPath } from "../test/support/harness.ts";
 import { startDelayProxy } from "./delay.ts";
 import { serveCacheImage } from "./image.ts";
 import type { BenchCache } from "./make-cache.ts";

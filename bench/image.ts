@@ -11,8 +11,8 @@ import { createServer } from "node:net";
 import { basename, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { constants, createGzip, createZstdCompress } from "node:zlib";
-import { metadataName } from "../test/cache-fixture.ts";
-import { answers, sha256File } from "../test/harness.ts";
+import { metadataName } from "../test/support/cache-fixture.ts";
+import { answers, sha256File } from "../test/support/harness.ts";
 import type { BenchCache, BenchLayer } from "./make-cache.ts";
 
 export const compressions = ["gzip", "zstd"] as const;

@@ -8,9 +8,9 @@
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { cacheMetadata, metadataName } from "../test/cache-fixture.ts";
-import { BlobWriter } from "../test/pack.ts";
-import { headerOf, paddingOf, type TarEntry, tarTrailer } from "../test/tar-writer.ts";
+import { cacheMetadata, metadataName } from "../test/support/cache-fixture.ts";
+import { BlobWriter } from "../test/support/pack.ts";
+import { headerOf, paddingOf, type TarEntry, tarTrailer } from "../test/support/tar-writer.ts";
 import { collect, readPart, roots, type Source } from "./sources.ts";
 
 export const cacheKinds = ["volume", "one-small", "one-large"] as const;

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { removeTree } from "../test/harness.ts";
+import { removeTree } from "../test/support/harness.ts";
 import { room } from "./machine.ts";
 
 /** Where caches are made and kept. */

@@ -1,6 +1,6 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { type AppBuildpack, analyzedToml, groupToml } from "../test/cache-fixture.ts";
+import { type AppBuildpack, analyzedToml, groupToml } from "../test/support/cache-fixture.ts";
 import { type Compression, compressions, pushCacheImage, type Registry } from "./image.ts";
 import { type BenchCache, type CacheKind, defaultSizes } from "./make-cache.ts";
 

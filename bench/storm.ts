@@ -2,7 +2,7 @@ import { anonymous } from "../lib/keychain/keychain.ts";
 import { createLog } from "../lib/log.ts";
 import { parseReference } from "../lib/oci/reference.ts";
 import { createRegistry } from "../lib/registry/registry.ts";
-import { testImage } from "../test/fault-registry.ts";
+import { testImage } from "../test/support/fault-registry.ts";
 import { formatColumns, time } from "./table.ts";
 
 const clients = Number(process.env.STORM_CLIENTS ?? 200);

@@ -7,9 +7,9 @@
  */
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { cacheMetadata, metadataName } from "../test/cache-fixture.ts";
-import { BlobWriter } from "../test/pack.ts";
-import { headerOf, paddingOf, tarTrailer } from "../test/tar-writer.ts";
+import { cacheMetadata, metadataName } from "../test/support/cache-fixture.ts";
+import { BlobWriter } from "../test/support/pack.ts";
+import { headerOf, paddingOf, tarTrailer } from "../test/support/tar-writer.ts";
 import type { BenchCache, BenchLayer } from "./make-cache.ts";
 import { collect, readPart, roots } from "./sources.ts";
 

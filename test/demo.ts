@@ -24,8 +24,8 @@ import {
   groupToml,
   makeCache,
   metadataName,
-} from "./cache-fixture.ts";
-import { differences, removeTree, restorerPath, type Snapshot, snapshot } from "./harness.ts";
+} from "./support/cache-fixture.ts";
+import { differences, removeTree, restorerPath, type Snapshot, snapshot } from "./support/harness.ts";
 
 const project = resolve(import.meta.dir, "..");
 const home = demoDirectory();

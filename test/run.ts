@@ -4,7 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
-import { have, restorerPath } from "./harness.ts";
+import { have, restorerPath } from "./support/harness.ts";
 
 interface Tally {
   readonly passed: number;

@@ -1,0 +1,162 @@
+import { describe, expect, test } from "bun:test";
+import {
+  buildpackMetadata,
+  type ImageMetadata,
+  noMetadata,
+  parseMetadata,
+  toImageMetadata,
+} from "../../lib/toml/metadata.ts";
+import { explain } from "../../lib/toml/problem.ts";
+
+const sha = `sha256:${"a".repeat(64)}`;
+const parse = (text: string): ImageMetadata => parseMetadata(Buffer.from(text));
+
+/** What is wrong with a cache's metadata, as messages say it. */
+function problemOf(text: string | Uint8Array): string {
+  try {
+    parseMetadata(Buffer.from(text));
+  } catch (error) {
+    return explain(error);
+  }
+  throw new Error("it was read");
+}
+
+test("the metadata of a cache is read as an exporter writes it", () => {
+  const text = JSON.stringify({
+    sbom: { sha },
+    buildpacks: [
+      {
+        key: "some/bp",
+        version: "1.2.3",
+        layers: { deps: { sha, data: { n: 1, f: 1.5 }, build: true, launch: false, cache: true } },
+      },
+    ],
+  });
+  const { sbom, buildpacks } = parse(`${text}\n`);
+  expect(sbom).toBe(sha);
+  expect(buildpacks.map(({ id }) => id)).toEqual(["some/bp"]);
+  expect(buildpacks[0]?.layers.get("deps")).toEqual({
+    sha,
+    build: true,
+    launch: false,
+    cache: true,
+    metadata: { n: 1n, f: 1.5 },
+  });
+});
+
+test("analyzed.toml names a layer's data metadata, the JSON forms data; both are read", () => {
+  const layer = { sha, launch: true };
+  const of = (raw: object) => toImageMetadata({ buildpacks: [{ key: "bp", layers: { x: { ...layer, ...raw } } }] });
+  expect(of({ metadata: { a: 1n } }).buildpacks[0]?.layers.get("x")?.metadata).toEqual({ a: 1n });
+  expect(of({ data: { a: 1n } }).buildpacks[0]?.layers.get("x")?.metadata).toEqual({ a: 1n });
+  const store = { metadata: { s: "x" } };
+  expect(toImageMetadata({ buildpacks: [{ key: "bp", store }] }).buildpacks[0]?.store).toEqual({ s: "x" });
+});
+
+describe("what is left out", () => {
+  test("types are false, digests empty, and there are no layers", () => {
+    expect(parse('{"buildpacks":[{"key":"bp","layers":{"x":{}}}]}').buildpacks[0]?.layers.get("x")).toEqual({
+      sha: "",
+      build: false,
+      launch: false,
+      cache: false,
+      metadata: undefined,
+    });
+    expect(parse('{"buildpacks":[{"key":"bp"}]}').buildpacks[0]?.layers.size).toBe(0);
+  });
+
+  test.each([
+    "{}",
+    "null",
+    '{"buildpacks":null,"sbom":null}',
+    '{"buildpacks":[],"sbom":{}}',
+    '\ufeff{"buildpacks":[]}',
+  ])("%s is no metadata", (text) => expect(parse(text)).toEqual(noMetadata));
+
+  test("null anywhere is as if left out", () => {
+    const text =
+      '{"buildpacks":[{"key":"bp","version":null,"layers":{"x":{"sha":null,"data":null,"cache":true}}},null]}';
+    const { buildpacks } = parse(text);
+    expect(buildpacks).toHaveLength(1);
+    expect(buildpacks[0]?.layers.get("x")).toMatchObject({ sha: "", cache: true, metadata: undefined });
+  });
+
+  test("keys that nobody knows are no trouble", () => {
+    const text =
+      '{"x":1,"buildpacks":[{"key":"bp","y":[],"layers":{"l":{"z":{},"cache":true}}}],"sbom":{"sha":"","w":1}}';
+    expect(parse(text).buildpacks[0]?.layers.get("l")?.cache).toBe(true);
+  });
+});
+
+describe("names of layers", () => {
+  const names = [
+    "__proto__",
+    "constructor",
+    "toString",
+    "hasOwnProperty",
+    "valueOf",
+    "a.b",
+    "a b",
+    "",
+    "..",
+    "0",
+    "-1",
+  ];
+
+  test("any key of the object is one", () => {
+    const layers = names.map((name) => `${JSON.stringify(name)}:{"cache":true,"sha":"${sha}"}`);
+    const [buildpack] = parse(`{"buildpacks":[{"key":"bp","layers":{${layers}}}]}`).buildpacks;
+    expect([...(buildpack?.layers.keys() ?? [])].sort()).toEqual([...names].sort());
+    for (const [, layer] of buildpack?.layers ?? []) expect(layer).toMatchObject({ cache: true, sha });
+  });
+
+  test("none but those is", () => {
+    const [buildpack] = parse('{"buildpacks":[{"key":"bp","layers":{}}]}').buildpacks;
+    for (const name of names) expect(buildpack?.layers.get(name)).toBeUndefined();
+  });
+
+  test("a layer named __proto__ gives its types to no other", () => {
+    const text = '{"buildpacks":[{"key":"bp","layers":{"__proto__":{"cache":true,"launch":true},"x":{}}}]}';
+    expect(parse(text).buildpacks[0]?.layers.get("x")).toMatchObject({ cache: false, launch: false });
+  });
+});
+
+test("of several entries for a buildpack the first one counts", () => {
+  const metadata = parse('{"buildpacks":[{"key":"a","layers":{"x":{}}},{"key":"a","layers":{"y":{}}},{"key":"b"}]}');
+  expect([...(buildpackMetadata(metadata, "a")?.layers.keys() ?? [])]).toEqual(["x"]);
+  expect(buildpackMetadata(metadata, "c")).toBeUndefined();
+});
+
+test("a buildpack's own metadata may be of any kind", () => {
+  for (const data of ['"text"', "[1,2]", "1", "true", "{}"]) {
+    const [buildpack] = parse(`{"buildpacks":[{"key":"bp","layers":{"x":{"data":${data}}}}]}`).buildpacks;
+    expect(buildpack?.layers.get("x")?.metadata).toBeDefined();
+  }
+});
+
+describe("metadata of the wrong kind is refused, with the path of what is wrong", () => {
+  const table: readonly [string | Uint8Array, string][] = [
+    ["", "JSON"],
+    ["{", "JSON"],
+    ["not json", "JSON"],
+    ['{"buildpacks":[]} trailing', "JSON"],
+    [Buffer.from('{"sbom":{"sha":"\xe9"}}', "latin1"), ""],
+    ["[]", "Expected an object"],
+    ["1", "Expected an object"],
+    ['"x"', "Expected an object"],
+    ['{"buildpacks":{}}', "buildpacks: "],
+    ['{"buildpacks":["x"]}', "buildpacks.0: "],
+    ['{"buildpacks":[{"key":1}]}', "buildpacks.0.key: "],
+    ['{"buildpacks":[{"key":"bp","layers":[]}]}', "buildpacks.0.layers: Invalid type: Expected a table of layers"],
+    ['{"buildpacks":[{"key":"bp","layers":"x"}]}', "buildpacks.0.layers: "],
+    ['{"buildpacks":[{"key":"bp","layers":{"x":{"cache":"true"}}}]}', "cache: "],
+    ['{"buildpacks":[{"key":"bp","layers":{"x":{"sha":1}}}]}', "sha: "],
+    ['{"buildpacks":[{"key":"bp","layers":{"x":{"launch":1}}}]}', "launch: "],
+    ['{"sbom":"x"}', "sbom: "],
+    ['{"sbom":{"sha":1}}', "sbom.sha: "],
+  ];
+  test.each(table)("%s", (text, message) => {
+    expect(problemOf(text)).toContain(message);
+    expect(problemOf(text)).not.toContain("\n");
+  });
+});
