@@ -47,7 +47,7 @@ async function restore(session: Session, report: Report): Promise<void> {
 
   // Layers of the earlier build: decide, then do.
   report.cache = cache?.name ?? null;
-  const cached = await readCache(cache, session, report);
+  const cached = await readCache(cache, session, (message) => report.troubles.push(message));
   const plan = planLayers({
     ...inputs,
     buildpacks: group.buildpacks,

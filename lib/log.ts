@@ -1,5 +1,6 @@
 import { fstatSync, writeSync } from "node:fs";
 import { errorCode } from "./errors.ts";
+import { printable } from "./text.ts";
 
 export const logLevels = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -92,40 +93,6 @@ export function writeAll(fd: 1 | 2, text: string): void {
     } catch (error) {
       if (errorCode(error) !== "EAGAIN") return;
       Bun.sleepSync(1);
-    }
-  }
-}
-
-/** Control characters other than line feed and tab, written visibly; the C1 range and bidi overrides likewise. */
-export function printable(text: string): string {
-  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, escapeCharacter);
-}
-
-/** Text that may quote something untrusted, kept on one line. */
-export function inline(text: string): string {
-  return printable(text).replace(/[\n\t]/g, escapeCharacter);
-}
-
-/** An untrusted name in double quotes, with every control character escaped. */
-export function quote(name: string): string {
-  return `"${name.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"\\]/g, escapeCharacter)}"`;
-}
-
-function escapeCharacter(character: string): string {
-  switch (character) {
-    case "\n":
-      return "\\n";
-    case "\r":
-      return "\\r";
-    case "\t":
-      return "\\t";
-    case '"':
-      return '\\"';
-    case "\\":
-      return "\\\\";
-    default: {
-      const code = character.charCodeAt(0);
-      return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
     }
   }
 }

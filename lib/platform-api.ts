@@ -1,5 +1,5 @@
 import { ExitCode, RestorerError } from "./errors.ts";
-import { quote } from "./log.ts";
+import { quote } from "./text.ts";
 
 /** Supported minor versions of Platform API 0.x and Buildpack API 0.x (contract §1). */
 const platform = { oldest: 7, newest: 15 } as const;

@@ -1,7 +1,8 @@
 import { constants } from "node:os";
-import { type Environment, type Inputs, readInputs, requestedInfo } from "./cli/inputs.ts";
+import { type Inputs, readInputs, requestedInfo } from "./cli/inputs.ts";
 import { refuseDangerousEnvironment } from "./cli/runtime.ts";
 import { version } from "./cli/version.ts";
+import type { Environment } from "./environment.ts";
 import { describe, ExitCode, RestorerError } from "./errors.ts";
 import { createLog, isTerminal, type Log, writeAll } from "./log.ts";
 import { Progress } from "./progress.ts";

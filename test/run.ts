@@ -4,7 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
-import { have, restorerPath } from "./support/harness.ts";
+import { hangMs, have, restorerPath } from "./support/harness.ts";
 
 interface Tally {
   readonly passed: number;
@@ -16,8 +16,8 @@ const project = resolve(import.meta.dir, "..");
 const golden = resolve(project, "..", "shared", "golden");
 /** Two, since most tests wait for the executable, and it has threads of its own. */
 const processes = 2;
-/** For one test, in ms; the slowest take seconds, on a busy machine several times that. */
-const timeout = 60_000;
+/** For one test, in ms. */
+const timeout = hangMs;
 
 /** Runs a command in the project's folder and shows its output line by line as it comes, but for lines of no interest. */
 async function show(

@@ -1,11 +1,11 @@
 import { closeSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import type { LayerSource } from "../caches/cache.ts";
 import { describe } from "../errors.ts";
 import type { BlobJob, FromBlobThread, ToBlobThread } from "./blob-thread.ts";
 import type { Extracted, ExtractionTarget } from "./extract.ts";
 import type { LayerJob, LayerOutcome } from "./layer-thread.ts";
 import { Ring } from "./ring.ts";
+import type { LayerSource } from "./source.ts";
 
 /** More gain little: layers are few, and the disk is one. */
 const mostLayers = 4;

@@ -1,17 +1,6 @@
+import type { LayerSource } from "../archive/source.ts";
 import type { User } from "../disk/privileges.ts";
 import type { ImageMetadata } from "../toml/metadata.ts";
-
-/** Where the bytes of a layer come from: an open file, or a stream. Whoever extracts it verifies the layer's diffID. */
-export type LayerSource =
-  | { readonly kind: "file"; readonly fd: number; readonly size: number }
-  | {
-      readonly kind: "stream";
-      readonly chunks: AsyncIterable<Uint8Array>;
-      /** Bytes of the blob as stored. */
-      readonly size: number;
-      /** Digest of the blob as stored, to be verified beside the diffID. */
-      readonly digest: string;
-    };
 
 /** A cache of an earlier build, read-only (D2). Nothing but its maker knows whether it is a directory or an image. */
 export interface Cache {

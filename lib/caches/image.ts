@@ -1,11 +1,14 @@
+import type { LayerSource } from "../archive/source.ts";
 import { describe } from "../errors.ts";
-import { type Log, quote } from "../log.ts";
+import type { Log } from "../log.ts";
 import { type Descriptor, type ImageConfig, layersByDiffId } from "../oci/manifest.ts";
 import { parseReference, type Reference } from "../oci/reference.ts";
-import { type Registry, RegistryError, type RemoteImage } from "../registry/registry.ts";
+import { RegistryError } from "../registry/errors.ts";
+import type { Registry, RemoteImage } from "../registry/registry.ts";
+import { quote } from "../text.ts";
 import { type ImageMetadata, noMetadata, parseMetadata } from "../toml/metadata.ts";
 import { explain } from "../toml/problem.ts";
-import { type Cache, CacheError, type LayerSource } from "./cache.ts";
+import { type Cache, CacheError } from "./cache.ts";
 
 const label = "io.buildpacks.lifecycle.cache.metadata";
 

@@ -1,5 +1,4 @@
 import { cacheTrouble } from "../errors.ts";
-import type { Report } from "../layers/report.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Session } from "../session.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
@@ -20,11 +19,11 @@ export async function openCache({ inputs, log }: Session, registry: Registry | u
   return undefined;
 }
 
-/** What a cache holds. Trouble with it costs the cache, not the run (D5), unless the run is strict. */
+/** What a cache holds. Trouble with it is told, and costs the cache, not the run (D5), unless the run is strict. */
 export async function readCache(
   cache: Cache | undefined,
   { inputs, log }: Session,
-  report: Report,
+  onTrouble: (message: string) => void,
 ): Promise<ImageMetadata> {
   if (cache === undefined || inputs.skipLayers) return noMetadata;
   try {
@@ -34,7 +33,7 @@ export async function readCache(
   } catch (error) {
     if (!(error instanceof CacheError)) throw error;
     if (inputs.strict) throw cacheTrouble(error.message);
-    report.troubles.push(error.message);
+    onTrouble(error.message);
     log.warn(`Not using the cache: ${error.message}`);
     return noMetadata;
   }

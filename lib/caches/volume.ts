@@ -1,14 +1,15 @@
 import { closeSync, constants, fstatSync, openSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
+import type { LayerSource } from "../archive/source.ts";
 import type { User } from "../disk/privileges.ts";
 import { readWhole } from "../disk/read-file.ts";
 import { describe, errorCode } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { quote } from "../log.ts";
 import { isDigest } from "../oci/reference.ts";
+import { quote } from "../text.ts";
 import { buildpackMetadata, type ImageMetadata, parseMetadata } from "../toml/metadata.ts";
 import { explain } from "../toml/problem.ts";
-import { type Cache, CacheError, type LayerSource } from "./cache.ts";
+import { type Cache, CacheError } from "./cache.ts";
 
 const metadataFile = "io.buildpacks.lifecycle.cache.metadata";
 

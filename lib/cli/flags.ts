@@ -1,5 +1,5 @@
 import { ExitCode, RestorerError } from "../errors.ts";
-import { quote } from "../log.ts";
+import { quote } from "../text.ts";
 
 /** A flag of the command line (contract §1): `since` is the Platform API minor version that introduced it. */
 export interface Flag {

@@ -1,9 +1,9 @@
 import { join, resolve } from "node:path";
-import { type LogLevel, logLevels, quote } from "../log.ts";
+import type { Environment } from "../environment.ts";
+import { type LogLevel, logLevels } from "../log.ts";
 import { newestPlatformApi, parsePlatformApi } from "../platform-api.ts";
+import { quote } from "../text.ts";
 import { type Arguments, invalid, parseArguments, parseBoolean, parseId } from "./flags.ts";
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Everything a run is asked to do (contract §1), resolved from flags, environment and defaults. */
 export interface Inputs {

@@ -1,7 +1,8 @@
 import { chownSync, closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, errorCode, RestorerError } from "../errors.ts";
-import { type Log, quote } from "../log.ts";
+import type { Log } from "../log.ts";
+import { quote } from "../text.ts";
 import { Directory, O_PATH } from "./directory.ts";
 
 export interface User {

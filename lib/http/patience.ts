@@ -1,4 +1,4 @@
-import { TransportError } from "../registry/errors.ts";
+import { TransportError } from "./errors.ts";
 
 /** How long the registries of a run may keep it waiting in silence, all together, and how long they have. */
 export interface Silence {

@@ -1,5 +1,5 @@
 import { BlockList, isIP } from "node:net";
-import type { Environment } from "../cli/inputs.ts";
+import type { Environment } from "../environment.ts";
 
 /** A proxy's address with its password, for the request; and without, for people. */
 export interface Proxy {

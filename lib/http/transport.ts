@@ -1,8 +1,7 @@
 import ky, { HTTPError, TimeoutError } from "ky";
-import type { Environment } from "../cli/inputs.ts";
+import type { Environment } from "../environment.ts";
 import type { Log } from "../log.ts";
-import { isTransient, mayBePlainHttp, TransportError, toTransportError } from "../registry/errors.ts";
-import type { Hosts } from "../registry/hosts.ts";
+import { isTransient, mayBePlainHttp, TransportError, toTransportError } from "./errors.ts";
 import type { Patience } from "./patience.ts";
 import { createProxies } from "./proxy.ts";
 import { backoff, type RegistryTiming, sleep, spread } from "./timing.ts";
@@ -45,8 +44,17 @@ interface Transport {
   send(call: Call): Promise<Answer>;
 }
 
+interface TransportOptions {
+  /** Proxies, SSL_CERT_FILE, SSL_CERT_DIR. */
+  readonly env: Environment;
+  /** Whether the TLS certificate of this address must be verified. */
+  readonly verifies: (url: URL) => boolean;
+  readonly timing: RegistryTiming;
+  readonly log: Log;
+}
+
 /** HTTP as registries need it. Certificates are read now; no connection is made before it is used. */
-export function createTransport(env: Environment, hosts: Hosts, timing: RegistryTiming, log: Log): Transport {
+export function createTransport({ env, verifies, timing, log }: TransportOptions): Transport {
   const proxyFor = createProxies(env);
   const trust = readTrust(env, log);
   // A session each, so that a connection made without verification is never used where verification is due.
@@ -71,7 +79,7 @@ export function createTransport(env: Environment, hosts: Hosts, timing: Registry
   /** One request, one line at debug level. The query is left out: that of a redirect's address is often a secret. */
   async function request(url: URL, init: RequestInit): Promise<Response> {
     const proxy = proxyFor(url);
-    const verified = url.protocol === "http:" || hosts.verifies(url);
+    const verified = url.protocol === "http:" || verifies(url);
     const shown = `${init.method} ${url.origin}${url.pathname}${url.search === "" ? "" : "?…"}`;
     const started = performance.now();
     const elapsed = () => `${Math.round(performance.now() - started)} ms`;

@@ -1,8 +1,9 @@
 import { describe } from "../errors.ts";
-import { type Log, quote } from "../log.ts";
+import type { Log } from "../log.ts";
+import { quote } from "../text.ts";
 import { type ImageMetadata, noMetadata, parseMetadata } from "../toml/metadata.ts";
 import { explain } from "../toml/problem.ts";
-import { isNotFound, type KnownImage } from "./source.ts";
+import { isNotFound, type KnownImage } from "./known-image.ts";
 
 const label = "io.buildpacks.lifecycle.metadata";
 

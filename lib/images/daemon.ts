@@ -1,10 +1,11 @@
 import * as v from "valibot";
-import type { Environment } from "../cli/inputs.ts";
+import type { Environment } from "../environment.ts";
 import { describe, errorCode, RestorerError } from "../errors.ts";
-import { type Log, quote } from "../log.ts";
+import type { Log } from "../log.ts";
 import { dockerHub, parseReference } from "../oci/reference.ts";
+import { quote } from "../text.ts";
 import { parseIfJson } from "../toml/json.ts";
-import type { KnownImage } from "./source.ts";
+import type { KnownImage } from "./known-image.ts";
 
 /** Bytes an answer may have: an inspected image is a few KiB, long labels included. */
 const answerBytes = 16 * 1024 * 1024;

@@ -1,16 +1,17 @@
 import { describe, RestorerError } from "../errors.ts";
-import { quote } from "../log.ts";
 import { digestReference, parseReference } from "../oci/reference.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Session } from "../session.ts";
+import { quote } from "../text.ts";
 import type { ImageMetadata } from "../toml/metadata.ts";
 import type { TomlTable } from "../toml/toml.ts";
 import { readAppMetadata } from "./app-image.ts";
 import { askDaemon } from "./daemon.ts";
 import { type Kaniko, openKaniko } from "./kaniko.ts";
+import type { BaseConfig } from "./known-image.ts";
 import { daemonImages, type ImagesPlan, type RunImagePlan } from "./plan.ts";
 import { type RunImageFacts, recordBuildImage, recordRunImage } from "./record.ts";
-import { type BaseConfig, readImage, type Sources, theRegistry } from "./source.ts";
+import { readImage, type Sources, theRegistry } from "./source.ts";
 
 /** The images of a run, opened as far as privileges are needed for it. */
 export interface Images {

@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { Directory, makeDirectories } from "../disk/directory.ts";
 import { Staging, sweepStaging } from "../disk/staging.ts";
 import { errorCode, RestorerError } from "../errors.ts";
-import { type Log, quote } from "../log.ts";
+import type { Log } from "../log.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import { formatReference } from "../oci/reference.ts";
-import { count, formatBytes } from "../progress.ts";
 import type { Registry, RemoteImage } from "../registry/registry.ts";
+import { count, formatBytes, quote } from "../text.ts";
 import { isComplete, layoutFiles } from "./kaniko-layout.ts";
 import { inParallel } from "./parallel.ts";
 

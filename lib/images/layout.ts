@@ -1,7 +1,6 @@
 import { join, normalize, relative } from "node:path";
 import { readWhole } from "../disk/read-file.ts";
 import { errorCode, RestorerError } from "../errors.ts";
-import { quote } from "../log.ts";
 import {
   type Descriptor,
   type ImageConfig,
@@ -14,7 +13,8 @@ import {
   selectPlatform,
 } from "../oci/manifest.ts";
 import { parseReference } from "../oci/reference.ts";
-import type { KnownImage } from "./source.ts";
+import { quote } from "../text.ts";
+import type { KnownImage } from "./known-image.ts";
 
 /** Bytes a config may have. */
 const configBytes = 16 * 1024 * 1024;

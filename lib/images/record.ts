@@ -1,5 +1,5 @@
 import { isTable, type TomlTable, type TomlValue } from "../toml/toml.ts";
-import type { BaseConfig } from "./source.ts";
+import type { BaseConfig } from "./known-image.ts";
 
 /** What is found out about the run image. */
 export interface RunImageFacts {

@@ -1,20 +1,9 @@
-import type { ImageConfig } from "../oci/manifest.ts";
 import { digestReference, parseReference } from "../oci/reference.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Daemon } from "./daemon.ts";
+import type { KnownImage } from "./known-image.ts";
 import { readLayoutImage } from "./layout.ts";
 import type { Source } from "./plan.ts";
-
-/** What the config of a base image tells. */
-export type BaseConfig = Pick<ImageConfig, "os" | "architecture" | "variant" | "labels">;
-
-/** An image that is looked at, but not saved. */
-export interface KnownImage {
-  /** As it is recorded in analyzed.toml: exactly this image, whatever its tag will mean later. */
-  readonly reference: string;
-  /** May cost a request. */
-  config(): Promise<BaseConfig>;
-}
 
 /** Where a run's images are; what the plan does not need may be missing. */
 export interface Sources {
@@ -46,9 +35,4 @@ export async function readImage(source: Source, name: string, sources: Sources):
 export function theRegistry({ registry }: Sources): Registry {
   if (registry === undefined) throw new Error("no registry client was made");
   return registry;
-}
-
-/** Whether an error says that an image does not exist, as opposed to: that it cannot be read. */
-export function isNotFound(error: unknown): boolean {
-  return error instanceof Error && "notFound" in error && error.notFound === true;
 }

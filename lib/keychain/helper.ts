@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import type { Environment } from "../cli/inputs.ts";
+import type { Environment } from "../environment.ts";
 import { errorCode } from "../errors.ts";
 import { parseIfJson } from "../toml/json.ts";
 import { basicSecret, Credential } from "./credential.ts";

@@ -1,10 +1,11 @@
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import * as v from "valibot";
-import type { Environment } from "../cli/inputs.ts";
+import type { Environment } from "../environment.ts";
 import { describe, RestorerError } from "../errors.ts";
-import { type Log, quote } from "../log.ts";
+import type { Log } from "../log.ts";
 import { dockerHub } from "../oci/reference.ts";
+import { quote } from "../text.ts";
 import { parseIfObject } from "../toml/json.ts";
 import { anonymous, Credential, isHeaderWord } from "./credential.ts";
 import { type DockerConfig, readDockerConfig, type ScopedCredential, splitKey } from "./docker-config.ts";

@@ -2,7 +2,8 @@ import { lstatSync, rmdirSync, unlinkSync } from "node:fs";
 import type { Directory } from "../disk/directory.ts";
 import { hasStaging, Staging, sweepStaging } from "../disk/staging.ts";
 import { cannotWrite, describe, errorCode } from "../errors.ts";
-import { type Log, quote } from "../log.ts";
+import type { Log } from "../log.ts";
+import { quote } from "../text.ts";
 import { BuildpackDirectory } from "./publish.ts";
 
 /**

@@ -1,6 +1,6 @@
 import type { Extracted } from "../archive/extract.ts";
-import { type Log, quote } from "../log.ts";
-import { count, formatBytes } from "../progress.ts";
+import type { Log } from "../log.ts";
+import { count, formatBytes, quote } from "../text.ts";
 import type { LayerPlan } from "./plan.ts";
 import type { LayerReport, Report } from "./report.ts";
 

@@ -1,5 +1,5 @@
-import { quote } from "../log.ts";
 import { isDigest } from "../oci/reference.ts";
+import { quote } from "../text.ts";
 import type { Buildpack } from "../toml/group.ts";
 import { buildpackMetadata, type ImageMetadata, type LayerMetadata } from "../toml/metadata.ts";
 import { isTable, type TomlValue } from "../toml/toml.ts";

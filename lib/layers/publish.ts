@@ -15,7 +15,8 @@ import {
 import { type Directory, isMountPoint } from "../disk/directory.ts";
 import { Staging } from "../disk/staging.ts";
 import { cannotWrite, errorCode } from "../errors.ts";
-import { type Log, quote } from "../log.ts";
+import type { Log } from "../log.ts";
+import { quote } from "../text.ts";
 import type { SbomFile } from "./sbom.ts";
 
 /** A layer that cannot take its place though the disk is fine; costs this layer only. */

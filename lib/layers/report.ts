@@ -1,7 +1,7 @@
 import { closeSync, constants, lstatSync, openSync, writeFileSync } from "node:fs";
 import { describe, ExitCode, RestorerError } from "../errors.ts";
-import { quote } from "../log.ts";
 import type { Session } from "../session.ts";
+import { quote } from "../text.ts";
 import { mayFollow } from "../toml/analyzed.ts";
 import { summarize } from "./summary.ts";
 

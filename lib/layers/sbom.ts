@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { type Directory, unlessAbsent } from "../disk/directory.ts";
 import { describe, errorCode } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { quote } from "../log.ts";
+import { quote } from "../text.ts";
 
 /** An open SBOM file of a layer; `suffix` goes behind the layer's name, `sbom.cdx.json`. */
 export interface SbomFile {

@@ -1,5 +1,5 @@
 import type { Log } from "../log.ts";
-import { count, formatBytes } from "../progress.ts";
+import { count, formatBytes } from "../text.ts";
 import type { LayerReport, Report } from "./report.ts";
 
 /** The line a run ends with: what was restored, and how many layers were not. */

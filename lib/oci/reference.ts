@@ -1,5 +1,5 @@
 import { RestorerError } from "../errors.ts";
-import { quote } from "../log.ts";
+import { quote } from "../text.ts";
 
 /** Docker Hub, by the name under which go-containerregistry and so every other lifecycle phase know it. */
 export const dockerHub = "index.docker.io";

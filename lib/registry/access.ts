@@ -1,7 +1,7 @@
+import { TransportError } from "../http/errors.ts";
 import type { Answer } from "../http/transport.ts";
 import type { Credential } from "../keychain/credential.ts";
 import { type Challenge, parseChallenges } from "./challenges.ts";
-import { TransportError } from "./errors.ts";
 import type { Token, TokenServer } from "./tokens.ts";
 
 /** Tokens are renewed this long before they expire, or halfway through a very short life. */

@@ -1,7 +1,7 @@
+import { isTransient, TransportError, toTransportError } from "../http/errors.ts";
 import type { Patience } from "../http/patience.ts";
 import { backoff, type RegistryTiming, sleep } from "../http/timing.ts";
 import type { Answer } from "../http/transport.ts";
-import { isTransient, TransportError, toTransportError } from "./errors.ts";
 
 interface BlobOptions {
   /** Bytes the blob must have. */

@@ -1,19 +1,35 @@
+import type { Environment } from "../environment.ts";
+import { TransportError } from "../http/errors.ts";
 import { Patience } from "../http/patience.ts";
+import type { RegistryTiming } from "../http/timing.ts";
 import { defaultTiming, orAbort } from "../http/timing.ts";
 import { type Answer, type Call, createTransport } from "../http/transport.ts";
+import type { Keychain } from "../keychain/keychain.ts";
+import type { Log } from "../log.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import type { Reference } from "../oci/reference.ts";
 import { Access } from "./access.ts";
 import { streamBlob } from "./blobs.ts";
-import { type Attempt, failedError, statusError, TransportError } from "./errors.ts";
+import { type Attempt, failedError, statusError } from "./errors.ts";
 import { createHosts } from "./hosts.ts";
-import type { RegistryOptions } from "./registry.ts";
 import { fetchToken, type Token, type TokenServer } from "./tokens.ts";
 
 /** A document as a registry sent it. */
 export interface Download {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly headers: Headers;
+}
+
+export interface ClientOptions {
+  readonly keychain: Keychain;
+  /** `host` or `host:port`, exactly: plain http and unverified certificates are accepted there. */
+  readonly insecureRegistries: readonly string[];
+  /** Proxies, SSL_CERT_FILE, SSL_CERT_DIR. */
+  readonly env: Environment;
+  readonly log: Log;
+  /** Ends everything under way; its reason is thrown. */
+  readonly signal: AbortSignal;
+  readonly timing?: Partial<RegistryTiming>;
 }
 
 /** Authenticated requests to registries. Everything throws a RegistryError, or the reason of the run's signal. */
@@ -44,10 +60,10 @@ interface Wish {
 /** How often a request is sent with other credentials: none, a token, a renewed token. */
 const maximumRefusals = 2;
 
-export function createClient({ keychain, insecureRegistries, env, log, signal, ...options }: RegistryOptions): Client {
+export function createClient({ keychain, insecureRegistries, env, log, signal, ...options }: ClientOptions): Client {
   const timing = { ...defaultTiming, ...options.timing };
   const hosts = createHosts(insecureRegistries);
-  const transport = createTransport(env, hosts, timing, log);
+  const transport = createTransport({ env, verifies: hosts.verifies, timing, log });
   const endpoints = new Map<string, Endpoint>();
   const silence = { totalMs: timing.silenceMs, spentMs: 0 };
 

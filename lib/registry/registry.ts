@@ -1,6 +1,3 @@
-import type { RegistryTiming } from "../http/timing.ts";
-import type { Keychain } from "../keychain/keychain.ts";
-import type { Log } from "../log.ts";
 import {
   acceptManifests,
   type Descriptor,
@@ -16,27 +13,15 @@ import {
   selectPlatform,
 } from "../oci/manifest.ts";
 import { isDigest, type Reference, withDigest } from "../oci/reference.ts";
-import { createClient, type Download } from "./client.ts";
+import { type ClientOptions, createClient, type Download } from "./client.ts";
 import { getManifest, RegistryError } from "./errors.ts";
-
-export type { RegistryTiming } from "../http/timing.ts";
-export { RegistryError } from "./errors.ts";
 
 /** Bytes a config may have: with long histories and labels they reach a few hundred KiB. */
 const configBytes = 16 * 1024 * 1024;
 
-export interface RegistryOptions {
-  readonly keychain: Keychain;
-  /** `host` or `host:port`, exactly: plain http and unverified certificates are accepted there. */
-  readonly insecureRegistries: readonly string[];
-  /** Proxies, SSL_CERT_FILE, SSL_CERT_DIR. */
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly log: Log;
-  /** Ends everything under way; its reason is thrown. */
-  readonly signal: AbortSignal;
+export interface RegistryOptions extends ClientOptions {
   /** Which member of an index to take; by default linux on this machine's architecture. */
   readonly platform?: Platform;
-  readonly timing?: Partial<RegistryTiming>;
 }
 
 /** An image for one platform, as a registry has it. */

@@ -1,9 +1,9 @@
 import * as v from "valibot";
+import { TransportError } from "../http/errors.ts";
 import type { Answer } from "../http/transport.ts";
 import type { Credential } from "../keychain/credential.ts";
 import { isHeaderWord } from "../keychain/credential.ts";
 import { parseIfJson } from "../toml/json.ts";
-import { TransportError } from "./errors.ts";
 
 const tokenBytes = 64 * 1024;
 

@@ -1,7 +1,8 @@
 import * as v from "valibot";
 import { RestorerError } from "../errors.ts";
-import { type Log, quote } from "../log.ts";
+import type { Log } from "../log.ts";
 import { parseBuildpackApi } from "../platform-api.ts";
+import { quote } from "../text.ts";
 import { explainFile } from "./problem.ts";
 import { readToml } from "./toml.ts";
 

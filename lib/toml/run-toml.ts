@@ -1,7 +1,8 @@
 import * as v from "valibot";
 import { errorCode, RestorerError } from "../errors.ts";
-import { type Log, quote } from "../log.ts";
+import type { Log } from "../log.ts";
 import { parseReference } from "../oci/reference.ts";
+import { quote } from "../text.ts";
 import { explainFile } from "./problem.ts";
 import { readToml } from "./toml.ts";
 

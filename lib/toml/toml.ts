@@ -2,7 +2,7 @@ import { parse, stringify, TomlError, type TomlTable, type TomlValue } from "smo
 import { readWithMode } from "../disk/read-file.ts";
 import { describe, RestorerError } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { inline, printable } from "../log.ts";
+import { inline, printable } from "../text.ts";
 
 export type { TomlTable, TomlValue };
 

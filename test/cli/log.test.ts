@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { describe as explain, RestorerError } from "../../lib/errors.ts";
-import { type LogLevel, logLevels, printable, quote } from "../../lib/log.ts";
+import { type LogLevel, logLevels } from "../../lib/log.ts";
+import { printable, quote } from "../../lib/text.ts";
 
 /** Runs lines of code with a `log` in a process of its own, for it writes to the process's streams. */
 function run(level: LogLevel, code: string, color = { stdout: false, stderr: false }) {

@@ -3,8 +3,8 @@ import { chmodSync } from "node:fs";
 import { describe, ExitCode, RestorerError } from "../../lib/errors.ts";
 import { askDaemon } from "../../lib/images/daemon.ts";
 import { openImages } from "../../lib/images/images.ts";
+import { isNotFound } from "../../lib/images/known-image.ts";
 import { planImages } from "../../lib/images/plan.ts";
-import { isNotFound } from "../../lib/images/source.ts";
 import { answers, have, isRoot, skipUnless, type TempDir, tempDir } from "../support/harness.ts";
 import { analyzedOf, inputsOf, rejection, rememberingLog } from "../support/image-fixture.ts";
 

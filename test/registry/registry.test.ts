@@ -4,12 +4,13 @@ import { createServer } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { describe } from "../../lib/errors.ts";
 import { createProxies } from "../../lib/http/proxy.ts";
-import { orAbort } from "../../lib/http/timing.ts";
+import { orAbort, type RegistryTiming } from "../../lib/http/timing.ts";
 import { resolveKeychain } from "../../lib/keychain/keychain.ts";
 import type { Log } from "../../lib/log.ts";
 import { parseReference } from "../../lib/oci/reference.ts";
+import { RegistryError } from "../../lib/registry/errors.ts";
 import { createHosts } from "../../lib/registry/hosts.ts";
-import { createRegistry, type Registry, RegistryError, type RegistryTiming } from "../../lib/registry/registry.ts";
+import { createRegistry, type Registry } from "../../lib/registry/registry.ts";
 import {
   digestOf,
   type Fault,

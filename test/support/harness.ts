@@ -23,6 +23,12 @@ import { dirname, join, resolve } from "node:path";
 /** Whether the tests run as root, and so may drop privileges, chown and mount. */
 export const isRoot = process.getuid?.() === 0;
 
+/**
+ * How long a test waits for a process before it counts as hanging, from when that process starts. Guards against hangs
+ * only: nothing comes near it, however slow and busy the machine is.
+ */
+export const hangMs = 15 * 60_000;
+
 /** Whether a program is on PATH. */
 export function have(tool: string): boolean {
   return Bun.which(tool) !== null;
@@ -141,7 +147,7 @@ export interface RunOptions {
   readonly uid?: number;
   readonly gid?: number;
   readonly umask?: number;
-  /** SIGKILL after this long (default 60 s). */
+  /** SIGKILL after this long (default: {@link hangMs}). */
   readonly timeoutMs?: number;
 }
 
@@ -193,7 +199,7 @@ export function startRestorer(args: readonly string[], options: RunOptions = {})
     stdout: "pipe",
     stderr: "pipe",
   });
-  const timer = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs ?? 60_000);
+  const timer = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs ?? hangMs);
   const outcome = async (): Promise<RunResult> => {
     const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
     clearTimeout(timer);

@@ -1,0 +1,51 @@
+/** Control characters other than line feed and tab, written visibly; the C1 range and bidi overrides likewise. */
+export function printable(text: string): string {
+  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, escapeCharacter);
+}
+
+/** Text that may quote something untrusted, kept on one line. */
+export function inline(text: string): string {
+  return printable(text).replace(/[\n\t]/g, escapeCharacter);
+}
+
+/** An untrusted name in double quotes, with every control character escaped. */
+export function quote(name: string): string {
+  return `"${name.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"\\]/g, escapeCharacter)}"`;
+}
+
+function escapeCharacter(character: string): string {
+  switch (character) {
+    case "\n":
+      return "\\n";
+    case "\r":
+      return "\\r";
+    case "\t":
+      return "\\t";
+    case '"':
+      return '\\"';
+    case "\\":
+      return "\\\\";
+    default: {
+      const code = character.charCodeAt(0);
+      return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
+    }
+  }
+}
+
+/** A size for people: three digits and a decimal unit. */
+export function formatBytes(bytes: number): string {
+  const units = ["", "kB", "MB", "GB", "TB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return unit === 0 ? count(value, "byte") : `${value.toPrecision(3)} ${units[unit]}`;
+}
+
+/** `1 layer`, `2 layers`, with thousands separated. */
+export function count(n: number, noun: string, plural = `${noun}s`): string {
+  // Not toLocaleString: loading ICU takes longer than a small restore.
+  return `${String(n).replace(/\B(?=(?:\d{3})+$)/g, ",")} ${n === 1 ? noun : plural}`;
+}
