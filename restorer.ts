@@ -1,15 +1,17 @@
 import { openCache, readCache } from "./lib/caches/open.ts";
-import { openLayersDirectory } from "./lib/disk/directory.ts";
-import { become, giveTo, userToBecome } from "./lib/disk/privileges.ts";
+import { handOver } from "./lib/disk/ownership.ts";
+import { become, userToBecome } from "./lib/disk/user.ts";
 import { cacheTrouble } from "./lib/errors.ts";
 import { imagesInUse, planImages } from "./lib/images/plan.ts";
+import { writeAnalyzed } from "./lib/images/write-analyzed.ts";
+import { openLayersDirectory } from "./lib/layers/layers-directory.ts";
 import { planLayers } from "./lib/layers/plan.ts";
 import { type Report, withReport } from "./lib/layers/report.ts";
 import { restoreLayers } from "./lib/layers/restore.ts";
 import { standingLayers } from "./lib/layers/standing.ts";
 import type { Registry } from "./lib/registry/registry.ts";
 import { runSession, type Session } from "./lib/session.ts";
-import { readAnalyzed, writeAnalyzed } from "./lib/toml/analyzed.ts";
+import { readAnalyzed } from "./lib/toml/analyzed.ts";
 import { readGroup } from "./lib/toml/group.ts";
 import { noMetadata } from "./lib/toml/metadata.ts";
 import { readRunToml } from "./lib/toml/run-toml.ts";
@@ -33,8 +35,7 @@ async function restore(session: Session, report: Report): Promise<void> {
   const user = userToBecome(inputs, log);
   if (user !== undefined) {
     cache?.openAhead?.(group.buildpacks, user);
-    giveTo(inputs.layersDir, user, log, inputs.cacheDir);
-    giveTo(inputs.kanikoDir, user, log);
+    handOver(layers, inputs, user, log);
     become(user);
   }
 

@@ -1,8 +1,8 @@
 import { closeSync, constants, fstatSync, openSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { LayerSource } from "../archive/source.ts";
-import type { User } from "../disk/privileges.ts";
 import { readWhole } from "../disk/read-file.ts";
+import type { User } from "../disk/user.ts";
 import { describe, errorCode } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { isDigest } from "../oci/reference.ts";

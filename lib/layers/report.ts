@@ -1,8 +1,7 @@
-import { closeSync, constants, lstatSync, openSync, writeFileSync } from "node:fs";
+import { replaceFile } from "../disk/replace-file.ts";
 import { describe, ExitCode, RestorerError } from "../errors.ts";
 import type { Session } from "../session.ts";
 import { quote } from "../text.ts";
-import { mayFollow } from "../toml/analyzed.ts";
 import { summarize } from "./summary.ts";
 
 /** What happened to one layer. */
@@ -51,15 +50,9 @@ export async function withReport(session: Session, story: (report: Report) => Pr
 
 function writeReport(path: string, report: Report, { inputs, umask, log }: Session): void {
   try {
+    const text = `${JSON.stringify({ reportVersion: 1, ...report }, null, 2)}\n`;
     // A link that a buildpack left in the layers directory is not the platform's.
-    const link = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
-    const flags = link && mayFollow(path, inputs.layersDir) ? 0 : constants.O_NOFOLLOW;
-    const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | flags, 0o666 & ~umask);
-    try {
-      writeFileSync(fd, `${JSON.stringify({ reportVersion: 1, ...report }, null, 2)}\n`);
-    } finally {
-      closeSync(fd);
-    }
+    replaceFile(path, Buffer.from(text), { umask, layersDir: inputs.layersDir, otherLinks: "refuse" });
   } catch (error) {
     const failure = new RestorerError(`write report ${quote(path)}: ${describe(error)}`, {
       exitCode: ExitCode.failed,

@@ -2,7 +2,7 @@ import { closeSync } from "node:fs";
 import type { Extracted, ExtractionTarget } from "../archive/extract.ts";
 import { type WorkerScripts, Workers } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
-import { Directory, removeTree } from "../disk/directory.ts";
+import type { Directory } from "../disk/directory.ts";
 import { describe, ExitCode, RestorerError } from "../errors.ts";
 import { isDigest } from "../oci/reference.ts";
 import type { Session } from "../session.ts";
@@ -146,17 +146,21 @@ class Run {
   async #restore(plan: LayerPlan, cache: Cache): Promise<void> {
     const place = this.#layers.buildpack(plan.directory);
     try {
-      const root = place.staging.slot();
-      const target = { root, anchor: [plan.directory, plan.layer], writesBehind: place.staging.writesBehind };
+      const slot = place.staging.slot();
+      const target = {
+        root: slot.path,
+        anchor: [plan.directory, plan.layer],
+        writesBehind: place.staging.writesBehind,
+      };
       const extracted = await this.#extract(target, plan.sha ?? "", cache);
       if (typeof extracted === "string") {
         // What there is of it takes room that other layers may need.
-        removeTree(root);
+        place.staging.remove(slot);
         this.#refuse(plan, extracted);
         return;
       }
       this.#withSboms(plan, (sboms) => {
-        place.publishLayer(plan.layer, root, extracted.rootMode, formatMetadata(plan.metadata), sboms);
+        place.publishLayer(plan.layer, slot, extracted.rootMode, formatMetadata(plan.metadata), sboms);
       });
       this.#account.restored(plan, extracted);
       this.#account.dangling(extracted, this.#in.layersDir);
@@ -209,12 +213,14 @@ class Run {
     const roots: SbomRoot[] = [];
     if (cache !== undefined && sbom !== "" && isNeeded) {
       log.info("Restoring data for SBOM from cache");
-      const root = this.#layers.staging.slot();
+      const { staging } = this.#layers;
+      const slot = staging.slot();
       const extracted = isDigest(sbom)
-        ? await this.#extract({ root, anchor: ["sbom"], writesBehind: this.#layers.staging.writesBehind }, sbom, cache)
+        ? await this.#extract({ root: slot.path, anchor: ["sbom"], writesBehind: staging.writesBehind }, sbom, cache)
         : `the cache names ${quote(sbom)}, which is no sha256 digest`;
       if (typeof extracted === "string") this.#account.trouble(`Not restoring SBOM files from cache: ${extracted}`);
-      else roots.push({ directory: Directory.open(root, "sbom"), tell: (message) => this.#account.trouble(message) });
+      else
+        roots.push({ directory: staging.directory.open(slot.name), tell: (message) => this.#account.trouble(message) });
     }
     const standing = layers.openIfThere("sbom");
     if (standing !== undefined) roots.push({ directory: standing, tell: log.warn });
