@@ -27,7 +27,7 @@ async function restore(session: Session, report: Report): Promise<void> {
   const imagesPlan = planImages({ inputs, hasExtensions: group.hasExtensions, analyzed, runToml });
   const registry = await openRegistry(session, imagesInUse(inputs, imagesPlan));
   const images =
-    imagesPlan && (await (await import("./lib/images/images.ts")).openImages(imagesPlan, session, registry));
+    imagesPlan && (await (await import("./lib/images/resolve.ts")).openImages(imagesPlan, session, registry));
   const cache = await openCache(session, registry);
   const layers = openLayersDirectory(inputs.layersDir, umask);
 

@@ -1,6 +1,7 @@
 import type { Inputs } from "../cli/inputs.ts";
 import type { Analyzed } from "../toml/analyzed.ts";
-import { type OfferedImage, otherNames } from "../toml/run-toml.ts";
+import type { OfferedImage } from "../toml/run-toml.ts";
+import { otherNames } from "./run-image-names.ts";
 
 /** Where images are that are only looked at. What is saved for kaniko comes from a registry in any case. */
 export type Source = "registry" | "daemon" | "layout";
