@@ -15,6 +15,7 @@ const openLevels = 16;
 
 interface Level {
   readonly name: Buffer;
+  readonly path: string;
   readonly identity: Identity;
   /** Entries still to visit, the next one last. */
   readonly names: Buffer[];
@@ -41,7 +42,7 @@ export function walkTree(root: Directory, visitor: Visitor): void {
           continue;
         }
         const isNear = levels.length < openLevels;
-        levels.push({ name, names, identity: here.identity, directory: isNear ? here : undefined });
+        levels.push({ name, names, path: here.path, identity: here.identity, directory: isNear ? here : undefined });
         if (!isNear) here.close();
         [here, names] = [child, child.names()];
         continue;
@@ -61,9 +62,9 @@ export function walkTree(root: Directory, visitor: Visitor): void {
   }
 }
 
-function goUp(from: Directory, { directory, identity }: Level): Directory {
+function goUp(from: Directory, { directory, path, identity }: Level): Directory {
   if (directory !== undefined) return directory;
-  const parent = from.openParent();
+  const parent = from.openParent(path);
   if (isSame(parent.identity, identity)) return parent;
   parent.close();
   throw new Error(`${from.path} was moved meanwhile`);
