@@ -247,7 +247,7 @@ describe("bad input", () => {
     {
       what: "a group without api",
       exitCode: 12,
-      says: ['buildpack "bp"', "names no Buildpack API"],
+      says: ['buildpack "bp"', "does not say its Buildpack API"],
       change: group(groupToml([{ id: "bp", api: null }])),
     },
     {
