@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { parse } from "smol-toml";
 import { readWhole } from "../../lib/disk/read-file.ts";
 import { RestorerError } from "../../lib/errors.ts";
-import { createLog } from "../../lib/log.ts";
+import { StreamLog } from "../../lib/log.ts";
 import { readAnalyzed, writeAnalyzed } from "../../lib/toml/analyzed.ts";
 import { parseJson } from "../../lib/toml/json.ts";
 import { formatMetadata, formatToml, isTable, readToml, type TomlTable } from "../../lib/toml/toml.ts";
@@ -301,7 +301,7 @@ describe("writing analyzed.toml", () => {
     const text =
       '[image]\nreference = "r"\nextra = 1\n[unknown]\ni = 1\nf = 1.0\nd = 1979-05-27T00:32:00-07:00\n"__proto__" = "x"\n';
     using dir = tempDir("keep", { "analyzed.toml": text });
-    const analyzed = readAnalyzed(dir.join("analyzed.toml"), createLog("error", { stdout: false, stderr: false }));
+    const analyzed = readAnalyzed(dir.join("analyzed.toml"), new StreamLog("error"));
     if (analyzed === undefined) throw new Error("not read");
     writeAnalyzed(analyzed.path, analyzed.table, dir.path, 0o022);
     const again = readToml(analyzed.path);
