@@ -3,7 +3,7 @@ import { errorCode, RestorerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { parseReference } from "../oci/reference.ts";
 import { quote } from "../text.ts";
-import { explainFile } from "./problem.ts";
+import { describeFileError } from "./parse-error.ts";
 import { readToml } from "./toml.ts";
 
 const runSchema = v.object({
@@ -31,7 +31,7 @@ export function readRunToml(path: string, log: Log): readonly OfferedImage[] {
       log.debug(`No run metadata found at path ${quote(path)}`);
       return [];
     }
-    throw new RestorerError(`read run file ${explainFile(path, error)}`, {
+    throw new RestorerError(`read run file ${describeFileError(path, error)}`, {
       cause: error,
       hint: "It comes with the builder; name it with -run or CNB_RUN_PATH.",
     });
@@ -51,7 +51,7 @@ export function otherNames(offered: readonly OfferedImage[], name: string): read
   return others && [...others.filter(isNear), ...others.filter((one) => !isNear(one))];
 }
 
-/** A name with registry and tag, without a digest; what is no reference stays as it is. */
+/** A name with registry and tag, without a digest; what is not a reference stays as it is. */
 function normalName(name: string): string {
   try {
     const { registry, repository, tag } = parseReference(name.replace(/@sha256:.*$/, ""));

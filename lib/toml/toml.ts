@@ -19,7 +19,7 @@ export function readToml(path: string): TomlTable {
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw new RestorerError(`${inline(path)} is not TOML: it holds bytes that are no UTF-8 text`);
+    throw new RestorerError(`${inline(path)} is not TOML: it holds bytes that are not UTF-8 text`);
   }
   try {
     return parse(text, { integersAsBigInt: true, maxDepth: limits.nesting });

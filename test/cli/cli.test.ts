@@ -236,7 +236,7 @@ describe("bad input", () => {
     {
       what: "a binary group.toml",
       exitCode: 1,
-      says: ["group.toml", "no UTF-8 text"],
+      says: ["group.toml", "not UTF-8 text"],
       change: group(new Uint8Array([0x1f, 0x8b, 8, 0, 0xff, 0xfe, 0x0a])),
     },
     {
