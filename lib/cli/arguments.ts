@@ -49,7 +49,7 @@ function findFlag(name: string, minor: number): Flag {
   throw invalid(`unknown flag -${name}: it exists since Platform API 0.${since}, this is 0.${minor}`);
 }
 
-/** Flags that begin like a name nobody knows, as a question. */
+/** Flags that begin like an unknown name, as a question. */
 function suggestion(name: string, minor: number): string {
   const plain = (text: string) => text.replace(/[-_]/g, "").toLowerCase();
   const start = plain(name).slice(0, 4);
@@ -88,6 +88,7 @@ export function invalid(message: string): RestorerError {
   });
 }
 
+/** In the words of the reference, which platforms may look for. */
 function notAFlag(argument: string, checkSyntax: boolean): RestorerError {
   if (checkSyntax && argument.startsWith("-") && argument !== "-") return invalid(`bad flag syntax ${quote(argument)}`);
   return invalid(`received unexpected Args: ${quote(argument)} is not a flag`);

@@ -36,7 +36,7 @@ export interface Inputs {
   readonly warnings: readonly string[];
 }
 
-/** `version` or `help` where the command line asks for one of them; they need no valid environment. */
+/** `version` or `help` where the command line asks for one of them; they are answered whatever the environment holds. */
 export function requestedInfo(argv: readonly string[]): "version" | "help" | undefined {
   for (let end = 1; end <= argv.length; end++) {
     let seen: Arguments;

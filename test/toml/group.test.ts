@@ -55,7 +55,7 @@ describe("a group", () => {
     },
   );
 
-  test("may have keys and tables that nobody knows", () => {
+  test("may have unknown keys and tables", () => {
     expect(read('[[group]]\nid = "a"\napi = "0.10"\nx = 1.5\n[group.y]\nz = 1\n[meta]\n').buildpacks).toHaveLength(1);
   });
 

@@ -71,7 +71,7 @@ describe("what is left out", () => {
     '{"buildpacks":null,"sbom":null}',
     '{"buildpacks":[],"sbom":{}}',
     '\ufeff{"buildpacks":[]}',
-  ])("%s is no metadata", (text) => expect(parse(text)).toEqual(noMetadata));
+  ])("%s holds no metadata", (text) => expect(parse(text)).toEqual(noMetadata));
 
   test("null anywhere is as if left out", () => {
     const text =
@@ -81,7 +81,7 @@ describe("what is left out", () => {
     expect(buildpacks[0]?.layers.get("x")).toMatchObject({ sha: "", cache: true, metadata: undefined });
   });
 
-  test("keys that nobody knows are no trouble", () => {
+  test("unknown keys are ignored", () => {
     const text =
       '{"x":1,"buildpacks":[{"key":"bp","y":[],"layers":{"l":{"z":{},"cache":true}}}],"sbom":{"sha":"","w":1}}';
     expect(parse(text).buildpacks[0]?.layers.get("l")?.cache).toBe(true);
