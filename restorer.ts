@@ -9,6 +9,7 @@ import { planLayers } from "./lib/layers/plan.ts";
 import { type Report, withReport } from "./lib/layers/report.ts";
 import { restoreLayers } from "./lib/layers/restore.ts";
 import { standingLayers } from "./lib/layers/standing.ts";
+import { platformHas } from "./lib/platform-api.ts";
 import type { Registry } from "./lib/registry/registry.ts";
 import { runSession, type Session } from "./lib/session.ts";
 import { readAnalyzed } from "./lib/toml/analyzed.ts";
@@ -23,7 +24,8 @@ async function restore(session: Session, report: Report): Promise<void> {
   // What is asked for, and what it takes.
   const group = readGroup(inputs.groupPath, log);
   const analyzed = readAnalyzed(inputs.analyzedPath, log);
-  const runToml = analyzed !== undefined && inputs.platformApi >= 14 ? readRunToml(inputs.runPath, log) : [];
+  const runToml =
+    analyzed !== undefined && platformHas(inputs.platformApi, "run-toml") ? readRunToml(inputs.runPath, log) : [];
   const imagesPlan = planImages({ inputs, hasExtensions: group.hasExtensions, analyzed, runToml });
   const registry = await openRegistry(session, imagesInUse(inputs, imagesPlan));
   const images =

@@ -8,7 +8,7 @@ import { limits } from "../limits.ts";
 import { isDigest } from "../oci/reference.ts";
 import { quote } from "../text.ts";
 import { buildpackMetadata, type ImageMetadata, parseMetadata } from "../toml/metadata.ts";
-import { explain } from "../toml/problem.ts";
+import { describeParseError } from "../toml/parse-error.ts";
 import { type Cache, CacheError } from "./cache.ts";
 
 const metadataFile = "io.buildpacks.lifecycle.cache.metadata";
@@ -45,7 +45,7 @@ export class VolumeCache implements Cache {
     try {
       return parseMetadata(bytes);
     } catch (error) {
-      throw new CacheError(`read cache metadata ${quote(path)}: ${explain(error)}`, { cause: error });
+      throw new CacheError(`read cache metadata ${quote(path)}: ${describeParseError(error)}`, { cause: error });
     }
   }
 

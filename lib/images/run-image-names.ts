@@ -14,7 +14,7 @@ export function otherNames(offered: readonly OfferedImage[], name: string): read
   return others && [...others.filter(isNear), ...others.filter((one) => !isNear(one))];
 }
 
-/** A name with registry and tag, without a digest; what is no reference stays as it is. */
+/** A name with registry and tag, without a digest; what is not a reference stays as it is. */
 function normalName(name: string): string {
   try {
     const { registry, repository, tag } = parseReference(name.replace(/@sha256:.*$/, ""));

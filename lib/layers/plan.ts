@@ -1,4 +1,5 @@
 import { isDigest } from "../oci/reference.ts";
+import { buildpackHas, platformHas } from "../platform-api.ts";
 import { quote } from "../text.ts";
 import type { Buildpack } from "../toml/group.ts";
 import { buildpackMetadata, type ImageMetadata, type LayerMetadata } from "../toml/metadata.ts";
@@ -157,13 +158,15 @@ function chooseFromCache(
   if (cached === undefined) return "not in the cache";
   if (!cached.cache) return "cache=false in the cache";
   if (cached.launch && app !== undefined) return "launch=true in the cache, and the app image has the last word";
-  if (cached.launch && platformApi < 14) return "launch=true in the cache, but not in the app image";
+  if (cached.launch && !platformHas(platformApi, "launch-from-cache"))
+    return "launch=true in the cache, but not in the app image";
   return { from: cached, source: "cache" };
 }
 
 /** Platform API 0.15: a layer made for other execution environments need not be restored (D15). */
 function execEnvProblem(inputs: PlanInputs, buildpack: Buildpack, metadata: TomlValue | undefined): string | undefined {
-  if (inputs.platformApi < 15 || buildpack.api < 12 || !isTable(metadata)) return undefined;
+  if (!platformHas(inputs.platformApi, "exec-env") || !buildpackHas(buildpack.api, "exec-env")) return undefined;
+  if (!isTable(metadata)) return undefined;
   const environments = metadata["exec-env"];
   if (!Array.isArray(environments) || environments.length === 0) return undefined;
   if (!environments.every((item) => typeof item === "string")) return undefined;

@@ -5,6 +5,7 @@ import type { Cache } from "../caches/cache.ts";
 import type { Directory } from "../disk/directory.ts";
 import { describe, ExitCode, RestorerError } from "../errors.ts";
 import { isDigest } from "../oci/reference.ts";
+import { platformHas } from "../platform-api.ts";
 import type { Session } from "../session.ts";
 import { count, formatBytes, quote } from "../text.ts";
 import { formatMetadata } from "../toml/toml.ts";
@@ -39,7 +40,7 @@ export async function restoreLayers(session: Session, places: Places, plan: Plan
   const { layersDir, skipLayers } = inputs;
   const workers = new Workers(places.threads);
   const run = new Run(
-    { ...session, ...places, layersDir, skipLayers, workers, restoresSboms: inputs.platformApi >= 8 },
+    { ...session, ...places, layersDir, skipLayers, workers, restoresSboms: platformHas(inputs.platformApi, "sbom") },
     report,
   );
   // A thread in the middle of a layer looks at its control word only.

@@ -3,7 +3,7 @@ import { errorCode } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { type ImageMetadata, noMetadata, toImageMetadata } from "./metadata.ts";
-import { explainFile } from "./problem.ts";
+import { describeFileError } from "./parse-error.ts";
 import { isTable, readToml, type TomlTable } from "./toml.ts";
 
 const text = v.optional(v.string(), "");
@@ -20,7 +20,7 @@ const analyzedSchema = v.object({
       target: v.optional(v.object({ id: text, os: text, arch: text, "arch-variant": text })),
     }),
   ),
-  metadata: v.optional(v.custom<TomlTable>(isTable, "Invalid type: Expected a table")),
+  metadata: v.optional(v.custom<TomlTable>(isTable, "a table")),
 });
 
 /** What analyzed.toml says of the run image. */
@@ -65,7 +65,7 @@ export function readAnalyzed(path: string, log: Log): Analyzed | undefined {
       log.warn(`No analyzed metadata found at path ${quote(path)}`);
       return { path, exists: false, table: {}, metadata: noMetadata, runImage: undefined };
     }
-    log.warn(`Not using analyzed data, no usable file at ${explainFile(path, error)}`);
+    log.warn(`Not using analyzed data, no usable file at ${describeFileError(path, error)}`);
     return undefined;
   }
 }

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { errorCode, RestorerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
-import { explainFile } from "./problem.ts";
+import { describeFileError } from "./parse-error.ts";
 import { readToml } from "./toml.ts";
 
 const runSchema = v.object({
@@ -30,7 +30,7 @@ export function readRunToml(path: string, log: Log): readonly OfferedImage[] {
       log.debug(`No run metadata found at path ${quote(path)}`);
       return [];
     }
-    throw new RestorerError(`read run file ${explainFile(path, error)}`, {
+    throw new RestorerError(`read run file ${describeFileError(path, error)}`, {
       cause: error,
       hint: "It comes with the builder; name it with -run or CNB_RUN_PATH.",
     });

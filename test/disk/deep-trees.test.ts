@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { Directory } from "../../lib/disk/directory.ts";
 import { giveTo } from "../../lib/disk/ownership.ts";
 import { emptyDirectory } from "../../lib/disk/removal.ts";
-import { createLog } from "../../lib/log.ts";
+import { StreamLog } from "../../lib/log.ts";
 import { have, isRoot, restorerPath, skipUnless, tempDir } from "../support/harness.ts";
 import { plantingScene } from "../support/planting-scene.ts";
 
 const nobody = 65534;
-const log = createLog("error", { stdout: false, stderr: false });
+const log = new StreamLog("error");
 
 /** Directories in directories, `levels` deep, with a file in each. */
 function makeDeep(root: string, levels: number): void {

@@ -13,10 +13,10 @@ import {
 import { join } from "node:path";
 import { Directory } from "../../lib/disk/directory.ts";
 import { Staging, sweepStaging } from "../../lib/disk/staging.ts";
-import { createLog } from "../../lib/log.ts";
+import { StreamLog } from "../../lib/log.ts";
 import { isRoot, skipUnless, type TempDir, tempDir } from "../support/harness.ts";
 
-const quiet = createLog("error", { stdout: false, stderr: false });
+const quiet = new StreamLog("error");
 
 function withDirectory<T>(dir: TempDir, use: (directory: Directory) => T): T {
   const directory = Directory.open(dir.path);

@@ -3,7 +3,7 @@ import { readdirSync, readlinkSync, statSync, symlinkSync, writeFileSync } from 
 import { join } from "node:path";
 import { RestorerError } from "../../lib/errors.ts";
 import { writeAnalyzed } from "../../lib/images/write-analyzed.ts";
-import { createLog } from "../../lib/log.ts";
+import { StreamLog } from "../../lib/log.ts";
 import { readAnalyzed } from "../../lib/toml/analyzed.ts";
 import { formatToml, isTable, readToml, type TomlTable } from "../../lib/toml/toml.ts";
 import { have, isRoot, skipUnless, tempDir } from "../support/harness.ts";
@@ -100,7 +100,7 @@ describe("writing analyzed.toml", () => {
     const text =
       '[image]\nreference = "r"\nextra = 1\n[unknown]\ni = 1\nf = 1.0\nd = 1979-05-27T00:32:00-07:00\n"__proto__" = "x"\n';
     using dir = tempDir("keep", { "analyzed.toml": text });
-    const analyzed = readAnalyzed(dir.join("analyzed.toml"), createLog("error", { stdout: false, stderr: false }));
+    const analyzed = readAnalyzed(dir.join("analyzed.toml"), new StreamLog("error"));
     if (analyzed === undefined) throw new Error("not read");
     writeAnalyzed(analyzed.path, analyzed.table, dir.path, 0o022);
     const again = readToml(analyzed.path);

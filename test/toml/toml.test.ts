@@ -166,8 +166,8 @@ describe("what is not TOML", () => {
   });
 
   const table: readonly [string, string | Uint8Array, string][] = [
-    ["a binary file", new Uint8Array([0x7f, 0x45, 0x4c, 0x46, 0xff, 0xfe, 0]), "bytes that are no UTF-8 text"],
-    ["Latin-1", Buffer.from('a = "\xe9"', "latin1"), "bytes that are no UTF-8 text"],
+    ["a binary file", new Uint8Array([0x7f, 0x45, 0x4c, 0x46, 0xff, 0xfe, 0]), "bytes that are not UTF-8 text"],
+    ["Latin-1", Buffer.from('a = "\xe9"', "latin1"), "bytes that are not UTF-8 text"],
     ["zeros", new Uint8Array(64), "/x.toml:1:1: "],
     ["JSON", '{"group": []}', "/x.toml:1:1: "],
     ["a key given twice", "a = 1\na = 2\n", "/x.toml:2:1: "],
