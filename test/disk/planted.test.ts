@@ -1,3 +1,4 @@
+// Runs alone: processes of it race each other on all cores.
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   chmodSync,
