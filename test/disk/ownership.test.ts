@@ -1,3 +1,4 @@
+// Runs alone: processes of it race each other on all cores.
 import { describe, expect } from "bun:test";
 import { chownSync, linkSync, lstatSync, renameSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";

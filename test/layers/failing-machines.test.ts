@@ -1,3 +1,4 @@
+// Runs alone: it fills disks, kills hundreds of runs, and keeps all cores busy.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   chmodSync,
