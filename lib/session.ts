@@ -3,12 +3,12 @@ import { readInputs, requestedInfo } from "./cli/inputs.ts";
 import { abortOnSignal, Interrupted } from "./cli/interrupt.ts";
 import { disarmRuntime } from "./cli/runtime.ts";
 import { version } from "./cli/version.ts";
+import { isRoot } from "./disk/user.ts";
 import type { Environment } from "./environment.ts";
 import { describe, ExitCode, errorCode, RestorerError } from "./errors.ts";
 import { type Log, StreamLog } from "./log.ts";
 import { Progress } from "./progress.ts";
 import { isTerminal, tryWriteText, writeText } from "./streams.ts";
-import { isRoot } from "./user.ts";
 
 /** What one run has to work with. */
 export interface Session {

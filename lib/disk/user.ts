@@ -12,6 +12,11 @@ export function currentUser(): User {
   return { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
 }
 
+/** Whether this process is root: it may read what only root can, and must not show that to others. */
+export function isRoot(): boolean {
+  return currentUser().uid === 0;
+}
+
 /**
  * The user to become (contract §6), or undefined to stay. Only root can become another; anybody else is told and stays.
  */

@@ -1,9 +1,9 @@
 import { parse, stringify, TomlError, type TomlTable, type TomlValue } from "smol-toml";
 import { readWithMode } from "../disk/read-file.ts";
+import { isRoot } from "../disk/user.ts";
 import { describe, RestorerError } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { inline, printable } from "../text.ts";
-import { isRoot } from "../user.ts";
 
 export type { TomlTable, TomlValue };
 
