@@ -143,6 +143,8 @@ export interface RunOptions {
   readonly umask?: number;
   /** SIGKILL after this long (default 60 s). */
   readonly timeoutMs?: number;
+  /** What runs instead of the executable, with the same arguments. */
+  readonly command?: readonly string[];
 }
 
 export interface RunResult {
@@ -173,6 +175,12 @@ export function restorerPath(): string {
   const path = resolve(process.env.RESTORER ?? join(import.meta.dir, "..", "dist", "restorer"));
   if (!existsSync(path)) throw new Error(`${path} is missing: run "make build" first, or set RESTORER`);
   return path;
+}
+
+/** Whether root may run the executable as another user: it may lie where only root gets. */
+export function canRunAs(uid: number): boolean {
+  const command = commandLine(["-version"], { uid });
+  return have("setpriv") && Bun.spawnSync(command, { stderr: "ignore" }).exitCode === 0;
 }
 
 /** Runs the compiled executable to its end, in an environment that holds nothing of the caller's but PATH. */
@@ -215,8 +223,9 @@ function environment(scratch: TempDir, extra: NonNullable<RunOptions["env"]>): R
 }
 
 /** The wrappers only `exec`: the process id stays the executable's. */
-function commandLine(args: readonly string[], { uid, gid = uid, umask }: RunOptions): string[] {
-  const command = [restorerPath(), ...args];
+function commandLine(args: readonly string[], options: RunOptions): string[] {
+  const { uid, gid = uid, umask } = options;
+  const command = [...(options.command ?? [restorerPath()]), ...args];
   if (uid !== undefined || gid !== undefined) {
     const ids = [uid === undefined ? [] : [`--reuid=${uid}`], gid === undefined ? [] : [`--regid=${gid}`]].flat();
     command.unshift("setpriv", ...ids, "--clear-groups", "--");
