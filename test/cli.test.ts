@@ -24,6 +24,7 @@ import {
   makeCache,
 } from "./cache-fixture.ts";
 import {
+  canRunAs,
   differences,
   directory,
   file,
@@ -103,13 +104,7 @@ function expectWhole({ dir, layers }: Scene, place = "bp/deps"): void {
 /** The user that root becomes for what root could always do, and whether the executable is within that user's reach. */
 const other = 65534;
 const plainUser: RunOptions = isRoot ? { uid: other, gid: other } : {};
-const canBeOther =
-  !isRoot ||
-  (have("setpriv") &&
-    Bun.spawnSync(
-      ["setpriv", `--reuid=${other}`, `--regid=${other}`, "--clear-groups", "--", restorerPath(), "-version"],
-      { stderr: "ignore" },
-    ).exitCode === 0);
+const canBeOther = !isRoot || canRunAs(other);
 const asUser = skipUnless(canBeOther, "setpriv, and an executable that other users may run");
 
 function give(path: string): void {

@@ -1,10 +1,8 @@
 /**
- * What `make test` runs: the tests of this folder, then the golden cases where they lie beside the project. Ends with
- * one line, `N passed, N failed`, and fails when anything failed or nothing ran.
+ * What `make test` runs: the tests of this folder. Ends with one line, `N passed, N failed`, and fails when anything failed or
+ * nothing ran.
  */
-import { existsSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
-import { have, restorerPath } from "./harness.ts";
+import { resolve } from "node:path";
 
 interface Tally {
   readonly passed: number;
@@ -13,7 +11,6 @@ interface Tally {
 }
 
 const project = resolve(import.meta.dir, "..");
-const golden = resolve(project, "..", "shared", "golden");
 /** Two, since most tests wait for the executable, and it has threads of its own. */
 const processes = 2;
 /** For one test, in ms; the slowest take seconds, on a busy machine several times that. */
@@ -77,47 +74,6 @@ async function runTests(): Promise<Tally> {
   return { passed: counted("pass"), failed, skipped: counted("skip") + counted("todo") };
 }
 
-/** Golden cases that contradict the contract, and where; they are run, shown, and counted as skipped. */
-const disputed: ReadonlyMap<string, string> = new Map([
-  [
-    "image-run-extend-layer-corrupt",
-    'wants an OCI layout without a manifest left behind; contract §5: "saved for kaniko" is the complete image',
-  ],
-  [
-    "image-run-extend-layer-missing",
-    "wants exit 1 with layers restored and an incomplete image recorded as saved; contract §5 and the table of exit codes",
-  ],
-]);
-
-/** The golden cases, or a loud word on what they lack. */
-async function runGolden(): Promise<Tally> {
-  const missing = missingForGolden();
-  if (missing !== undefined) {
-    console.log(`SKIPPED: the golden cases, ${missing}`);
-    return { passed: 0, failed: 0, skipped: 1 };
-  }
-  console.log(`Golden cases: ${golden}`);
-  const argv = ["python3", join(golden, "check"), "--restorer", restorerPath(), "-v"];
-  const closing = /^([0-9]+) passed, ([0-9]+) failed$/;
-  const { exitCode, lines } = await show(argv, (line) => !line.startsWith("ok   ") && !closing.test(line));
-  const passed = last(lines, closing) ?? 0;
-  const against = lines.filter((line) => disputed.has(/^FAIL (\S+) /.exec(line)?.[1] ?? "")).length;
-  for (const [name, why] of disputed) console.log(`DISPUTED: ${name} ${why}`);
-  const failed = (last(lines, /^[0-9]+ passed, ([0-9]+) failed$/) ?? 0) - against;
-  const skipped = (last(lines, /^([0-9]+) skipped: /) ?? 0) + against;
-  console.log(`Golden cases: ${sum({ passed, failed, skipped })}`);
-  if (exitCode === 0 || failed > 0 || against > 0) return { passed, failed, skipped };
-  console.log(`FAILED: ${basename(golden)}/check ended with ${exitCode}`);
-  return { passed, failed: 1, skipped };
-}
-
-function missingForGolden(): string | undefined {
-  if (!existsSync(join(golden, "check"))) return `there is no ${golden}`;
-  if (!have("python3")) return "python3 is not on PATH";
-  const { exitCode } = Bun.spawnSync(["python3", "-c", "import tomllib"], { stderr: "ignore" });
-  return exitCode === 0 ? undefined : "python3 is older than 3.11";
-}
-
 /** The number that a pattern captures in the last line it matches. */
 function last(lines: readonly string[], pattern: RegExp): number | undefined {
   const match = lines.findLast((line) => pattern.test(line))?.match(pattern);
@@ -128,8 +84,6 @@ function sum({ passed, failed, skipped }: Tally): string {
   return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
 }
 
-const tallies = [await runTests(), await runGolden()];
-const total = (key: keyof Tally): number => tallies.reduce((all, tally) => all + tally[key], 0);
-const all = { passed: total("passed"), failed: total("failed"), skipped: total("skipped") };
-console.log(`\n${sum(all)}`);
-process.exitCode = all.failed > 0 || all.passed === 0 ? 1 : 0;
+const tally = await runTests();
+console.log(`\n${sum(tally)}`);
+process.exitCode = tally.failed > 0 || tally.passed === 0 ? 1 : 0;

@@ -7,7 +7,7 @@ import { type Recording, record } from "./tree.ts";
 const timeoutMs = 300_000;
 
 /** What must not change, unless a case says otherwise. */
-interface Surroundings {
+export interface Surroundings {
   readonly cache: Recording;
   /** All else but the layers and kaniko's directory: by the path below the case's directories, `../` before what is outside. */
   readonly outside: Recording;
@@ -58,7 +58,8 @@ function sandbox({ path, definition }: Scene, reference: string): string[] {
   return ["bwrap", ...system, "--die-with-parent", ...binds, "--chdir", definition.cwd ?? "/work", "--", "/restorer"];
 }
 
-function recordSurroundings({ top, root, path }: Scene): Surroundings {
+/** Records what must not change. */
+export function recordSurroundings({ top, root, path }: Scene): Surroundings {
   const above = [...record(top, ["root"])].map(([name, line]): [string, string] => [`../${name}`, line]);
   const beside = record(root, ["layers", "kaniko", "cache"]);
   return { cache: record(path("cache")), outside: new Map([...above, ...beside]) };

@@ -19,10 +19,9 @@ const timeoutMs = 600_000;
 export function testCases(suite: keyof typeof suites): void {
   const areas: readonly Area[] = suites[suite];
   const picked = new Bun.Glob(process.env.CASE ?? "*");
-  const cases = caseNames()
-    .filter((name) => picked.match(name))
-    .map(readCase)
-    .filter(({ definition }) => areas.includes(definition.area));
+  const names = caseNames().filter((name) => picked.match(name));
+  if (names.length === 0) throw new Error(`no case is called ${process.env.CASE}`);
+  const cases = names.map(readCase).filter(({ definition }) => areas.includes(definition.area));
   for (const each of cases) {
     const testOne = testFor(each);
     for (const api of each.definition.platformApis) {
