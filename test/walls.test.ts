@@ -98,9 +98,9 @@ describe("ARCHITECTURE.md", () => {
 });
 
 test("no source file is longer than 300 lines", () => {
-  const sources = ["lib", "test", "bench"].flatMap((top) => [
-    ...new Bun.Glob(`${top}/**/*.ts`).scanSync({ cwd: project }),
-  ]);
+  const sources = ["lib", "test", "bench"]
+    .flatMap((top) => [...new Bun.Glob(`${top}/**/*.ts`).scanSync({ cwd: project })])
+    .filter((path) => !path.startsWith("test/conformance/cases/"));
   expect(sources.length).toBeGreaterThan(100);
   const long = ["restorer.ts", ...sources].filter(
     (path) => readFileSync(join(project, path), "utf8").split("\n").length > 301,

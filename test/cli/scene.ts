@@ -11,6 +11,7 @@ import {
   makeCache,
 } from "../support/cache-fixture.ts";
 import {
+  canRunAs,
   differences,
   directory,
   file,
@@ -19,7 +20,6 @@ import {
   link,
   type RunOptions,
   type RunResult,
-  restorerPath,
   runRestorer,
   skipUnless,
   snapshot,
@@ -97,13 +97,7 @@ export function expectWhole({ dir, layers }: Scene, place = "bp/deps"): void {
 /** The user that root becomes for what root could always do, and whether the executable is within that user's reach. */
 export const other = 65534;
 export const plainUser: RunOptions = isRoot ? { uid: other, gid: other } : {};
-export const canBeOther =
-  !isRoot ||
-  (have("setpriv") &&
-    Bun.spawnSync(
-      ["setpriv", `--reuid=${other}`, `--regid=${other}`, "--clear-groups", "--", restorerPath(), "-version"],
-      { stderr: "ignore" },
-    ).exitCode === 0);
+export const canBeOther = !isRoot || canRunAs(other);
 export const asUser = skipUnless(canBeOther, "setpriv, and an executable that other users may run");
 
 export function give(path: string): void {

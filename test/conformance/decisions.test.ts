@@ -1,0 +1,3 @@
+import { testCases } from "./suites.ts";
+
+testCases("decisions.test.ts");

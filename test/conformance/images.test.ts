@@ -1,0 +1,3 @@
+import { testCases } from "./suites.ts";
+
+testCases("images.test.ts");
