@@ -1,7 +1,8 @@
 import type { LayerSource } from "../archive/source.ts";
 import { describe } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { type Descriptor, type ImageConfig, layersByDiffId } from "../oci/manifest.ts";
+import { type ImageConfig, layersByDiffId } from "../oci/config.ts";
+import type { Descriptor } from "../oci/manifest.ts";
 import { parseReference, type Reference } from "../oci/reference.ts";
 import { RegistryError } from "../registry/errors.ts";
 import type { Registry, RemoteImage } from "../registry/registry.ts";

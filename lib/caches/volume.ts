@@ -5,7 +5,7 @@ import type { User } from "../disk/privileges.ts";
 import { readWhole } from "../disk/read-file.ts";
 import { describe, errorCode } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { isDigest } from "../oci/reference.ts";
+import { isDigest } from "../oci/digest.ts";
 import { quote } from "../text.ts";
 import { buildpackMetadata, type ImageMetadata, parseMetadata } from "../toml/metadata.ts";
 import { explain } from "../toml/problem.ts";

@@ -1,5 +1,6 @@
 import { RestorerError } from "../errors.ts";
 import { quote } from "../text.ts";
+import { isDigest } from "./digest.ts";
 
 /** Docker Hub, by the name under which go-containerregistry and so every other lifecycle phase know it. */
 export const dockerHub = "index.docker.io";
@@ -84,11 +85,6 @@ export function isRegistry(text: string): boolean {
 export function canonicalRegistry(registry: string): string {
   const lower = registry.toLowerCase();
   return lower === "docker.io" || lower === "registry-1.docker.io" ? dockerHub : registry;
-}
-
-/** Whether text is a digest as registries write them; only such a one becomes part of a path. */
-export function isDigest(text: string): boolean {
-  return /^sha256:[0-9a-f]{64}$/.test(text);
 }
 
 /** A reference in the words of whoever wrote it, for messages. */

@@ -33,7 +33,7 @@ export interface ClientOptions {
 }
 
 /** Authenticated requests to registries. Everything throws a RegistryError, or the reason of the run's signal. */
-interface Client {
+export interface Client {
   /** Gets a document below `/v2/<repository>/`. */
   document(reference: Reference, step: string, path: string, maximumBytes: number, accept: string): Promise<Download>;
   /** Streams a blob. */
