@@ -1,17 +1,19 @@
 import { isTransient, TransportError, toTransportError } from "../http/errors.ts";
-import type { Patience } from "../http/patience.ts";
-import { backoff, type RegistryTiming, sleep } from "../http/timing.ts";
-import type { Answer } from "../http/transport.ts";
+import type { HttpAnswer } from "../http/request.ts";
+import { backoff, draw } from "../http/retry.ts";
+import { sleep } from "../waiting.ts";
+import type { Patience } from "./patience.ts";
+import type { RegistryTiming } from "./timing.ts";
 
 interface BlobOptions {
   /** Bytes the blob must have. */
   readonly size: number;
   /** Asks for the blob from a byte on; answers 200 or 206. The signal must also end its body. */
-  readonly open: (from: number, signal: AbortSignal) => Promise<Answer>;
+  readonly open: (from: number, signal: AbortSignal) => Promise<HttpAnswer>;
   readonly timing: RegistryTiming;
   readonly patience: Patience;
   readonly signal: AbortSignal;
-  readonly onResume: (from: number, why: unknown) => void;
+  readonly onResume: (from: number) => void;
 }
 
 /**
@@ -38,8 +40,8 @@ export async function* streamBlob(options: BlobOptions): AsyncGenerator<Uint8Arr
       fruitless = delivered > from ? 0 : fruitless + 1;
       if (body.stalled) stalls++;
       if (!body.broken || stalls > 1 || fruitless >= timing.fruitlessResumes || resumes >= timing.resumes) throw error;
-      options.onResume(delivered, error);
-      await sleep(backoff(timing, 1), signal);
+      options.onResume(delivered);
+      await sleep(draw(backoff(timing, 1)), signal);
     }
   }
 }
@@ -144,7 +146,7 @@ class Body {
 }
 
 /** The position of the first byte of an answer's body; what its headers say must fit the blob. */
-function startOf({ response, answered }: Answer, from: number, size: number): number {
+function startOf({ response, answered }: HttpAnswer, from: number, size: number): number {
   const length = response.headers.get("content-length");
   if (response.status !== 206) {
     if (length !== null && Number(length) !== size) {

@@ -12,7 +12,7 @@ import {
 } from "../oci/manifest.ts";
 import { findManifest, ownPlatform, selectPlatform } from "../oci/platform.ts";
 import { type Reference, withDigest } from "../oci/reference.ts";
-import { type Client, type ClientOptions, createClient, type Download } from "./client.ts";
+import { type ClientOptions, type Download, RegistryClient } from "./client.ts";
 import { getManifest, RegistryError } from "./errors.ts";
 
 export interface RegistryOptions extends ClientOptions {
@@ -62,17 +62,17 @@ interface Config {
 
 /** A client for all registries of a run. Reads certificates now; makes no connection before it is asked for something. */
 export function createRegistry(options: RegistryOptions): Registry {
-  return new RememberingRegistry(createClient(options), options.platform ?? ownPlatform());
+  return new RememberingRegistry(new RegistryClient(options), options.platform ?? ownPlatform());
 }
 
 /** Asks for each document once. */
 class RememberingRegistry implements Registry {
-  readonly #client: Client;
+  readonly #client: RegistryClient;
   readonly #platform: Platform;
   readonly #documents = new Map<string, Promise<Document>>();
   readonly #configs = new Map<string, Promise<Config>>();
 
-  constructor(client: Client, platform: Platform) {
+  constructor(client: RegistryClient, platform: Platform) {
     this.#client = client;
     this.#platform = platform;
   }
@@ -97,7 +97,8 @@ class RememberingRegistry implements Registry {
     const { registry, repository, tag = "latest", digest = tag } = reference;
     return remember(this.#documents, `${registry}/${repository}@${digest}`, async () => {
       const path = `manifests/${digest}`;
-      const download = await this.#client.document(reference, getManifest, path, manifestBytes, acceptManifests);
+      const wanted = { step: getManifest, path, accept: acceptManifests, maximumBytes: manifestBytes };
+      const download = await this.#client.document(reference, wanted);
       return naming(reference, getManifest, () => readManifest(reference, download));
     });
   }
@@ -107,7 +108,8 @@ class RememberingRegistry implements Registry {
     const step = "get the config of";
     return remember(this.#configs, `${reference.registry}/${reference.repository}@${digest}`, async () => {
       if (size > configBytes) throw badDocument(reference, step, `it is larger than ${configBytes} bytes`);
-      const { bytes } = await this.#client.document(reference, step, `blobs/${digest}`, size, "*/*");
+      const wanted = { step, path: `blobs/${digest}`, accept: "*/*", maximumBytes: size };
+      const { bytes } = await this.#client.document(reference, wanted);
       return naming(reference, step, () => {
         verify(bytes, digest);
         return { bytes, config: parseConfig(bytes) };

@@ -4,13 +4,14 @@ import { createServer } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { describe } from "../../lib/errors.ts";
 import { createProxies } from "../../lib/http/proxy.ts";
-import { orAbort, type RegistryTiming } from "../../lib/http/timing.ts";
 import { resolveKeychain } from "../../lib/keychain/keychain.ts";
 import type { Log } from "../../lib/log.ts";
 import { parseReference } from "../../lib/oci/reference.ts";
 import { RegistryError } from "../../lib/registry/errors.ts";
 import { createHosts } from "../../lib/registry/hosts.ts";
 import { createRegistry, type Registry } from "../../lib/registry/registry.ts";
+import type { RegistryTiming } from "../../lib/registry/timing.ts";
+import { orAbort } from "../../lib/waiting.ts";
 import {
   digestOf,
   type Fault,
@@ -812,7 +813,7 @@ group("redirects", () => {
   });
 
   test.each([
-    ["file:///etc/passwd", "no web address"],
+    ["file:///etc/passwd", "not a web address"],
     ["http://169.254.169.254/latest", "metadata"],
     ["http://[::ffff:a9fe:a9fe]/latest", "metadata"],
     ["http://2852039166/latest", "metadata"],
@@ -840,7 +841,7 @@ group("where credentials may go", () => {
     expect(realm("reg.io", "https://reg.io/", "https://auth.else.io/token")).toBeUndefined();
     expect(realm("reg.io", "https://reg.io/", "http://auth.else.io/token")).toContain("https only");
     expect(realm("reg.io", "https://reg.io/", "https://u:p@auth.else.io/token")).toContain("user name");
-    expect(realm("reg.io", "https://reg.io/", "file:///etc/passwd")).toContain("no web address");
+    expect(realm("reg.io", "https://reg.io/", "file:///etc/passwd")).toContain("not a web address");
     for (const host of ["127.0.0.1", "localhost", "10.0.0.1", "[::1]", "0.0.0.0", "[fd12::1]", "192.168.3.4"]) {
       expect(realm("reg.io", "https://reg.io/", `https://${host}/token`)).toContain("internal");
     }

@@ -1,4 +1,5 @@
-import { TransportError } from "./errors.ts";
+import { TransportError } from "../http/errors.ts";
+import type { Listener } from "../http/request.ts";
 
 /** How long the registries of a run may keep it waiting in silence, all together, and how long they have. */
 export interface Silence {
@@ -12,7 +13,7 @@ export interface Silence {
  * hangs at every blob of fifty, and for several that hang one after the other. A registry that answers in time is never
  * given up for the sins of another.
  */
-export class Patience {
+export class Patience implements Listener {
   readonly #controller = new AbortController();
   readonly #silence: Silence;
   readonly #graceMs: number;
