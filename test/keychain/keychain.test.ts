@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { RestorerError } from "../../lib/errors.ts";
-import { anonymous, Credential, type KeychainOptions, resolveKeychain } from "../../lib/keychain/keychain.ts";
+import { anonymous, Credential } from "../../lib/keychain/credential.ts";
+import { type KeychainOptions, resolveKeychain } from "../../lib/keychain/keychain.ts";
 import type { Log } from "../../lib/log.ts";
 import { file, type TempDir, type Tree, tempDir } from "../support/harness.ts";
 
