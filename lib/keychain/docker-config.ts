@@ -75,7 +75,10 @@ function storedIn(
     const place = splitKey(key);
     if (place.registry !== registry.toLowerCase()) continue;
     const secrets = readEntry(value);
-    if (secrets === "malformed") warn(`Not using the credentials for ${place.registry} in ${file}: malformed entry`);
+    if (secrets === "malformed")
+      warn(
+        `Not using the credentials for ${place.registry} in ${file}: malformed entry, expected an object with "auth"`,
+      );
     else if (secrets !== undefined) {
       const credential = new Credential(`${file} (auths)`, secrets);
       found.push({ path: place.path, credential, exact: key === registry || key === `https://${dockerHub}/v1/` });

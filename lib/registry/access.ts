@@ -1,6 +1,7 @@
 import { TransportError } from "../http/errors.ts";
 import type { HttpAnswer } from "../http/request.ts";
 import type { Credential } from "../keychain/credential.ts";
+import { quote } from "../text.ts";
 import { type Challenge, parseChallenges } from "./challenges.ts";
 import type { Token, TokenServer } from "./tokens.ts";
 
@@ -96,7 +97,11 @@ export class Access {
     if (bearer !== undefined) return { kind: "fixed", header: `Bearer ${bearer}` };
     if (scheme === "basic") return { kind: "fixed", header: `Basic ${credential.reveal("basic")}` };
     const realm = parameters.get("realm") ?? "";
-    if (!URL.canParse(realm)) throw new TransportError("Realm", `${asked.host} names a malformed token server`);
+    if (!URL.canParse(realm))
+      throw new TransportError(
+        "Realm",
+        `${asked.host} names ${quote(realm.slice(0, 100))} as its token server, which is not a URL`,
+      );
     const url = new URL(realm);
     const why = refuseRealm(asked, url);
     if (why !== undefined) {

@@ -1,6 +1,7 @@
 import { isTransient, TransportError, toTransportError } from "../http/errors.ts";
 import type { HttpAnswer } from "../http/request.ts";
 import { backoff, draw } from "../http/retry.ts";
+import { quote } from "../text.ts";
 import { sleep } from "../waiting.ts";
 import type { Patience } from "./patience.ts";
 import type { RegistryTiming } from "./timing.ts";
@@ -154,11 +155,16 @@ function startOf({ response, answered }: HttpAnswer, from: number, size: number)
     }
     return 0;
   }
-  const range = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(response.headers.get("content-range")?.trim() ?? "");
+  const sent = response.headers.get("content-range")?.trim() ?? "";
+  const range = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(sent);
   const [start, end] = [Number(range?.[1] ?? -1), Number(range?.[2] ?? -1)];
   const total = range?.[3] === "*" ? size : Number(range?.[3] ?? -1);
   if (start > from || start < 0 || end >= size || total !== size) {
-    throw new TransportError("Range", `${answered.host} answers with another range than asked for`);
+    const asked = quote(`bytes ${from}-${size - 1}/${size}`);
+    throw new TransportError(
+      "Range",
+      `${answered.host} sends ${quote(sent.slice(0, 100))} where ${asked} was asked for`,
+    );
   }
   return start;
 }

@@ -34,7 +34,7 @@ export function createHosts(insecureRegistries: readonly string[]): Hosts {
     const host = bareHost(to);
     if (isMetadataService(host)) return "it is the address of a machine's own metadata service";
     const trusted = isInsecure(to) || mayBePlain(registry);
-    if (!trusted && isInternal(host)) return "it is an internal address, which a public registry has no business with";
+    if (!trusted && isInternal(host)) return "it is an internal address, where a public registry may not lead";
     return undefined;
   }
   return {
