@@ -18,13 +18,16 @@ export class Patience implements Listener {
   readonly #silence: Silence;
   readonly #graceMs: number;
   readonly #host: string;
+  readonly #now: () => number;
   /** This registry's part of what is spent. */
   #ownMs = 0;
   #waiting = 0;
   #quietSince = 0;
   #timer: Timer | undefined;
 
-  constructor(host: string, silence: Silence, graceMs: number) {
+  /** `now` is a clock in milliseconds. */
+  constructor(host: string, silence: Silence, graceMs: number, now = () => performance.now()) {
+    this.#now = now;
     this.#host = host;
     this.#silence = silence;
     this.#graceMs = graceMs;
@@ -48,13 +51,13 @@ export class Patience implements Listener {
   /** Something is awaited. */
   begin(): void {
     if (this.#waiting++ > 0) return;
-    this.#quietSince = performance.now();
+    this.#quietSince = this.#now();
     this.#timer ??= setTimeout(() => this.#check(), this.#left(0));
   }
 
   /** Something came. */
   heard(): void {
-    const now = performance.now();
+    const now = this.#now();
     const quiet = now - this.#quietSince;
     this.#quietSince = now;
     if (quiet <= this.#graceMs) return;
@@ -65,7 +68,7 @@ export class Patience implements Listener {
 
   /** What was waited up to now is what the registry asked for, and no silence. */
   excuse(): void {
-    this.#quietSince = performance.now();
+    this.#quietSince = this.#now();
   }
 
   /** It is awaited no longer, because it came or because it was given up. */
@@ -78,7 +81,7 @@ export class Patience implements Listener {
 
   #check(): void {
     this.#timer = undefined;
-    const left = this.#left(performance.now() - this.#quietSince);
+    const left = this.#left(this.#now() - this.#quietSince);
     // Timers may fire a little early.
     if (left > 0.5) this.#timer = setTimeout(() => this.#check(), left);
     else this.#giveUp();

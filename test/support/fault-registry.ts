@@ -28,6 +28,8 @@ export interface FaultRegistry extends AsyncDisposable {
   readonly rules: FaultRule[];
   /** Serves an image or index: by digest, and as `repository:tag`. */
   push(repository: string, tag: string, image: TestImage): void;
+  /** Ends all connections there are, whatever goes on in them. */
+  breakConnections(): void;
   /** Makes every token handed out so far worthless. */
   revokeTokens(): void;
   /** How many answers of that kind (2xx by default) there were for a path. */
@@ -92,6 +94,7 @@ export async function startFaultRegistry(options: FaultRegistryOptions = {}): Pr
     requests,
     rules: faults.rules,
     push: (repository, tag, image) => keep(store, repository, tag, image),
+    breakConnections: () => server.closeAllConnections(),
     revokeTokens: () => doorman.revoke(),
     count: (path, status = (code) => code >= 200 && code < 300) =>
       requests.filter((request) => path.test(request.path) && status(request.status)).length,
