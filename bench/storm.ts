@@ -1,4 +1,4 @@
-import { anonymous } from "../lib/keychain/keychain.ts";
+import { anonymous } from "../lib/keychain/credential.ts";
 import { StreamLog } from "../lib/log.ts";
 import { parseReference } from "../lib/oci/reference.ts";
 import { createRegistry } from "../lib/registry/registry.ts";

@@ -1,7 +1,8 @@
 import type { LayerSource } from "../archive/source.ts";
 import { describe } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { type Descriptor, type ImageConfig, layersByDiffId } from "../oci/manifest.ts";
+import { type ImageConfig, layersByDiffId } from "../oci/config.ts";
+import type { Descriptor } from "../oci/manifest.ts";
 import { parseReference, type Reference } from "../oci/reference.ts";
 import { RegistryError } from "../registry/errors.ts";
 import type { Registry, RemoteImage } from "../registry/registry.ts";
@@ -29,11 +30,11 @@ export class ImageCache implements Cache {
   }
 
   async metadata(): Promise<ImageMetadata | undefined> {
-    const reference = this.#attempt(() => parseReference(this.#reference));
+    const reference = this.#reading(() => parseReference(this.#reference));
     const found = await this.#fetch(reference);
     if (found === undefined) return undefined;
     const { image, config } = found;
-    return this.#attempt(() => {
+    return this.#reading(() => {
       this.#layers = layersByDiffId(image.manifest, config);
       this.#image = image;
       const text = config.labels.get(label);
@@ -42,7 +43,7 @@ export class ImageCache implements Cache {
     });
   }
 
-  /** Undefined where there is no such image. What is no RegistryError ends the run: it was asked to stop. */
+  /** Undefined where there is no such image. Another error than a RegistryError ends the run: it was asked to stop. */
   async #fetch(reference: Reference): Promise<{ image: RemoteImage; config: ImageConfig } | undefined> {
     try {
       // Exporters write one manifest, for no architecture; of an index the reference takes the first linux member.
@@ -58,17 +59,17 @@ export class ImageCache implements Cache {
     }
   }
 
-  /** Looks at something of the image; what is wrong with it is trouble with the cache. */
-  #attempt<T>(look: () => T): T {
+  /** Reads something of the image; what is wrong with it is trouble with the cache. */
+  #reading<T>(read: () => T): T {
     try {
-      return look();
+      return read();
     } catch (error) {
       throw this.#trouble(describeParseError(error), error);
     }
   }
 
   #trouble(what: string, cause: unknown): CacheError {
-    return new CacheError(`read ${this.name}: ${what}`, { cause });
+    return new CacheError(`cannot read ${this.name}: ${what}`, { cause });
   }
 
   size(sha: string): number {

@@ -5,7 +5,7 @@ import { readWhole } from "../disk/read-file.ts";
 import type { User } from "../disk/user.ts";
 import { describe, errorCode } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { isDigest } from "../oci/reference.ts";
+import { isDigest } from "../oci/digest.ts";
 import { quote } from "../text.ts";
 import { buildpackMetadata, type ImageMetadata, parseMetadata } from "../toml/metadata.ts";
 import { describeParseError } from "../toml/parse-error.ts";
@@ -40,12 +40,12 @@ export class VolumeCache implements Cache {
       bytes = readWhole(path, limits.metadataBytes);
     } catch (error) {
       if (errorCode(error) === "ENOENT") return undefined;
-      throw new CacheError(`read cache metadata ${quote(path)}: ${describe(error)}`, { cause: error });
+      throw new CacheError(`cannot read cache metadata ${quote(path)}: ${describe(error)}`, { cause: error });
     }
     try {
       return parseMetadata(bytes);
     } catch (error) {
-      throw new CacheError(`read cache metadata ${quote(path)}: ${describeParseError(error)}`, { cause: error });
+      throw new CacheError(`cannot read cache metadata ${quote(path)}: ${describeParseError(error)}`, { cause: error });
     }
   }
 
@@ -58,7 +58,7 @@ export class VolumeCache implements Cache {
       if (statSync(committed, { throwIfNoEntry: false }) !== undefined) return committed;
       return statSync(backup, { throwIfNoEntry: false }) === undefined ? committed : backup;
     } catch (error) {
-      throw new CacheError(`open ${this.name}: ${describe(error)}`, { cause: error });
+      throw new CacheError(`cannot open ${this.name}: ${describe(error)}`, { cause: error });
     }
   }
 
@@ -83,7 +83,7 @@ export class VolumeCache implements Cache {
    * these buildpacks. Trouble is left to `metadata` and `open` to report.
    */
   openAhead(buildpacks: readonly { id: string }[], user: User): void {
-    const metadata = attempt(() => this.#readMetadata());
+    const metadata = ifPossible(() => this.#readMetadata());
     // What root cannot read, the user may.
     if (metadata === undefined) return;
     this.#metadata = metadata;
@@ -91,9 +91,9 @@ export class VolumeCache implements Cache {
     const shas = [metadata.sbom, ...layers.filter(({ cache }) => cache).map(({ sha }) => sha)].filter(isDigest);
     const barred = !mayEnter(this.#committed, user);
     for (const sha of shas) {
-      const stat = attempt(() => statSync(this.#path(sha)));
+      const stat = ifPossible(() => statSync(this.#path(sha)));
       if (stat === undefined || this.#opened.has(sha) || (!barred && permits(stat, user, 0o4))) continue;
-      const fd = attempt(() => this.#openBlob(sha));
+      const fd = ifPossible(() => this.#openBlob(sha));
       if (fd !== undefined) this.#opened.set(sha, fd);
     }
   }
@@ -111,13 +111,13 @@ export class VolumeCache implements Cache {
       return fd;
     } catch (error) {
       if (fd !== undefined) closeSync(fd);
-      throw new CacheError(`open cached layer ${quote(path)}: ${describe(error)}`, { cause: error });
+      throw new CacheError(`cannot open cached layer ${quote(path)}: ${describe(error)}`, { cause: error });
     }
   }
 }
 
-/** What an attempt gives that may fail; a later one will tell why. */
-function attempt<T>(act: () => T): T | undefined {
+/** What an action gives, undefined where it fails: a later one will tell why. */
+function ifPossible<T>(act: () => T): T | undefined {
   try {
     return act();
   } catch {
@@ -127,7 +127,7 @@ function attempt<T>(act: () => T): T | undefined {
 
 /** Whether a directory and all above it may be entered by a user, as far as mode bits tell. */
 function mayEnter(directory: string, user: User): boolean {
-  const stat = attempt(() => statSync(directory));
+  const stat = ifPossible(() => statSync(directory));
   if (stat === undefined || !permits(stat, user, 0o1)) return false;
   return dirname(directory) === directory || mayEnter(dirname(directory), user);
 }

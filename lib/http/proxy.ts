@@ -2,7 +2,7 @@ import { BlockList, isIP } from "node:net";
 import type { Environment } from "../environment.ts";
 
 /** A proxy's address with its password, for the request; and without, for people. */
-export interface Proxy {
+export interface ProxyAddress {
   readonly url: string;
   readonly shown: string;
 }
@@ -12,7 +12,7 @@ export interface Proxy {
  * Go's net/http: this machine is never reached through a proxy; NO_PROXY holds `*`, domains (with their subdomains; with a
  * leading dot only those), addresses, CIDR ranges, each perhaps with a port.
  */
-export function createProxies(env: Environment): (url: URL) => Proxy | undefined {
+export function createProxies(env: Environment): (url: URL) => ProxyAddress | undefined {
   const get = (name: string) => env[name] || env[name.toLowerCase()] || "";
   const proxies = { "https:": parseProxy(get("HTTPS_PROXY")), "http:": parseProxy(get("HTTP_PROXY")) };
   const exceptions = get("NO_PROXY")
@@ -29,7 +29,7 @@ export function createProxies(env: Environment): (url: URL) => Proxy | undefined
   };
 }
 
-function parseProxy(text: string): Proxy | undefined {
+function parseProxy(text: string): ProxyAddress | undefined {
   if (text === "") return undefined;
   const whole = /^[a-z0-9]+:\/\//i.test(text) ? text : `http://${text}`;
   const url = URL.canParse(whole) ? whole : undefined;

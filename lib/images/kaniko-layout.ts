@@ -2,6 +2,7 @@ import { closeSync, fstatSync, readSync } from "node:fs";
 import * as v from "valibot";
 import type { Directory } from "../disk/directory.ts";
 import { readWhole } from "../disk/read-file.ts";
+import { Digester } from "../oci/digest.ts";
 import { type Descriptor, manifestBytes, mediaTypes } from "../oci/manifest.ts";
 import type { RemoteImage } from "../registry/registry.ts";
 
@@ -56,15 +57,15 @@ function hasDigest(blobs: Directory, { digest, size }: Descriptor): boolean {
   try {
     const stat = fstatSync(fd);
     if (!stat.isFile() || stat.size !== size) return false;
-    const hash = new Bun.CryptoHasher("sha256");
+    const digester = new Digester();
     const buffer = Buffer.allocUnsafe(1 << 20);
     for (let at = 0; at < size; ) {
       const length = readSync(fd, buffer, 0, buffer.length, at);
       if (length === 0) return false;
-      hash.update(buffer.subarray(0, length));
+      digester.update(buffer.subarray(0, length));
       at += length;
     }
-    return `sha256:${hash.digest("hex")}` === digest;
+    return digester.digest() === digest;
   } finally {
     closeSync(fd);
   }

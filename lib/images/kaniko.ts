@@ -5,6 +5,7 @@ import { type Slot, Staging, sweepStaging } from "../disk/staging.ts";
 import { writeAll } from "../disk/write.ts";
 import { hasCode, RestorerError } from "../errors.ts";
 import type { Log } from "../log.ts";
+import { Digester } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import { formatReference } from "../oci/reference.ts";
 import type { Registry, RemoteImage } from "../registry/registry.ts";
@@ -137,15 +138,15 @@ async function fetchBlob(
 ): Promise<void> {
   const fd = onDisk(context.kanikoDir, () => blobs.createFile(hexOf(blob.digest), 0o666 & ~context.umask));
   try {
-    const hasher = new Bun.CryptoHasher("sha256");
+    const digester = new Digester();
     let size = 0;
     for await (const chunk of registry.blob(image, blob)) {
       if (isStopped()) return;
-      hasher.update(chunk);
+      digester.update(chunk);
       size += chunk.length;
       onDisk(context.kanikoDir, () => writeAll(fd, chunk));
     }
-    const digest = `sha256:${hasher.digest("hex")}`;
+    const digest = digester.digest();
     if (digest === blob.digest && size === blob.size) return;
     const wrong = size === blob.size ? `has the digest ${digest}` : `is ${size} bytes long instead of ${blob.size}`;
     throw new RestorerError(`the blob ${blob.digest}, as ${image.reference.registry} sends it, ${wrong}`, {

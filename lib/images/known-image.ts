@@ -1,4 +1,4 @@
-import type { ImageConfig } from "../oci/manifest.ts";
+import type { ImageConfig } from "../oci/config.ts";
 
 /** What the config of a base image tells. */
 export type BaseConfig = Pick<ImageConfig, "os" | "architecture" | "variant" | "labels">;

@@ -1,23 +1,20 @@
 import { join, normalize, relative } from "node:path";
 import { readWhole } from "../disk/read-file.ts";
 import { errorCode, RestorerError } from "../errors.ts";
+import { configBytes, type ImageConfig, parseConfig } from "../oci/config.ts";
+import { digestOf } from "../oci/digest.ts";
 import {
   type Descriptor,
-  type ImageConfig,
+  type Index,
   type Manifest,
   manifestBytes,
   mediaTypes,
-  ownArchitecture,
-  parseConfig,
   parseManifest,
-  selectPlatform,
 } from "../oci/manifest.ts";
+import { findManifest, ownPlatform, selectPlatform } from "../oci/platform.ts";
 import { parseReference } from "../oci/reference.ts";
 import { quote } from "../text.ts";
 import type { KnownImage } from "./known-image.ts";
-
-/** Bytes a config may have. */
-const configBytes = 16 * 1024 * 1024;
 
 /** An image below the layout directory that does not exist, or cannot be read. */
 class LayoutError extends RestorerError {
@@ -50,38 +47,38 @@ export function layoutPath(layoutDir: string, name: string): string {
  * one layout the one for linux and this machine's architecture counts. Its reference is `<path>@<digest>`, which the
  * exporter parses. Throws RestorerErrors.
  */
-export function readLayoutImage(layoutDir: string, name: string): KnownImage {
+export async function readLayoutImage(layoutDir: string, name: string): Promise<KnownImage> {
   const path = layoutPath(layoutDir, name);
-  const { digest, manifest } = reading(path, () => readManifest(path));
+  const { digest, manifest } = await reading(path, () => readManifest(path));
   return {
     reference: `${path}@${digest}`,
-    config: async () => reading(path, () => readConfig(path, manifest)),
+    config: () => reading(path, () => readConfig(path, manifest)),
   };
 }
 
-function reading<T>(path: string, read: () => T): T {
+async function reading<T>(path: string, read: () => T | Promise<T>): Promise<T> {
   try {
-    return read();
+    return await read();
   } catch (error) {
     throw new LayoutError(`failed to read the OCI layout ${quote(path)}`, error);
   }
 }
 
-function readManifest(path: string): { digest: string; manifest: Manifest } {
-  let digest = "";
-  let document = parseManifest(readWhole(join(path, "index.json"), manifestBytes), mediaTypes.ociIndex);
-  // An index may hold an index; three levels are more than anybody has seen.
-  for (let level = 0; document.kind === "index"; level++) {
-    if (level === 3) throw new Error("too many indexes inside each other");
-    const [first, ...others] = document.manifests;
-    if (first === undefined) throw new Error("its index.json lists no image");
-    const member =
-      others.length === 0 ? first : selectPlatform(document, { os: "linux", architecture: ownArchitecture() });
-    digest = member.digest;
-    document = parseManifest(readBlob(path, member, manifestBytes), member.mediaType);
-  }
-  if (digest === "") throw new Error("its index.json is not an index");
-  return { digest, manifest: document };
+async function readManifest(path: string): Promise<{ digest: string; manifest: Manifest }> {
+  const index = parseManifest(readWhole(join(path, "index.json"), manifestBytes), mediaTypes.ociIndex);
+  if (index.kind !== "index") throw new Error("its index.json is not an index");
+  const { document, manifest } = await findManifest({ content: index, digest: "" }, chooseMember, async (member) => ({
+    content: parseManifest(readBlob(path, member, manifestBytes), member.mediaType),
+    digest: member.digest,
+  }));
+  return { digest: document.digest, manifest };
+}
+
+/** The only image there is, whatever its platform; of several, the one for this machine. */
+function chooseMember(index: Index): Descriptor {
+  const [first, ...others] = index.manifests;
+  if (first === undefined) throw new Error("its index.json lists no image");
+  return others.length === 0 ? first : selectPlatform(index, ownPlatform());
 }
 
 function readConfig(path: string, { config }: Manifest): ImageConfig {
@@ -90,7 +87,7 @@ function readConfig(path: string, { config }: Manifest): ImageConfig {
 
 function readBlob(path: string, { digest, size }: Descriptor, limit: number): Uint8Array {
   const bytes = readWhole(join(path, "blobs", ...digest.split(":")), Math.min(size, limit));
-  const actual = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+  const actual = digestOf(bytes);
   if (actual !== digest) throw new Error(`the blob ${digest} has the digest ${actual}`);
   return bytes;
 }

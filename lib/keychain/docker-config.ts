@@ -4,6 +4,7 @@ import { describe } from "../errors.ts";
 import { canonicalRegistry, dockerHub } from "../oci/reference.ts";
 import { parseIfObject } from "../toml/json.ts";
 import { basicSecret, Credential, isHeaderWord } from "./credential.ts";
+import type { ScopedCredential } from "./source.ts";
 
 const maximumBytes = 4 * 1024 * 1024;
 
@@ -20,13 +21,6 @@ const entrySchema = v.object({
   identitytoken: v.nullish(v.string(), ""),
   registrytoken: v.nullish(v.string(), ""),
 });
-
-/** Credentials for a registry, or only for what lies below a path in it. */
-export interface ScopedCredential {
-  /** Without slashes around it; empty for the whole registry. */
-  readonly path: string;
-  readonly credential: Credential;
-}
 
 /** A docker `config.json`, or podman's `auth.json`, which has the same form. */
 export interface DockerConfig {
@@ -47,7 +41,7 @@ export function readDockerConfig(path: string): DockerConfig | undefined {
   const parsed = v.safeParse(configSchema, parseIfObject(text.trim() === "" ? "{}" : text));
   if (!parsed.success) {
     const where = v.getDotPath(parsed.issues[0]);
-    throw new Error(`it is no docker configuration${where === null ? " (not a JSON object)" : `: see ${where}`}`);
+    throw new Error(`it is not a docker configuration${where === null ? " (not a JSON object)" : `: see ${where}`}`);
   }
   const { auths, credHelpers, credsStore } = parsed.output;
   const helpers = new Map(Object.entries(credHelpers).map(([key, name]) => [splitKey(key).registry, name]));
@@ -81,7 +75,10 @@ function storedIn(
     const place = splitKey(key);
     if (place.registry !== registry.toLowerCase()) continue;
     const secrets = readEntry(value);
-    if (secrets === "malformed") warn(`Not using the credentials for ${place.registry} in ${file}: malformed entry`);
+    if (secrets === "malformed")
+      warn(
+        `Not using the credentials for ${place.registry} in ${file}: malformed entry, expected an object with "auth"`,
+      );
     else if (secrets !== undefined) {
       const credential = new Credential(`${file} (auths)`, secrets);
       found.push({ path: place.path, credential, exact: key === registry || key === `https://${dockerHub}/v1/` });

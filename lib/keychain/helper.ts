@@ -2,6 +2,7 @@ import * as v from "valibot";
 import type { Environment } from "../environment.ts";
 import { errorCode } from "../errors.ts";
 import { parseIfJson } from "../toml/json.ts";
+import { Deadline, orAbort } from "../waiting.ts";
 import { basicSecret, Credential } from "./credential.ts";
 
 /** Time a credential helper gets; a desktop's may wait for a person who is not there. */
@@ -19,23 +20,23 @@ const passedOn =
 
 const answerSchema = v.object({ Username: v.optional(v.string(), ""), Secret: v.optional(v.string(), "") });
 
+export interface HelperOptions {
+  readonly env: Environment;
+  readonly signal?: AbortSignal | undefined;
+  readonly timeoutMs?: number | undefined;
+}
+
 /**
  * Asks `docker-credential-<name>` for the credentials of a server (docker's credential helper protocol): the server on
- * stdin, JSON on stdout. Undefined when it has none. Throws an Error that names the helper, never what it printed: that
- * may be a secret.
+ * stdin, JSON on stdout. Undefined when it has none. Throws the signal's reason, or an Error that names the helper, never
+ * what it printed: that may be a secret.
  */
-export async function askHelper(
-  name: string,
-  server: string,
-  env: Environment,
-  signal?: AbortSignal,
-  timeoutMs = helperMs,
-): Promise<Credential | undefined> {
+export async function askHelper(name: string, server: string, options: HelperOptions): Promise<Credential | undefined> {
   const program = `docker-credential-${name}`;
   if (!/^[\w.-]+$/.test(name)) throw new Error("the name of a credential helper may not be a path");
-  const path = Bun.which(program, { PATH: env.PATH ?? "" });
+  const path = Bun.which(program, { PATH: options.env.PATH ?? "" });
   if (path === null) throw new Error(`${program} is not on PATH`);
-  const { exitCode, output } = await run(path, program, server, env, signal, timeoutMs);
+  const { exitCode, output } = await run(path, program, server, options);
   if (exitCode !== 0) {
     if (/credentials not found|no credentials|missing/i.test(output)) return undefined;
     throw new Error(`${program} failed (exit ${exitCode})`);
@@ -49,42 +50,49 @@ export async function askHelper(
   return new Credential(program, { basic: basicSecret(user, secret) });
 }
 
+interface Outcome {
+  readonly exitCode: number;
+  readonly output: string;
+}
+
 async function run(
   path: string,
   program: string,
   server: string,
-  env: Environment,
-  signal: AbortSignal | undefined,
-  timeoutMs: number,
-): Promise<{ exitCode: number; output: string }> {
+  { env, signal, timeoutMs = helperMs }: HelperOptions,
+): Promise<Outcome> {
   signal?.throwIfAborted();
-  const allowed = Object.fromEntries(Object.entries(env).filter(([key]) => passedOn.test(key)));
-  const child = start(path, program, server, allowed);
+  const late = new Error(`${program} did not answer within ${timeoutMs / 1000} s`);
+  using deadline = new Deadline(timeoutMs, late, ...(signal === undefined ? [] : [signal]));
+  const child = start(
+    path,
+    program,
+    server,
+    Object.fromEntries(Object.entries(env).filter(([key]) => passedOn.test(key))),
+  );
   const reader = child.stdout.getReader();
-  // Neither the end of the child nor that of its output is waited for then: it may be out of our reach.
-  const { promise: stopped, reject: stop } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => stop(new Error(`${program} did not answer within ${timeoutMs / 1000} s`)), timeoutMs);
-  const onAbort = () => stop(signal?.reason);
-  signal?.addEventListener("abort", onAbort, { once: true });
   try {
-    const reading = readAll(reader, program);
-    const ending = child.exited.then(async (exitCode) => {
-      await Promise.race([reading, Bun.sleep(graceMs)]);
-      // What came while we were busy with something else is read first.
-      await new Promise((resolve) => setImmediate(resolve));
-      cancel(reader);
-      return exitCode;
-    });
-    const [output, exitCode] = await Promise.race([Promise.all([reading, ending]), stopped]);
-    return { exitCode, output };
+    // Neither the end of the child nor that of its output is waited for then: it may be out of our reach.
+    return await orAbort(outcomeOf(child.exited, reader, program), deadline.signal);
   } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", onAbort);
     cancel(reader);
     // Whatever it left running must not outlive the question, nor keep us here.
     killGroup(child.pid);
     child.unref();
   }
+}
+
+async function outcomeOf(exited: Promise<number>, reader: Reader, program: string): Promise<Outcome> {
+  const reading = readAll(reader, program);
+  const ending = exited.then(async (exitCode) => {
+    await Promise.race([reading, Bun.sleep(graceMs)]);
+    // What came while we were busy with something else is read first.
+    await new Promise((resolve) => setImmediate(resolve));
+    cancel(reader);
+    return exitCode;
+  });
+  const [output, exitCode] = await Promise.all([reading, ending]);
+  return { exitCode, output };
 }
 
 /** A process group of its own, so that a helper's own children end with it. */

@@ -1,4 +1,4 @@
-import { isDigest } from "../oci/reference.ts";
+import { isDigest } from "../oci/digest.ts";
 import { buildpackHas, platformHas } from "../platform-api.ts";
 import { quote } from "../text.ts";
 import type { Buildpack } from "../toml/group.ts";

@@ -4,7 +4,7 @@ import { type WorkerScripts, Workers } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
 import type { Directory } from "../disk/directory.ts";
 import { describe, ExitCode, RestorerError } from "../errors.ts";
-import { isDigest } from "../oci/reference.ts";
+import { isDigest } from "../oci/digest.ts";
 import { platformHas } from "../platform-api.ts";
 import type { Session } from "../session.ts";
 import { count, formatBytes, quote } from "../text.ts";

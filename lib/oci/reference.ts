@@ -1,5 +1,6 @@
 import { RestorerError } from "../errors.ts";
 import { quote } from "../text.ts";
+import { isDigest } from "./digest.ts";
 
 /** Docker Hub, by the name under which go-containerregistry and so every other lifecycle phase know it. */
 export const dockerHub = "index.docker.io";
@@ -27,14 +28,14 @@ export function parseReference(text: string): Reference {
   const at = text.indexOf("@");
   const digest = at === -1 ? undefined : text.slice(at + 1);
   if (digest !== undefined && !isDigest(digest)) {
-    throw invalid(text, `${quote(digest)} is no digest: "sha256:" and 64 lower-case hexadecimal digits`);
+    throw invalid(text, `${quote(digest)} is not a digest: expected "sha256:" and 64 lower-case hexadecimal digits`);
   }
   const tagged = at === -1 ? text : text.slice(0, at);
   const colon = tagged.indexOf(":", tagged.lastIndexOf("/") + 1);
   const name = colon === -1 ? tagged : tagged.slice(0, colon);
   const tag = colon === -1 ? undefined : tagged.slice(colon + 1);
   if (tag !== undefined && !/^[\w.-]{1,128}$/.test(tag)) {
-    throw invalid(text, `${quote(tag)} is no tag: 1 to 128 letters, digits, "_", "." or "-"`);
+    throw invalid(text, `${quote(tag)} is not a tag: expected 1 to 128 letters, digits, "_", "." or "-"`);
   }
   const place = locate(text, name);
   if (digest !== undefined) return { name, ...place, ...(tag === undefined ? {} : { tag }), digest };
@@ -47,7 +48,8 @@ function locate(text: string, name: string): { registry: string; repository: str
   const first = name.slice(0, Math.max(slash, 0));
   const explicit = first === "localhost" || /[.:]/.test(first);
   const repository = explicit ? name.slice(slash + 1) : name;
-  if (explicit && !isRegistry(first)) throw invalid(text, `${quote(first)} is no registry (host or host:port)`);
+  if (explicit && !isRegistry(first))
+    throw invalid(text, `${quote(first)} is not a registry: expected host or host:port`);
   checkRepository(text, repository);
   const registry = explicit ? canonicalRegistry(first) : dockerHub;
   const official = registry === dockerHub && !repository.includes("/");
@@ -76,7 +78,7 @@ function invalid(text: string, why: string, hint?: string): RestorerError {
 /** Whether text is a host or host:port (IPv6 in brackets) that may stand in a reference. */
 export function isRegistry(text: string): boolean {
   const match = /^(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9_.-]*[a-z0-9])?)(?::(\d{1,5}))?$/i.exec(text);
-  // Some hosts that look well are none to a URL, such as `a..b` and `1.2.3.999`.
+  // Some hosts that look well are not hosts to a URL, such as `a..b` and `1.2.3.999`.
   return match !== null && Number(match[2] ?? 443) <= 65_535 && URL.canParse(`https://${text}`);
 }
 
@@ -84,11 +86,6 @@ export function isRegistry(text: string): boolean {
 export function canonicalRegistry(registry: string): string {
   const lower = registry.toLowerCase();
   return lower === "docker.io" || lower === "registry-1.docker.io" ? dockerHub : registry;
-}
-
-/** Whether text is a digest as registries write them; only such a one becomes part of a path. */
-export function isDigest(text: string): boolean {
-  return /^sha256:[0-9a-f]{64}$/.test(text);
 }
 
 /** A reference in the words of whoever wrote it, for messages. */

@@ -1,6 +1,7 @@
 import { TransportError } from "../http/errors.ts";
-import type { Answer } from "../http/transport.ts";
+import type { HttpAnswer } from "../http/request.ts";
 import type { Credential } from "../keychain/credential.ts";
+import { quote } from "../text.ts";
 import { type Challenge, parseChallenges } from "./challenges.ts";
 import type { Token, TokenServer } from "./tokens.ts";
 
@@ -15,7 +16,8 @@ interface AccessOptions {
   readonly fetchToken: (server: TokenServer) => Promise<Token>;
 }
 
-type Way =
+/** What goes along with a request. */
+type Authentication =
   | { readonly kind: "none" }
   | { readonly kind: "fixed"; readonly header: string }
   | { readonly kind: "token"; readonly server: TokenServer };
@@ -27,7 +29,7 @@ type Way =
 export class Access {
   readonly credential: Credential;
   readonly #options: AccessOptions;
-  #way: Way = { kind: "none" };
+  #authentication: Authentication = { kind: "none" };
   #token: { value: string; renewAt: number } | undefined;
   #pending: Promise<string> | undefined;
 
@@ -38,10 +40,10 @@ export class Access {
 
   /** The value of `Authorization` for the next request; fetches a token when there is none or it is about to expire. */
   async authorization(): Promise<string | undefined> {
-    if (this.#way.kind === "none") return undefined;
-    if (this.#way.kind === "fixed") return this.#way.header;
+    if (this.#authentication.kind === "none") return undefined;
+    if (this.#authentication.kind === "fixed") return this.#authentication.header;
     if (this.#token !== undefined && performance.now() < this.#token.renewAt) return `Bearer ${this.#token.value}`;
-    this.#pending ??= this.#renew(this.#way.server).finally(() => {
+    this.#pending ??= this.#renew(this.#authentication.server).finally(() => {
       this.#pending = undefined;
     });
     return `Bearer ${await this.#pending}`;
@@ -57,22 +59,25 @@ export class Access {
    * Takes in a registry's refusal of a request that was sent with `sent`. Whether to send it again, since the next one
    * would go out with something else. Throws a TransportError for a challenge that must not be followed.
    */
-  refused({ response, asked }: Answer, sent: string | undefined): boolean {
+  refused({ response, asked }: HttpAnswer, sent: string | undefined): boolean {
     if (response.status === 401) return this.#challenged(response, asked, sent);
     // A registry that lets everybody in shows what is public, and never asks who we are.
     const hidden = response.status === 403 || response.status === 404;
-    return hidden && sent === undefined && this.#way.kind === "none" && this.#volunteer();
+    return hidden && sent === undefined && this.#authentication.kind === "none" && this.#volunteer();
   }
 
   #challenged(response: Response, asked: URL, sent: string | undefined): boolean {
-    if (this.#way.kind === "token" && sent !== undefined && sent === `Bearer ${this.#token?.value}`) {
+    if (this.#authentication.kind === "token" && sent !== undefined && sent === `Bearer ${this.#token?.value}`) {
       this.#token = undefined; // It expired, or was revoked.
     }
     const challenges = parseChallenges(response.headers.get("www-authenticate") ?? "");
     const chosen = this.#choose(challenges);
     if (chosen === undefined) return challenges.length === 0 && sent === undefined && this.#volunteer();
-    this.#way = this.#answerTo(chosen, asked);
-    return this.#way.kind === "token" || (this.#way.kind === "fixed" && this.#way.header !== sent);
+    this.#authentication = this.#answerTo(chosen, asked);
+    return (
+      this.#authentication.kind === "token" ||
+      (this.#authentication.kind === "fixed" && this.#authentication.header !== sent)
+    );
   }
 
   /** The first challenge that our credentials can answer. */
@@ -86,13 +91,17 @@ export class Access {
     return challenges.find(able);
   }
 
-  #answerTo({ scheme, parameters }: Challenge, asked: URL): Way {
+  #answerTo({ scheme, parameters }: Challenge, asked: URL): Authentication {
     const { credential, repository, refuseRealm } = this.#options;
     const bearer = credential.reveal("bearer");
     if (bearer !== undefined) return { kind: "fixed", header: `Bearer ${bearer}` };
     if (scheme === "basic") return { kind: "fixed", header: `Basic ${credential.reveal("basic")}` };
     const realm = parameters.get("realm") ?? "";
-    if (!URL.canParse(realm)) throw new TransportError("Realm", `${asked.host} names a malformed token server`);
+    if (!URL.canParse(realm))
+      throw new TransportError(
+        "Realm",
+        `${asked.host} names ${quote(realm.slice(0, 100))} as its token server, which is not a URL`,
+      );
     const url = new URL(realm);
     const why = refuseRealm(asked, url);
     if (why !== undefined) {
@@ -107,8 +116,8 @@ export class Access {
     const { credential } = this.#options;
     const bearer = credential.reveal("bearer");
     const basic = credential.reveal("basic");
-    if (bearer !== undefined) this.#way = { kind: "fixed", header: `Bearer ${bearer}` };
-    else if (basic !== undefined) this.#way = { kind: "fixed", header: `Basic ${basic}` };
-    return this.#way.kind !== "none";
+    if (bearer !== undefined) this.#authentication = { kind: "fixed", header: `Bearer ${bearer}` };
+    else if (basic !== undefined) this.#authentication = { kind: "fixed", header: `Basic ${basic}` };
+    return this.#authentication.kind !== "none";
   }
 }

@@ -1,17 +1,20 @@
 import { isTransient, TransportError, toTransportError } from "../http/errors.ts";
-import type { Patience } from "../http/patience.ts";
-import { backoff, type RegistryTiming, sleep } from "../http/timing.ts";
-import type { Answer } from "../http/transport.ts";
+import type { HttpAnswer } from "../http/request.ts";
+import { backoff, draw } from "../http/retry.ts";
+import { quote } from "../text.ts";
+import { sleep } from "../waiting.ts";
+import type { Patience } from "./patience.ts";
+import type { RegistryTiming } from "./timing.ts";
 
 interface BlobOptions {
   /** Bytes the blob must have. */
   readonly size: number;
   /** Asks for the blob from a byte on; answers 200 or 206. The signal must also end its body. */
-  readonly open: (from: number, signal: AbortSignal) => Promise<Answer>;
+  readonly open: (from: number, signal: AbortSignal) => Promise<HttpAnswer>;
   readonly timing: RegistryTiming;
   readonly patience: Patience;
   readonly signal: AbortSignal;
-  readonly onResume: (from: number, why: unknown) => void;
+  readonly onResume: (from: number) => void;
 }
 
 /**
@@ -38,8 +41,8 @@ export async function* streamBlob(options: BlobOptions): AsyncGenerator<Uint8Arr
       fruitless = delivered > from ? 0 : fruitless + 1;
       if (body.stalled) stalls++;
       if (!body.broken || stalls > 1 || fruitless >= timing.fruitlessResumes || resumes >= timing.resumes) throw error;
-      options.onResume(delivered, error);
-      await sleep(backoff(timing, 1), signal);
+      options.onResume(delivered);
+      await sleep(draw(backoff(timing, 1)), signal);
     }
   }
 }
@@ -144,7 +147,7 @@ class Body {
 }
 
 /** The position of the first byte of an answer's body; what its headers say must fit the blob. */
-function startOf({ response, answered }: Answer, from: number, size: number): number {
+function startOf({ response, answered }: HttpAnswer, from: number, size: number): number {
   const length = response.headers.get("content-length");
   if (response.status !== 206) {
     if (length !== null && Number(length) !== size) {
@@ -152,11 +155,16 @@ function startOf({ response, answered }: Answer, from: number, size: number): nu
     }
     return 0;
   }
-  const range = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(response.headers.get("content-range")?.trim() ?? "");
+  const sent = response.headers.get("content-range")?.trim() ?? "";
+  const range = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(sent);
   const [start, end] = [Number(range?.[1] ?? -1), Number(range?.[2] ?? -1)];
   const total = range?.[3] === "*" ? size : Number(range?.[3] ?? -1);
   if (start > from || start < 0 || end >= size || total !== size) {
-    throw new TransportError("Range", `${answered.host} answers with another range than asked for`);
+    const asked = quote(`bytes ${from}-${size - 1}/${size}`);
+    throw new TransportError(
+      "Range",
+      `${answered.host} sends ${quote(sent.slice(0, 100))} where ${asked} was asked for`,
+    );
   }
   return start;
 }

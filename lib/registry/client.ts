@@ -1,24 +1,19 @@
 import type { Environment } from "../environment.ts";
+import { HttpClient } from "../http/client.ts";
 import { TransportError } from "../http/errors.ts";
-import { Patience } from "../http/patience.ts";
-import type { RegistryTiming } from "../http/timing.ts";
-import { defaultTiming, orAbort } from "../http/timing.ts";
-import { type Answer, type Call, createTransport } from "../http/transport.ts";
+import type { HttpAnswer } from "../http/request.ts";
 import type { Keychain } from "../keychain/keychain.ts";
 import type { Log } from "../log.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import type { Reference } from "../oci/reference.ts";
+import { Deadline, orAbort } from "../waiting.ts";
 import { Access } from "./access.ts";
 import { streamBlob } from "./blobs.ts";
-import { type Attempt, failedError, statusError } from "./errors.ts";
-import { createHosts } from "./hosts.ts";
-import { fetchToken, type Token, type TokenServer } from "./tokens.ts";
-
-/** A document as a registry sent it. */
-export interface Download {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly headers: Headers;
-}
+import { failedError, type Operation, statusError } from "./errors.ts";
+import { createHosts, type Hosts, type Scheme } from "./hosts.ts";
+import { Patience, type Silence } from "./patience.ts";
+import { defaultTiming, type RegistryTiming } from "./timing.ts";
+import { fetchToken, type Token, type TokenRequest, type TokenServer } from "./tokens.ts";
 
 export interface ClientOptions {
   readonly keychain: Keychain;
@@ -32,24 +27,23 @@ export interface ClientOptions {
   readonly timing?: Partial<RegistryTiming>;
 }
 
-/** Authenticated requests to registries. Everything throws a RegistryError, or the reason of the run's signal. */
-interface Client {
-  /** Gets a document below `/v2/<repository>/`. */
-  document(reference: Reference, step: string, path: string, maximumBytes: number, accept: string): Promise<Download>;
-  /** Streams a blob. */
-  blob(reference: Reference, descriptor: Descriptor): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void>;
+/** A document below `/v2/<repository>/`. */
+export interface DocumentRequest {
+  /** What is done, in words that go after "failed to": "get the manifest of". */
+  readonly step: string;
+  readonly path: string;
+  readonly accept: string;
+  readonly maximumBytes: number;
 }
 
-/** What is remembered of a registry. */
-interface Endpoint {
-  readonly patience: Patience;
-  /** Which scheme answered. */
-  scheme: "https" | "http" | undefined;
-  readonly accesses: Map<string, Access>;
+/** A document as a registry sent it. */
+export interface Download {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly headers: Headers;
 }
 
 /** A request below `/v2/<repository>/`. */
-interface Wish {
+interface RepositoryRequest {
   readonly reference: Reference;
   readonly step: string;
   readonly path: string;
@@ -57,150 +51,166 @@ interface Wish {
   readonly documentBytes?: number;
 }
 
+/** What is remembered of a registry. */
+interface RegistryState {
+  readonly patience: Patience;
+  /** Which scheme answered. */
+  scheme: Scheme | undefined;
+  /** By repository. */
+  readonly accesses: Map<string, Access>;
+}
+
 /** How often a request is sent with other credentials: none, a token, a renewed token. */
 const maximumRefusals = 2;
 
-export function createClient({ keychain, insecureRegistries, env, log, signal, ...options }: ClientOptions): Client {
-  const timing = { ...defaultTiming, ...options.timing };
-  const hosts = createHosts(insecureRegistries);
-  const transport = createTransport({ env, verifies: hosts.verifies, timing, log });
-  const endpoints = new Map<string, Endpoint>();
-  const silence = { totalMs: timing.silenceMs, spentMs: 0 };
+/** Authenticated requests to registries. Everything throws a RegistryError, or the reason of the run's signal. */
+export class RegistryClient {
+  readonly #keychain: Keychain;
+  readonly #log: Log;
+  readonly #signal: AbortSignal;
+  readonly #timing: RegistryTiming;
+  readonly #hosts: Hosts;
+  readonly #http: HttpClient;
+  readonly #silence: Silence;
+  readonly #states = new Map<string, RegistryState>();
 
-  function endpointOf(registry: string): Endpoint {
-    const known = endpoints.get(registry);
-    if (known !== undefined) return known;
-    const patience = new Patience(registry, silence, timing.graceMs);
-    const made = { patience, scheme: undefined, accesses: new Map() };
-    endpoints.set(registry, made);
-    return made;
+  constructor({ keychain, insecureRegistries, env, log, signal, timing }: ClientOptions) {
+    this.#keychain = keychain;
+    this.#log = log;
+    this.#signal = signal;
+    this.#timing = { ...defaultTiming, ...timing };
+    this.#hosts = createHosts(insecureRegistries);
+    this.#http = new HttpClient({ env, log, verifies: this.#hosts.verifies, timing: this.#timing });
+    this.#silence = { totalMs: this.#timing.silenceMs, spentMs: 0 };
   }
 
-  function accessTo(reference: Reference): Access {
-    const { registry, repository } = reference;
-    const { accesses } = endpointOf(registry);
-    const known = accesses.get(repository);
-    if (known !== undefined) return known;
-    const credential = keychain.for(registry, repository);
-    const made: Access = new Access({
-      credential,
-      repository,
-      refuseRealm: (asked, realm) => hosts.refuseRealm(registry, asked, realm),
-      fetchToken: (server) => tokenFor({ step: "get a token for", reference, credential }, server),
-    });
-    accesses.set(repository, made);
-    return made;
+  /** Gets a document whole. */
+  async document(reference: Reference, { step, path, accept, maximumBytes }: DocumentRequest): Promise<Download> {
+    const never = new AbortController().signal;
+    const request = { reference, step, path, headers: { accept }, documentBytes: maximumBytes };
+    const { response } = await this.#ask(request, never);
+    return { bytes: new Uint8Array(await response.arrayBuffer()), headers: response.headers };
   }
 
-  /** Others may wait for the same token: it is fetched under a deadline of its own. */
-  async function tokenFor(attempt: Attempt, server: TokenServer): Promise<Token> {
-    const { registry } = attempt.reference;
-    const { patience } = endpointOf(registry);
-    const deadline = new Deadline(timing.tokenMs, server.realm.host, signal, patience.signal);
-    let authorization: string | undefined;
-    const send = ({
-      url,
-      ...request
-    }: Omit<Call, "urls" | "signal" | "patience" | "refuseRedirect"> & { url: URL }) => {
-      authorization = request.authorization;
-      return transport.send({
-        ...request,
-        urls: [url],
-        refuseRedirect: (from, to) => hosts.refuseRealm(registry, from, to) ?? hosts.refuseRedirect(registry, from, to),
-        signal: deadline.signal,
-        patience,
-      });
+  /** Streams a blob. */
+  async *blob(reference: Reference, { digest, size }: Descriptor): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+    const { registry } = reference;
+    const { patience } = this.#state(registry);
+    const step = `get the blob ${digest} of`;
+    const open = (from: number, ended: AbortSignal) => {
+      const range: Record<string, string> = from === 0 ? {} : { range: `bytes=${from}-` };
+      return this.#ask({ reference, step, path: `blobs/${digest}`, headers: { accept: "*/*", ...range } }, ended);
     };
+    const onResume = (from: number) => this.#log.debug(`Resuming ${digest} of ${registry} at byte ${from} of ${size}`);
+    const signal = AbortSignal.any([this.#signal, patience.signal]);
     try {
-      const token = await patience.while(() => fetchToken(server, attempt.credential, send));
-      if ("value" in token) return token;
-      const { answered, response } = token;
-      throw statusError({ ...attempt, authorization }, answered.host, response.status, await response.text());
+      yield* streamBlob({ size, open, timing: this.#timing, patience, signal, onResume });
     } catch (error) {
-      signal.throwIfAborted();
-      throw failedError(attempt, server.realm.host, error);
-    } finally {
-      deadline.end();
+      this.#signal.throwIfAborted();
+      throw failedError({ step, reference, credential: this.#access(reference).credential }, registry, error);
     }
   }
 
   /** An answer with a status of use: 2xx. */
-  async function ask(wish: Wish, mine: AbortSignal): Promise<Answer> {
-    const { reference, step, path, headers, documentBytes } = wish;
-    const { registry, repository } = reference;
-    const endpoint = endpointOf(registry);
-    const access = accessTo(reference);
-    const attempt = { step, reference, credential: access.credential };
-    const deadline = new Deadline(timing.operationMs, registry, signal, endpoint.patience.signal, mine);
+  async #ask(request: RepositoryRequest, ended: AbortSignal): Promise<HttpAnswer> {
+    const { reference, step } = request;
+    const { registry } = reference;
+    const access = this.#access(reference);
+    const operation = { step, reference, credential: access.credential };
+    const others = [this.#signal, this.#state(registry).patience.signal, ended];
+    using deadline = new Deadline(this.#timing.operationMs, tooLate(registry, this.#timing.operationMs), ...others);
     try {
       for (let refusals = 0; ; refusals++) {
-        const schemes = endpoint.scheme === undefined ? hosts.schemes(registry) : [endpoint.scheme];
         const authorization = await orAbort(access.authorization(), deadline.signal);
-        const call: Call = {
-          urls: schemes.map((scheme) => new URL(`${scheme}://${registry}/v2/${repository}/${path}`)),
-          headers,
-          authorization,
-          refuseRedirect: (from, to) => hosts.refuseRedirect(registry, from, to),
-          ...(documentBytes === undefined ? {} : { documentBytes }),
-          signal: deadline.signal,
-          patience: endpoint.patience,
-        };
-        const answer = await endpoint.patience.while(() => transport.send(call));
-        // A TLS server answers 400 to plain http: the TLS attempt before it must have had an accident.
-        if (answer.response.status !== 400) endpoint.scheme = answer.asked.protocol === "https:" ? "https" : "http";
+        const answer = await this.#send(request, authorization, deadline.signal);
         if (answer.response.ok) return answer;
-        const own = answer.answered.origin === answer.asked.origin;
-        if (own && refusals < maximumRefusals && access.refused(answer, authorization)) continue;
+        const isOwn = answer.answered.origin === answer.asked.origin;
+        if (isOwn && refusals < maximumRefusals && access.refused(answer, authorization)) continue;
         const { answered, response } = answer;
-        throw statusError({ ...attempt, authorization }, answered.host, response.status, await response.text());
+        throw statusError({ ...operation, authorization }, answered.host, response.status, await response.text());
       }
     } catch (error) {
-      signal.throwIfAborted();
-      throw failedError(attempt, registry, error);
-    } finally {
-      deadline.end();
+      this.#signal.throwIfAborted();
+      throw failedError(operation, registry, error);
     }
   }
 
-  return {
-    async document(reference, step, path, documentBytes, accept) {
-      const never = new AbortController().signal;
-      const { response } = await ask({ reference, step, path, headers: { accept }, documentBytes }, never);
-      return { bytes: new Uint8Array(await response.arrayBuffer()), headers: response.headers };
-    },
-    async *blob(reference, { digest, size }) {
-      const { registry } = reference;
-      const { patience } = endpointOf(registry);
-      const step = `get the blob ${digest} of`;
-      const open = (from: number, mine: AbortSignal) => {
-        const range: Record<string, string> = from === 0 ? {} : { range: `bytes=${from}-` };
-        return ask({ reference, step, path: `blobs/${digest}`, headers: { accept: "*/*", ...range } }, mine);
-      };
-      const onResume = (from: number) => log.debug(`Resuming ${digest} of ${registry} at byte ${from} of ${size}`);
-      const ending = AbortSignal.any([signal, patience.signal]);
-      try {
-        yield* streamBlob({ size, open, timing, patience, signal: ending, onResume });
-      } catch (error) {
-        signal.throwIfAborted();
-        throw failedError({ step, reference, credential: accessTo(reference).credential }, registry, error);
-      }
-    },
-  };
+  async #send(
+    { reference, path, headers, documentBytes }: RepositoryRequest,
+    authorization: string | undefined,
+    signal: AbortSignal,
+  ): Promise<HttpAnswer> {
+    const { registry, repository } = reference;
+    const state = this.#state(registry);
+    const urlWith = (scheme: Scheme) => new URL(`${scheme}://${registry}/v2/${repository}/${path}`);
+    const [first, ...others] = state.scheme === undefined ? this.#hosts.schemes(registry) : [state.scheme];
+    const request = {
+      urls: [urlWith(first), ...others.map(urlWith)] as const,
+      headers,
+      authorization,
+      refuseRedirect: (from: URL, to: URL) => this.#hosts.refuseRedirect(registry, from, to),
+      ...(documentBytes === undefined ? {} : { documentBytes }),
+      signal,
+      listener: state.patience,
+    };
+    const answer = await state.patience.while(() => this.#http.send(request));
+    // A TLS server answers 400 to plain http: the TLS attempt before it must have had an accident.
+    if (answer.response.status !== 400) state.scheme = answer.asked.protocol === "https:" ? "https" : "http";
+    return answer;
+  }
+
+  /** Others may wait for the same token: it is fetched under a deadline of its own. */
+  async #token(operation: Operation, server: TokenServer): Promise<Token> {
+    const { registry } = operation.reference;
+    const { patience } = this.#state(registry);
+    const { host } = server.realm;
+    const late = tooLate(host, this.#timing.tokenMs);
+    using deadline = new Deadline(this.#timing.tokenMs, late, this.#signal, patience.signal);
+    const refuseRedirect = (from: URL, to: URL) =>
+      this.#hosts.refuseRealm(registry, from, to) ?? this.#hosts.refuseRedirect(registry, from, to);
+    let authorization: string | undefined;
+    const send = ({ url, ...request }: TokenRequest) => {
+      authorization = request.authorization;
+      const { signal } = deadline;
+      return this.#http.send({ ...request, urls: [url], refuseRedirect, signal, listener: patience });
+    };
+    try {
+      const token = await patience.while(() => fetchToken(server, operation.credential, send));
+      if ("value" in token) return token;
+      const { answered, response } = token;
+      throw statusError({ ...operation, authorization }, answered.host, response.status, await response.text());
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      throw failedError(operation, host, error);
+    }
+  }
+
+  #state(registry: string): RegistryState {
+    const known = this.#states.get(registry);
+    if (known !== undefined) return known;
+    const patience = new Patience(registry, this.#silence, this.#timing.graceMs);
+    const made: RegistryState = { patience, scheme: undefined, accesses: new Map() };
+    this.#states.set(registry, made);
+    return made;
+  }
+
+  #access(reference: Reference): Access {
+    const { registry, repository } = reference;
+    const { accesses } = this.#state(registry);
+    const known = accesses.get(repository);
+    if (known !== undefined) return known;
+    const credential = this.#keychain.for(registry, repository);
+    const made = new Access({
+      credential,
+      repository,
+      refuseRealm: (asked, realm) => this.#hosts.refuseRealm(registry, asked, realm),
+      fetchToken: (server) => this.#token({ step: "get a token for", reference, credential }, server),
+    });
+    accesses.set(repository, made);
+    return made;
+  }
 }
 
-/** A signal for one operation; once it has ended, its time no longer counts but the other signals still do. */
-class Deadline {
-  readonly signal: AbortSignal;
-  readonly #timer: Timer;
-
-  constructor(ms: number, host: string, ...others: AbortSignal[]) {
-    const late = new AbortController();
-    this.signal = AbortSignal.any([late.signal, ...others]);
-    const words = `${host} did not answer within ${ms / 1000} s, all attempts together`;
-    this.#timer = setTimeout(() => late.abort(new TransportError("Deadline", words)), ms);
-  }
-
-  end(): void {
-    clearTimeout(this.#timer);
-  }
+function tooLate(host: string, ms: number): TransportError {
+  return new TransportError("Deadline", `${host} did not answer within ${ms / 1000} s, all attempts together`);
 }

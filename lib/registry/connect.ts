@@ -5,7 +5,7 @@ import { createRegistry, type Registry } from "./registry.ts";
 
 /**
  * A client for the registries of these image references, with their credentials (contract §5): read now, since privileges
- * are dropped later. References that are none are left to their users to complain about. Throws a RestorerError for
+ * are dropped later. Malformed references are left to their users to complain about. Throws a RestorerError for
  * malformed credentials.
  */
 export async function connect(images: readonly string[], { inputs, env, log, signal }: Session): Promise<Registry> {

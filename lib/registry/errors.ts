@@ -43,29 +43,34 @@ export class RegistryError extends RestorerError {
 }
 
 /** What was being done when something went wrong. */
-export interface Attempt {
+export interface Operation {
   /** In words that go after "failed to": "get the manifest of". */
   readonly step: string;
   readonly reference: Reference;
   readonly credential: Credential;
-  /** What was sent as `Authorization`: a token that was fetched is none of the credential's secrets. */
+  /** What was sent as `Authorization`: a token that was fetched is not among the credential's secrets. */
   readonly authorization?: string | undefined;
 }
 
 /** The error for an answer with a status that is of no use. */
-export function statusError(attempt: Attempt, host: string, status: number, body: string): RegistryError {
-  const { step, reference, credential } = attempt;
-  const { words, code } = serverMessage(body, (text) => withoutSecrets(text, attempt));
+export function statusError(operation: Operation, host: string, status: number, body: string): RegistryError {
+  const { step, reference, credential } = operation;
+  const { words, code } = serverMessage(body, (text) => withoutSecrets(text, operation));
   const said = words === "" ? "" : `: ${quote(words)}`;
   const reason = STATUS_CODES[status] === undefined ? "" : ` ${STATUS_CODES[status]}`;
   return new RegistryError(
     `failed to ${step} ${formatReference(reference)}: ${host} answered ${status}${reason}${said} (credentials: ${credential.source})`,
-    { status, hint: statusHint(status, attempt), registryCode: code, notFound: status === 404 && step === getManifest },
+    {
+      status,
+      hint: statusHint(status, operation),
+      registryCode: code,
+      notFound: status === 404 && step === getManifest,
+    },
   );
 }
 
 /** Text of a server without the secrets it was sent, should it have echoed them. */
-function withoutSecrets(text: string, { credential, authorization = "" }: Attempt): string {
+function withoutSecrets(text: string, { credential, authorization = "" }: Operation): string {
   const secrets = [authorization.slice(authorization.indexOf(" ") + 1), authorization];
   return secrets
     .filter((secret) => secret.length > 2)
@@ -74,7 +79,7 @@ function withoutSecrets(text: string, { credential, authorization = "" }: Attemp
 
 export const getManifest = "get the manifest of";
 
-function statusHint(status: number, { reference, credential }: Attempt): string | undefined {
+function statusHint(status: number, { reference, credential }: Operation): string | undefined {
   const { registry, repository } = reference;
   const login = `set CNB_REGISTRY_AUTH or log in to ${registry}`;
   if (status === 401 || status === 403) {
@@ -91,10 +96,10 @@ function statusHint(status: number, { reference, credential }: Attempt): string 
 }
 
 /** The error for a request that got no answer, or none that could be used. */
-export function failedError(attempt: Attempt, host: string, cause: unknown): RegistryError {
+export function failedError(operation: Operation, host: string, cause: unknown): RegistryError {
   if (cause instanceof RegistryError) return cause;
   const hint = cause instanceof TransportError ? cause.hint : undefined;
-  const { step, reference, credential } = attempt;
+  const { step, reference, credential } = operation;
   const name = formatReference(reference);
   return new RegistryError(`failed to ${step} ${name} from ${host} (credentials: ${credential.source})`, {
     hint,

@@ -1,9 +1,11 @@
 import { isIP } from "node:net";
 
+export type Scheme = "https" | "http";
+
 /** Which registries may be spoken to in the clear or without a verified certificate, and where requests may be led. */
 export interface Hosts {
   /** Schemes to try, in order. */
-  schemes(registry: string): ("https" | "http")[];
+  schemes(registry: string): readonly [Scheme, ...Scheme[]];
   /** Whether TLS certificates of a host are verified: unless it was named insecure, port and all. */
   verifies(url: URL): boolean;
   /** Why a registry may not send us to this address with a redirect; undefined when it may. */
@@ -28,11 +30,11 @@ export function createHosts(insecureRegistries: readonly string[]): Hosts {
   const mayBePlain = (registry: string) => insecure.has(registry.toLowerCase()) || isLocal(registry);
 
   function refuse(registry: string, to: URL): string | undefined {
-    if (to.protocol !== "https:" && to.protocol !== "http:") return `it is no web address (${to.protocol})`;
+    if (to.protocol !== "https:" && to.protocol !== "http:") return `it is not a web address (${to.protocol})`;
     const host = bareHost(to);
     if (isMetadataService(host)) return "it is the address of a machine's own metadata service";
     const trusted = isInsecure(to) || mayBePlain(registry);
-    if (!trusted && isInternal(host)) return "it is an internal address, which a public registry has no business with";
+    if (!trusted && isInternal(host)) return "it is an internal address, where a public registry may not lead";
     return undefined;
   }
   return {

@@ -1,23 +1,19 @@
+import { configBytes, type ImageConfig, parseConfig } from "../oci/config.ts";
+import { digestOf, isDigest } from "../oci/digest.ts";
+import { ManifestError } from "../oci/document.ts";
 import {
   acceptManifests,
   type Descriptor,
-  type ImageConfig,
   type Index,
   type Manifest,
-  ManifestError,
   manifestBytes,
-  ownArchitecture,
   type Platform,
-  parseConfig,
   parseManifest,
-  selectPlatform,
 } from "../oci/manifest.ts";
-import { isDigest, type Reference, withDigest } from "../oci/reference.ts";
-import { type ClientOptions, createClient, type Download } from "./client.ts";
+import { findManifest, ownPlatform, selectPlatform } from "../oci/platform.ts";
+import { type Reference, withDigest } from "../oci/reference.ts";
+import { type ClientOptions, type Download, RegistryClient } from "./client.ts";
 import { getManifest, RegistryError } from "./errors.ts";
-
-/** Bytes a config may have: with long histories and labels they reach a few hundred KiB. */
-const configBytes = 16 * 1024 * 1024;
 
 export interface RegistryOptions extends ClientOptions {
   /** Which member of an index to take; by default linux on this machine's architecture. */
@@ -58,58 +54,72 @@ interface Document {
   readonly content: Manifest | Index;
 }
 
+/** A config with its bytes as served. */
+interface Config {
+  readonly bytes: Uint8Array;
+  readonly config: ImageConfig;
+}
+
 /** A client for all registries of a run. Reads certificates now; makes no connection before it is asked for something. */
 export function createRegistry(options: RegistryOptions): Registry {
-  const client = createClient(options);
-  const ownPlatform = options.platform ?? { os: "linux", architecture: ownArchitecture() };
-  const documents = new Map<string, Promise<Document>>();
-  const configs = new Map<string, Promise<{ bytes: Uint8Array; config: ImageConfig }>>();
+  return new RememberingRegistry(new RegistryClient(options), options.platform ?? ownPlatform());
+}
 
-  function document(reference: Reference): Promise<Document> {
+/** Asks for each document once. */
+class RememberingRegistry implements Registry {
+  readonly #client: RegistryClient;
+  readonly #platform: Platform;
+  readonly #documents = new Map<string, Promise<Document>>();
+  readonly #configs = new Map<string, Promise<Config>>();
+
+  constructor(client: RegistryClient, platform: Platform) {
+    this.#client = client;
+    this.#platform = platform;
+  }
+
+  async check(reference: Reference): Promise<void> {
+    await this.#document(reference);
+  }
+
+  async image(reference: Reference, platform: Platform = this.#platform): Promise<RemoteImage> {
+    const start = await this.#document(reference);
+    const { document, manifest } = await naming(reference, "choose the platform of", () =>
+      findManifest(
+        start,
+        (index) => selectPlatform(index, platform),
+        (member) => this.#document(withDigest(reference, member.digest)),
+      ),
+    );
+    return { reference, descriptor: document.descriptor, manifestBytes: document.bytes, manifest };
+  }
+
+  #document(reference: Reference): Promise<Document> {
     const { registry, repository, tag = "latest", digest = tag } = reference;
-    return remember(documents, `${registry}/${repository}@${digest}`, async () => {
-      const download = await client.document(
-        reference,
-        getManifest,
-        `manifests/${digest}`,
-        manifestBytes,
-        acceptManifests,
-      );
+    return remember(this.#documents, `${registry}/${repository}@${digest}`, async () => {
+      const path = `manifests/${digest}`;
+      const wanted = { step: getManifest, path, accept: acceptManifests, maximumBytes: manifestBytes };
+      const download = await this.#client.document(reference, wanted);
       return naming(reference, getManifest, () => readManifest(reference, download));
     });
   }
-  async function image(reference: Reference, platform: Platform = ownPlatform): Promise<RemoteImage> {
-    let found = await document(reference);
-    // An index may hold an index; three levels are more than anybody has seen.
-    for (let level = 0; found.content.kind === "index"; level++) {
-      const index = found.content;
-      const member = naming(reference, "choose the platform of", () => {
-        if (level === 3) throw new ManifestError("too many indexes inside each other");
-        return selectPlatform(index, platform);
+
+  config({ reference, manifest }: RemoteImage): Promise<Config> {
+    const { digest, size } = manifest.config;
+    const step = "get the config of";
+    return remember(this.#configs, `${reference.registry}/${reference.repository}@${digest}`, async () => {
+      if (size > configBytes) throw badDocument(reference, step, `it is larger than ${configBytes} bytes`);
+      const wanted = { step, path: `blobs/${digest}`, accept: "*/*", maximumBytes: size };
+      const { bytes } = await this.#client.document(reference, wanted);
+      return naming(reference, step, () => {
+        verify(bytes, digest);
+        return { bytes, config: parseConfig(bytes) };
       });
-      found = await document(withDigest(reference, member.digest));
-    }
-    return { reference, descriptor: found.descriptor, manifestBytes: found.bytes, manifest: found.content };
+    });
   }
-  return {
-    async check(reference) {
-      await document(reference);
-    },
-    image,
-    config({ reference, manifest }) {
-      const { digest, size } = manifest.config;
-      const step = "get the config of";
-      return remember(configs, `${reference.registry}/${reference.repository}@${digest}`, async () => {
-        if (size > configBytes) throw badDocument(reference, step, `it is larger than ${configBytes} bytes`);
-        const { bytes } = await client.document(reference, step, `blobs/${digest}`, Math.min(configBytes, size), "*/*");
-        return naming(reference, step, () => {
-          verify(bytes, digest);
-          return { bytes, config: parseConfig(bytes) };
-        });
-      });
-    },
-    blob: ({ reference }, descriptor) => client.blob(reference, descriptor),
-  };
+
+  blob({ reference }: RemoteImage, descriptor: Descriptor): AsyncIterable<Uint8Array<ArrayBuffer>> {
+    return this.#client.blob(reference, descriptor);
+  }
 }
 
 /** What a task gave, for whoever asks again; a failure is forgotten. */
@@ -124,7 +134,7 @@ function remember<T>(known: Map<string, Promise<T>>, key: string, get: () => Pro
 
 /** Checks a manifest against the digest asked for, or else the one that the registry names for the tag. */
 function readManifest({ digest }: Reference, { bytes, headers }: Download): Document {
-  const actual = sha256(bytes);
+  const actual = digestOf(bytes);
   const announced = headers.get("docker-content-digest") ?? "";
   if (digest !== undefined) verify(bytes, digest);
   else if (isDigest(announced)) verify(bytes, announced);
@@ -132,19 +142,15 @@ function readManifest({ digest }: Reference, { bytes, headers }: Download): Docu
   return { descriptor: { mediaType: content.mediaType, digest: actual, size: bytes.length }, bytes, content };
 }
 
-function verify(bytes: Uint8Array<ArrayBuffer>, digest: string): void {
-  const actual = sha256(bytes);
+function verify(bytes: Uint8Array, digest: string): void {
+  const actual = digestOf(bytes);
   if (actual !== digest) throw new ManifestError(`its digest is ${actual}, not ${digest}`);
 }
 
-function sha256(bytes: Uint8Array<ArrayBuffer>): string {
-  return `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
-}
-
 /** Runs a check of what a registry sent; what it finds is told with the image's name. */
-function naming<T>(reference: Reference, step: string, run: () => T): T {
+async function naming<T>(reference: Reference, step: string, run: () => T | Promise<T>): Promise<T> {
   try {
-    return run();
+    return await run();
   } catch (error) {
     if (error instanceof ManifestError) throw badDocument(reference, step, error);
     throw error;

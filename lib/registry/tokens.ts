@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { TransportError } from "../http/errors.ts";
-import type { Answer } from "../http/transport.ts";
+import type { HttpAnswer } from "../http/request.ts";
 import type { Credential } from "../keychain/credential.ts";
 import { isHeaderWord } from "../keychain/credential.ts";
 import { parseIfJson } from "../toml/json.ts";
@@ -21,7 +21,7 @@ export interface Token {
 }
 
 /** What a token server is asked. */
-interface TokenRequest {
+export interface TokenRequest {
   readonly url: URL;
   readonly method: "GET" | "POST";
   readonly headers: Readonly<Record<string, string>>;
@@ -44,8 +44,8 @@ const tokenSchema = v.object({
 export async function fetchToken(
   server: TokenServer,
   credential: Credential,
-  send: (request: TokenRequest) => Promise<Answer>,
-): Promise<Token | Answer> {
+  send: (request: TokenRequest) => Promise<HttpAnswer>,
+): Promise<Token | HttpAnswer> {
   const identity = credential.reveal("identity");
   if (identity !== undefined) {
     const answer = await send(refreshRequest(server, identity));
@@ -73,7 +73,7 @@ function plainRequest({ realm, service, scopes }: TokenServer, basic: string | u
   return { url, method: "GET", headers: { accept: "application/json" }, authorization, documentBytes: tokenBytes };
 }
 
-async function readToken(answer: Answer): Promise<Token | Answer> {
+async function readToken(answer: HttpAnswer): Promise<Token | HttpAnswer> {
   if (!answer.response.ok) return answer;
   const parsed = v.safeParse(tokenSchema, parseIfJson(await answer.response.text()));
   const value = parsed.success ? parsed.output.access_token || parsed.output.token : "";

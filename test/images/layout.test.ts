@@ -55,7 +55,7 @@ group("an image in a layout directory", () => {
   test("has its path with the manifest's digest as reference, and gives its config", async () => {
     const setup = read(single);
     using dir = setup.dir;
-    const found = setup.read();
+    const found = await setup.read();
     expect(found.reference).toBe(`${dir.join("host.test", "app", "v1")}@${image.digest}`);
     expect(await found.config()).toMatchObject({
       os: "linux",
@@ -65,13 +65,13 @@ group("an image in a layout directory", () => {
     });
   });
 
-  test("counts whatever its platform when it is the only one", () => {
+  test("counts whatever its platform when it is the only one", async () => {
     const setup = read(layoutOf(testIndex([{ image: other, platform: platform("riscv64") }]).bytes, other));
     using _ = setup.dir;
-    expect(setup.read().reference).toEndWith(other.digest);
+    expect((await setup.read()).reference).toEndWith(other.digest);
   });
 
-  test("is the one for this machine among several, also in a nested index", () => {
+  test("is the one for this machine among several, also in a nested index", async () => {
     const both = testIndex([
       { image: other, platform: platform("riscv64") },
       { image, platform: platform(architecture) },
@@ -79,18 +79,18 @@ group("an image in a layout directory", () => {
     for (const tree of [layoutOf(both.bytes, both), layoutOf(testIndex([{ image: both, platform: {} }]).bytes, both)]) {
       const setup = read(tree);
       using _ = setup.dir;
-      expect(setup.read().reference).toEndWith(image.digest);
+      expect((await setup.read()).reference).toEndWith(image.digest);
     }
   });
 
-  test("that does not exist is told apart from one that cannot be read", () => {
+  test("that does not exist is told apart from one that cannot be read", async () => {
     using dir = tempDir("layout", { "host.test": { bad: { v1: { "index.json": "{" } } } });
     for (const [name, missing] of [
       ["host.test/gone:v1", true],
       ["host.test/bad:v1", false],
     ] as const) {
       try {
-        readLayoutImage(dir.path, name);
+        await readLayoutImage(dir.path, name);
         throw new Error("it was read");
       } catch (error) {
         expect(error).toMatchObject({ exitCode: ExitCode.failed });
@@ -111,12 +111,12 @@ group("an image in a layout directory", () => {
       using dir = setup.dir;
       const path = dir.join("host.test", "app", "v1", "blobs", "sha256", damaged);
       await Bun.write(path, Buffer.alloc((await Bun.file(path).bytes()).length, " "));
-      const config = async () => setup.read().config();
+      const config = async () => (await setup.read()).config();
       expect(describe(await config().catch((error: unknown) => error))).toMatch(says);
     });
   }
 
-  test("is refused when its index lists nothing, too much inside, or is none", () => {
+  test("is refused when its index lists nothing, too much inside, or is none", async () => {
     let nested = testIndex([{ image, platform: platform(architecture) }]);
     const all = [nested];
     for (let level = 0; level < 3; level++) {
@@ -126,7 +126,7 @@ group("an image in a layout directory", () => {
     for (const tree of [layoutOf('{"manifests":[]}'), layoutOf(nested.bytes, ...all), layoutOf(image.bytes, image)]) {
       const setup = read(tree);
       using _ = setup.dir;
-      expect(setup.read).toThrow(/OCI layout/);
+      await expect(setup.read()).rejects.toThrow(/OCI layout/);
     }
   });
 });

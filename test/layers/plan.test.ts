@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { escapeId, type LayerPlan, type Plan, type PlanInputs, planLayers } from "../../lib/layers/plan.ts";
-import { isDigest } from "../../lib/oci/reference.ts";
+import { isDigest } from "../../lib/oci/digest.ts";
 import type { BuildpackMetadata, ImageMetadata, LayerMetadata } from "../../lib/toml/metadata.ts";
 import type { TomlValue } from "../../lib/toml/toml.ts";
 

@@ -1,4 +1,5 @@
-import { TransportError } from "./errors.ts";
+import { TransportError } from "../http/errors.ts";
+import type { Listener } from "../http/request.ts";
 
 /** How long the registries of a run may keep it waiting in silence, all together, and how long they have. */
 export interface Silence {
@@ -12,18 +13,21 @@ export interface Silence {
  * hangs at every blob of fifty, and for several that hang one after the other. A registry that answers in time is never
  * given up for the sins of another.
  */
-export class Patience {
+export class Patience implements Listener {
   readonly #controller = new AbortController();
   readonly #silence: Silence;
   readonly #graceMs: number;
   readonly #host: string;
+  readonly #now: () => number;
   /** This registry's part of what is spent. */
   #ownMs = 0;
   #waiting = 0;
   #quietSince = 0;
   #timer: Timer | undefined;
 
-  constructor(host: string, silence: Silence, graceMs: number) {
+  /** `now` is a clock in milliseconds. */
+  constructor(host: string, silence: Silence, graceMs: number, now = () => performance.now()) {
+    this.#now = now;
     this.#host = host;
     this.#silence = silence;
     this.#graceMs = graceMs;
@@ -47,13 +51,13 @@ export class Patience {
   /** Something is awaited. */
   begin(): void {
     if (this.#waiting++ > 0) return;
-    this.#quietSince = performance.now();
+    this.#quietSince = this.#now();
     this.#timer ??= setTimeout(() => this.#check(), this.#left(0));
   }
 
   /** Something came. */
   heard(): void {
-    const now = performance.now();
+    const now = this.#now();
     const quiet = now - this.#quietSince;
     this.#quietSince = now;
     if (quiet <= this.#graceMs) return;
@@ -64,7 +68,7 @@ export class Patience {
 
   /** What was waited up to now is what the registry asked for, and no silence. */
   excuse(): void {
-    this.#quietSince = performance.now();
+    this.#quietSince = this.#now();
   }
 
   /** It is awaited no longer, because it came or because it was given up. */
@@ -77,7 +81,7 @@ export class Patience {
 
   #check(): void {
     this.#timer = undefined;
-    const left = this.#left(performance.now() - this.#quietSince);
+    const left = this.#left(this.#now() - this.#quietSince);
     // Timers may fire a little early.
     if (left > 0.5) this.#timer = setTimeout(() => this.#check(), left);
     else this.#giveUp();

@@ -1,0 +1,114 @@
+import ky, { TimeoutError } from "ky";
+import { Deadline, sleep } from "../waiting.ts";
+import { readDocument } from "./body.ts";
+import { type ConnectionOptions, Connections } from "./connections.ts";
+import { mayBePlainHttp, TransportError } from "./errors.ts";
+import { followRedirects } from "./redirects.ts";
+import type { HttpAnswer, HttpRequest } from "./request.ts";
+import { decide, draw, type Outcome, parseRetryAfter } from "./retry.ts";
+import type { HttpTiming } from "./timing.ts";
+
+export interface HttpClientOptions extends ConnectionOptions {
+  readonly timing: HttpTiming;
+}
+
+/** HTTP with proxies, private certificates, guarded redirects and retries. Makes no connection before it is used. */
+export class HttpClient {
+  readonly #connections: Connections;
+  readonly #timing: HttpTiming;
+  /** Hosts that limit their clients (status 429), and were waited for in vain. */
+  readonly #vain = new Set<string>();
+
+  constructor({ timing, ...options }: HttpClientOptions) {
+    this.#connections = new Connections(options);
+    this.#timing = timing;
+  }
+
+  /** Answers with any status, error bodies cut to 64 KiB. Throws a TransportError, or the signal's reason. */
+  async send(request: HttpRequest): Promise<HttpAnswer> {
+    const { signal, listener } = request;
+    const outcomes: Outcome[] = [];
+    for (;;) {
+      const result = await this.#attempt(request).catch((error: unknown) => ({ error }));
+      signal.throwIfAborted();
+      outcomes.push(outcomeOf(result));
+      const host = "error" in result ? request.urls[0].host : result.answered.host;
+      const isLimited = "response" in result && result.response.status === 429;
+      if ("response" in result && !isLimited) this.#vain.delete(host);
+      const decision = decide(outcomes, this.#vain.has(host), this.#timing);
+      if (decision.kind !== "again") {
+        if ("error" in result) throw result.error;
+        if (isLimited) this.#vain.add(host);
+        return result;
+      }
+      await sleep(draw(decision.wait), signal);
+      if (decision.isAsked) listener?.excuse();
+    }
+  }
+
+  /** One attempt at a request. */
+  async #attempt(request: HttpRequest): Promise<HttpAnswer> {
+    const { answerMs } = this.#timing;
+    const { method = "GET", signal } = request;
+    const [first] = request.urls;
+    let answer: HttpAnswer | undefined;
+    // What ky takes for one fetch is all the requests that one answer takes: its limit of time is for all of them.
+    const fetch = async (input: string | URL | Request) => {
+      if (!(input instanceof Request)) throw new TypeError("expected a Request");
+      answer = await this.#askInTurn(request, input.signal);
+      return answer.response;
+    };
+    try {
+      const response = await ky(first, { method, signal, fetch, timeout: answerMs, retry: 0, throwHttpErrors: false });
+      if (answer === undefined) throw new Error("a response without a request");
+      return { ...answer, response };
+    } catch (error) {
+      if (!(error instanceof TimeoutError)) throw error;
+      const hint = `Check that ${first.host} can be reached from here, and HTTPS_PROXY and NO_PROXY.`;
+      throw new TransportError("Timeout", `${first.host} did not answer within ${answerMs / 1000} s`, hint);
+    }
+  }
+
+  /** Asks the addresses in turn, the next one when there is nobody or no TLS at the one before. */
+  async #askInTurn(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
+    const failed: TransportError[] = [];
+    for (const url of request.urls.slice(0, -1)) {
+      // Once there is an answer, its body may take as long as it likes.
+      using probe = new Deadline(
+        this.#timing.probeMs,
+        new TransportError("Timeout", `${url.host} does not answer`),
+        signal,
+      );
+      try {
+        return await this.#ask(request, url, probe.signal);
+      } catch (error) {
+        if (signal.aborted || !mayBePlainHttp(error)) throw error;
+        if (error instanceof TransportError) failed.push(error);
+      }
+    }
+    try {
+      return await this.#ask(request, request.urls.at(-1) ?? request.urls[0], signal);
+    } catch (error) {
+      const other = failed.find((one) => error instanceof TransportError && one.code !== error.code);
+      if (other === undefined || !(error instanceof TransportError)) throw error;
+      throw new TransportError(error.code, `${error.message}; over TLS: ${other.message}`, error.hint);
+    }
+  }
+
+  async #ask(request: HttpRequest, asked: URL, signal: AbortSignal): Promise<HttpAnswer> {
+    const { method = "GET", body } = request;
+    const { response, answered } = await followRedirects(request, asked, (url, authorization) => {
+      const own = { "user-agent": "restorer", "accept-encoding": "identity" };
+      const headers = { ...request.headers, ...own, ...(authorization === undefined ? {} : { authorization }) };
+      return this.#connections.request(url, { method, headers, signal, ...(body === undefined ? {} : { body }) });
+    });
+    return { response: await readDocument(request, response, answered), asked, answered };
+  }
+}
+
+function outcomeOf(result: HttpAnswer | { readonly error: unknown }): Outcome {
+  const atMs = performance.now();
+  if ("error" in result) return { atMs, error: result.error };
+  const { status, headers } = result.response;
+  return { atMs, status, retryAfterMs: parseRetryAfter(headers.get("retry-after"), Date.now()) };
+}

@@ -1,0 +1,63 @@
+import type { Environment } from "../environment.ts";
+import type { Log } from "../log.ts";
+import { TransportError, toTransportError } from "./errors.ts";
+import { createProxies, type ProxyAddress } from "./proxy.ts";
+import { readTrust } from "./trust.ts";
+
+export interface ConnectionOptions {
+  /** Proxies, SSL_CERT_FILE, SSL_CERT_DIR. */
+  readonly env: Environment;
+  /** Whether the TLS certificate of this address must be verified. */
+  readonly verifies: (url: URL) => boolean;
+  readonly log: Log;
+}
+
+/** Connections to servers, by way of proxies, with the certificates that are trusted: they are read when this is made. */
+export class Connections {
+  readonly #options: ConnectionOptions;
+  readonly #proxyFor: (url: URL) => ProxyAddress | undefined;
+  readonly #trust: () => string[];
+  /** One each, so that a connection made without verification is never used where verification is due. */
+  readonly #sessions = new Map<boolean, Bun.FetchSession>();
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.#proxyFor = createProxies(options.env);
+    this.#trust = readTrust(options.env, options.log);
+  }
+
+  /**
+   * One request, one line at debug level. The query is left out: that of a redirect's address is often a secret.
+   * Throws a TransportError, or the reason of the signal in `init`.
+   */
+  async request(url: URL, init: RequestInit): Promise<Response> {
+    const { log, verifies } = this.#options;
+    const proxy = this.#proxyFor(url);
+    const verified = url.protocol === "http:" || verifies(url);
+    const shown = `${init.method} ${url.origin}${url.pathname}${url.search === "" ? "" : "?…"}`;
+    const started = performance.now();
+    const elapsed = () => `${Math.round(performance.now() - started)} ms`;
+    try {
+      const response = await this.#session(verified).fetch(url, {
+        ...init,
+        redirect: "manual",
+        decompress: false,
+        proxy: proxy === undefined ? false : { url: proxy.url, respectNoProxy: false },
+      });
+      log.debug(`${shown}: ${response.status} in ${elapsed()}`);
+      return response;
+    } catch (error) {
+      const known = toTransportError(error, url, proxy?.shown);
+      log.debug(`${shown}: ${known instanceof TransportError ? known.code : "given up"} after ${elapsed()}`);
+      throw known;
+    }
+  }
+
+  #session(verified: boolean): Bun.FetchSession {
+    const known = this.#sessions.get(verified);
+    if (known !== undefined) return known;
+    const made = new Bun.FetchSession({ tls: verified ? { ca: this.#trust() } : { rejectUnauthorized: false } });
+    this.#sessions.set(verified, made);
+    return made;
+  }
+}

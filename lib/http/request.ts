@@ -1,0 +1,32 @@
+/** A request; sent again while that may help. */
+export interface HttpRequest {
+  /** The address; a further one is tried when the one before speaks no TLS. */
+  readonly urls: readonly [URL, ...URL[]];
+  readonly method?: "GET" | "POST";
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** The value of `Authorization`; sent to the origin of `urls` only, wherever redirects lead. */
+  readonly authorization?: string | undefined;
+  /** Why a redirect may not be followed; undefined when it may. */
+  readonly refuseRedirect: (from: URL, to: URL) => string | undefined;
+  /** Reads a body of up to this many bytes as part of the attempt; without it the body is left to the caller. */
+  readonly documentBytes?: number;
+  readonly signal: AbortSignal;
+  readonly listener?: Listener;
+}
+
+/** Is told what goes on while an answer is awaited. */
+export interface Listener {
+  /** Something came. */
+  heard(): void;
+  /** What was waited up to now is what the server asked for. */
+  excuse(): void;
+}
+
+export interface HttpAnswer {
+  readonly response: Response;
+  /** Which of the addresses answered. */
+  readonly asked: URL;
+  /** Where redirects led. */
+  readonly answered: URL;
+}

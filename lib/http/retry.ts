@@ -1,0 +1,88 @@
+import { errorCode } from "../errors.ts";
+import { isTransient } from "./errors.ts";
+import type { HttpTiming } from "./timing.ts";
+
+/** What came of an attempt, and when (in milliseconds of any clock): an answer, or an error in its place. */
+export type Outcome =
+  | { readonly atMs: number; readonly status: number; readonly retryAfterMs: number | undefined }
+  | { readonly atMs: number; readonly error: unknown };
+
+/** A wait, a part of which is chance: many builds that failed at once must not come back at once. */
+export interface Wait {
+  readonly leastMs: number;
+  readonly chanceMs: number;
+}
+
+/** What to do after an attempt: take its answer, send the request again after a wait, or take what failed as it is. */
+export type Decision =
+  | { readonly kind: "done" | "give-up" }
+  | {
+      readonly kind: "again";
+      readonly wait: Wait;
+      /** Whether the server asked for the wait. */
+      readonly isAsked: boolean;
+    };
+
+const giveUp: Decision = { kind: "give-up" };
+/** Statuses that may pass. */
+const transientStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
+
+/**
+ * Decides what follows the last of all attempts so far. A server that limits its clients (429) answers, and will have time
+ * for us: it is asked for `limitedMs`, and not at all again where that `isVain`, since other requests waited for it.
+ * Everything else that may pass is tried a few times.
+ */
+export function decide(outcomes: readonly Outcome[], isVain: boolean, timing: HttpTiming): Decision {
+  const last = outcomes.at(-1);
+  if (last === undefined) throw new Error("no attempt was made");
+  if ("status" in last && !transientStatuses.has(last.status)) return { kind: "done" };
+  if (isLimited(last)) {
+    const since = outcomes.find(isLimited)?.atMs ?? last.atMs;
+    return isVain || last.atMs - since >= timing.limitedMs ? giveUp : again(last, outcomes.length, timing);
+  }
+  const failures = outcomes.filter((outcome) => !isLimited(outcome)).length;
+  return failures < attemptsFor(last, timing) ? again(last, outcomes.length, timing) : giveUp;
+}
+
+function isLimited(outcome: Outcome): boolean {
+  return "status" in outcome && outcome.status === 429;
+}
+
+function attemptsFor(outcome: Outcome, { attempts }: HttpTiming): number {
+  if ("status" in outcome) return attempts;
+  if (!isTransient(outcome.error)) return 1;
+  // These take long, or tell much: nobody listens there.
+  return ["Timeout", "ECONNREFUSED"].includes(errorCode(outcome.error) ?? "") ? attempts - 1 : attempts;
+}
+
+function again(last: Outcome, attempts: number, timing: HttpTiming): Decision {
+  const askedMs = "status" in last ? last.retryAfterMs : undefined;
+  const isAsked = askedMs !== undefined || isLimited(last);
+  const wait = askedMs === undefined ? backoff(timing, attempts) : capped(askedMs, timing);
+  // A server tells all who come the same time.
+  const spreadMs = isAsked ? Math.min(timing.spreadCapMs, timing.spreadMs * 2 ** (attempts - 1)) : 0;
+  return { kind: "again", wait: { ...wait, chanceMs: wait.chanceMs + spreadMs }, isAsked };
+}
+
+/** The wait before attempt `attempts` + 1, `attempts` counting from 1. */
+export function backoff({ backoffMs, backoffCapMs }: HttpTiming, attempts: number): Wait {
+  const half = Math.min(backoffCapMs, backoffMs * 3 ** (attempts - 1)) / 2;
+  return { leastMs: half, chanceMs: half };
+}
+
+function capped(ms: number, { retryAfterMs }: HttpTiming): Wait {
+  return { leastMs: Math.min(retryAfterMs, ms), chanceMs: 0 };
+}
+
+/** Milliseconds that Retry-After asks for, in seconds or as a date (RFC 9110, section 10.2.3); undefined where it is neither. */
+export function parseRetryAfter(text: string | null, nowMs: number): number | undefined {
+  if (text === null) return undefined;
+  if (/^\d+$/.test(text)) return Number(text) * 1000;
+  const date = /^[A-Z][a-z]+, .* GMT$/.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(date) ? undefined : Math.max(0, date - nowMs);
+}
+
+/** How long a wait is, this time. */
+export function draw({ leastMs, chanceMs }: Wait): number {
+  return leastMs + Math.random() * chanceMs;
+}

@@ -1,0 +1,96 @@
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import type { Environment } from "../environment.ts";
+import { describe, RestorerError } from "../errors.ts";
+import { dockerHub } from "../oci/reference.ts";
+import { quote } from "../text.ts";
+import type { Credential } from "./credential.ts";
+import { type DockerConfig, readDockerConfig } from "./docker-config.ts";
+import { askHelper } from "./helper.ts";
+import type { AskOptions, CredentialSource, ScopedCredential } from "./source.ts";
+
+/** The credentials in a docker configuration, and those of the helpers that it names. */
+export class DockerSource implements CredentialSource {
+  readonly name: string;
+  readonly #config: DockerConfig;
+  readonly #env: Environment;
+  readonly #options: AskOptions;
+
+  constructor(config: DockerConfig, env: Environment, options: AskOptions) {
+    this.name = config.path;
+    this.#config = config;
+    this.#env = env;
+    this.#options = options;
+  }
+
+  /** What is stored for a path in the registry, then the helper's answer or else what is stored for all of it. */
+  async lookUp(registry: string): Promise<readonly ScopedCredential[]> {
+    const stored = this.#config.stored(registry, this.#options.warn);
+    const specific = stored.filter(({ path }) => path !== "");
+    const helped = await this.#askHelper(registry);
+    const whole = helped === undefined ? stored.filter(({ path }) => path === "") : [{ path: "", credential: helped }];
+    return [...specific, ...whole];
+  }
+
+  async #askHelper(registry: string): Promise<Credential | undefined> {
+    const { warn, signal, helperMs } = this.#options;
+    const helper = this.#config.helper(registry);
+    if (helper === undefined) return undefined;
+    const server = registry === dockerHub ? `https://${dockerHub}/v1/` : registry;
+    try {
+      return await askHelper(helper, server, { env: this.#env, signal, timeoutMs: helperMs });
+    } catch (error) {
+      signal?.throwIfAborted();
+      warn(`No credentials for ${registry} from the helper ${quote(helper)} (${this.name}): ${describe(error)}`);
+      return undefined;
+    }
+  }
+}
+
+/** CNB_REGISTRY_AUTH_FILE is set for us alone: what is wrong with it is an error, not a reason to go on without. */
+export function readOwnConfig(env: Environment): DockerConfig | undefined {
+  const name = "CNB_REGISTRY_AUTH_FILE";
+  const path = env[name] ?? "";
+  if (path === "") return undefined;
+  const hint = "Point it at a file like docker's config.json, or unset it.";
+  try {
+    const config = readDockerConfig(path);
+    if (config === undefined) throw new Error("no such file");
+    return config;
+  } catch (error) {
+    throw new RestorerError(`failed to read ${name} ${quote(path)}: ${describe(error)}`, { hint });
+  }
+}
+
+/** The first file there is of those that docker and podman share with other tools; they are not merged. */
+export function readSharedConfig(env: Environment, warn: (message: string) => void): DockerConfig | undefined {
+  for (const path of sharedPaths(env)) {
+    try {
+      const config = readDockerConfig(path);
+      if (config !== undefined) return config;
+    } catch (error) {
+      warn(`Not using the credentials in ${quote(path)}: ${describe(error)}`);
+      return undefined;
+    }
+  }
+  return undefined;
+}
+
+function sharedPaths(env: Environment): string[] {
+  const home = env.HOME || homeOfUser();
+  const below = (directory: string | undefined, name: string) => (directory ? [join(directory, name)] : []);
+  return [
+    ...below(env.DOCKER_CONFIG || (home && join(home, ".docker")), "config.json"),
+    ...(env.REGISTRY_AUTH_FILE ? [env.REGISTRY_AUTH_FILE] : []),
+    ...below(env.XDG_RUNTIME_DIR, "containers/auth.json"),
+    ...below(env.XDG_CONFIG_HOME || (home && join(home, ".config")), "containers/auth.json"),
+  ];
+}
+
+function homeOfUser(): string | undefined {
+  try {
+    return userInfo().homedir;
+  } catch {
+    return undefined; // A user id without an entry in /etc/passwd.
+  }
+}

@@ -1,0 +1,41 @@
+/** A signal that is aborted after a while, or by others: `using deadline = new Deadline(…)` ends the while, not the others. */
+export class Deadline implements Disposable {
+  readonly signal: AbortSignal;
+  readonly #timer: Timer;
+
+  constructor(ms: number, late: Error, ...others: AbortSignal[]) {
+    const controller = new AbortController();
+    this.signal = AbortSignal.any([controller.signal, ...others]);
+    this.#timer = setTimeout(() => controller.abort(late), ms);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+/** Waits; throws the signal's reason when it is aborted meanwhile. */
+export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  try {
+    await orAbort(promise, signal);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A promise, or the signal's reason if it is aborted first; for work that goes on, as others may wait for it too. */
+export async function orAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  // Nobody else may be waiting when it fails later.
+  work.catch(() => {});
+  signal.throwIfAborted();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

@@ -1,0 +1,152 @@
+import { describe, expect, test } from "bun:test";
+import { RestorerError } from "../../lib/errors.ts";
+import { anonymous } from "../../lib/keychain/credential.ts";
+import { resolveKeychain } from "../../lib/keychain/keychain.ts";
+import { type TempDir, type Tree, tempDir } from "../support/harness.ts";
+import { auths, basic, hub, lookUp, record } from "../support/keychain-fixture.ts";
+
+describe("files, in order:", () => {
+  const entry = (user: string) => auths({ "reg.io": { auth: basic(`${user}:p`) } });
+  const all: Tree = {
+    "own.json": entry("own"),
+    "dir/config.json": entry("dir"),
+    ".docker/config.json": entry("home"),
+    "named.json": entry("named"),
+    "run/containers/auth.json": entry("runtime"),
+    ".config/containers/auth.json": entry("config"),
+  };
+  const env = (home: TempDir) => ({
+    CNB_REGISTRY_AUTH_FILE: home.join("own.json"),
+    DOCKER_CONFIG: home.join("dir"),
+    REGISTRY_AUTH_FILE: home.join("named.json"),
+    XDG_RUNTIME_DIR: home.join("run"),
+  });
+  const without =
+    (...names: (keyof ReturnType<typeof env>)[]) =>
+    (home: TempDir) => ({
+      ...env(home),
+      ...Object.fromEntries(names.map((name) => [name, undefined])),
+    });
+
+  test("CNB_REGISTRY_AUTH_FILE", async () => {
+    expect(await lookUp(all, env)).toMatchObject({ login: "own:p", source: "~/own.json (auths)" });
+  });
+  test("DOCKER_CONFIG", async () => {
+    expect((await lookUp(all, without("CNB_REGISTRY_AUTH_FILE"))).login).toBe("dir:p");
+  });
+  test("docker's in the home directory", async () => {
+    expect((await lookUp(all, without("CNB_REGISTRY_AUTH_FILE", "DOCKER_CONFIG"))).login).toBe("home:p");
+  });
+  test("REGISTRY_AUTH_FILE", async () => {
+    const { ".docker/config.json": _, ...tree } = all;
+    expect((await lookUp(tree, without("CNB_REGISTRY_AUTH_FILE", "DOCKER_CONFIG"))).login).toBe("named:p");
+  });
+  test("podman's at run time, podman's configuration", async () => {
+    const { ".docker/config.json": _, ...tree } = all;
+    const names = ["CNB_REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE"] as const;
+    expect((await lookUp(tree, without(...names))).login).toBe("runtime:p");
+    expect((await lookUp(tree, without(...names, "XDG_RUNTIME_DIR"))).login).toBe("config:p");
+  });
+  test("none", async () => {
+    expect(await lookUp({}, {})).toMatchObject({ kind: "anonymous", source: anonymous.source });
+  });
+
+  test("docker's and podman's are not merged: the first that exists counts, though it has nothing for the registry", async () => {
+    const tree = { ".docker/config.json": auths({}), "named.json": entry("named") };
+    const only = (home: TempDir) => ({ REGISTRY_AUTH_FILE: home.join("named.json") });
+    expect((await lookUp(tree, only)).kind).toBe("anonymous");
+  });
+
+  test("ours is only for what it names", async () => {
+    const tree = { "own.json": auths({ "else.io": { auth: basic("x:y") } }), ".docker/config.json": entry("home") };
+    expect((await lookUp(tree, (home) => ({ CNB_REGISTRY_AUTH_FILE: home.join("own.json") }))).login).toBe("home:p");
+  });
+
+  test("ours missing or malformed is an error with exit code 1", async () => {
+    for (const tree of [{}, { "own.json": "{ s3cret" }]) {
+      const error = await lookUp(tree, (home) => ({ CNB_REGISTRY_AUTH_FILE: home.join("own.json") })).catch((e) => e);
+      expect(error).toBeInstanceOf(RestorerError);
+      expect(Bun.inspect(error)).not.toContain("s3cret");
+    }
+  });
+
+  test("a malformed docker configuration is a warning without its text, and no credentials", async () => {
+    for (const text of ["{ s3cret", "[]", '{"auths":"s3cret"}']) {
+      const { kind, log } = await lookUp({ ".docker/config.json": text }, {});
+      expect(kind).toBe("anonymous");
+      expect(log.join("\n")).toMatch(/warn Not using the credentials in .*config\.json/);
+      expect(log.join("\n")).not.toContain("s3cret");
+    }
+  });
+
+  test("a directory in a file's place does not count, a pipe is not waited for", async () => {
+    expect((await lookUp({ ".docker/config.json": {} }, {})).kind).toBe("anonymous");
+    using home = tempDir("keychain", { ".docker": {} });
+    Bun.spawnSync(["mkfifo", home.join(".docker/config.json")]);
+    const log = record();
+    await resolveKeychain({ env: { HOME: home.path }, registries: ["reg.io"], log });
+    expect(log.lines.join("\n")).toContain("not a regular file");
+  });
+
+  test("an empty file is one without credentials", async () => {
+    const { kind, log } = await lookUp({ ".docker/config.json": "" }, {});
+    expect([kind, log.filter((line) => line.startsWith("warn"))]).toEqual(["anonymous", []]);
+  });
+});
+
+describe("an entry of auths", () => {
+  const lookUpIn = (entries: Record<string, unknown>, registry?: string, repository?: string) =>
+    lookUp({ ".docker/config.json": auths(entries) }, {}, registry, repository);
+
+  test("may have a URL for a key", async () => {
+    expect((await lookUpIn({ "https://reg.io/v2/": { auth: basic("u:p") } })).login).toBe("u:p");
+    expect((await lookUpIn({ "http://reg.io:5000": { auth: basic("u:p") } }, "reg.io:5000")).login).toBe("u:p");
+    expect((await lookUpIn({ "reg.io/v1/": { auth: basic("u:p") } })).login).toBe("u:p");
+  });
+
+  test("of Docker Hub goes by any of its names, the oldest first", async () => {
+    for (const key of ["https://index.docker.io/v1/", "docker.io", "index.docker.io", "https://registry-1.docker.io"]) {
+      expect((await lookUpIn({ [key]: { auth: basic("u:p") } }, hub)).login).toBe("u:p");
+    }
+    const both = { "docker.io": { auth: basic("new:p") }, "https://index.docker.io/v1/": { auth: basic("old:p") } };
+    expect((await lookUpIn(both, hub)).login).toBe("old:p");
+  });
+
+  test("for a part of a registry is taken there, the most specific one first", async () => {
+    const entries = {
+      "reg.io": { auth: basic("all:p") },
+      "reg.io/org": { auth: basic("org:p") },
+      "reg.io/org/app": { auth: basic("app:p") },
+    };
+    expect((await lookUpIn(entries, "reg.io", "org/app")).login).toBe("app:p");
+    expect((await lookUpIn(entries, "reg.io", "org/application")).login).toBe("org:p");
+    expect((await lookUpIn(entries, "reg.io", "other/app")).login).toBe("all:p");
+  });
+
+  test("may have user name and password, an identity token, a registry token", async () => {
+    expect((await lookUpIn({ "reg.io": { username: "u", password: "p:q" } })).login).toBe("u:p:q");
+    const identity = { auth: basic("00000000-0000-0000-0000-000000000000:"), identitytoken: "refresh" };
+    expect(await lookUpIn({ "reg.io": identity })).toMatchObject({
+      kind: "identity",
+      identity: "refresh",
+      login: undefined,
+    });
+    expect(await lookUpIn({ "reg.io": { auth: basic("<token>:refresh") } })).toMatchObject({ identity: "refresh" });
+    expect(await lookUpIn({ "reg.io": { registrytoken: "tok" } })).toMatchObject({ kind: "bearer", bearer: "tok" });
+  });
+
+  test("keeps passwords of any characters", async () => {
+    const password = "pä$$:wörd €";
+    expect((await lookUpIn({ "reg.io": { auth: basic(`u:${password}`) } })).login).toBe(`u:${password}`);
+  });
+
+  test("that is empty or malformed does not count; malformed with a warning", async () => {
+    expect((await lookUpIn({ "reg.io": {} })).kind).toBe("anonymous");
+    for (const bad of [5, { auth: 7 }, { auth: basic("s3cret") }, null]) {
+      const { kind, log } = await lookUpIn({ "reg.io": bad });
+      expect(kind).toBe("anonymous");
+      expect(log.join("\n")).toContain("malformed entry");
+      expect(log.join("\n")).not.toContain("s3cret");
+    }
+  });
+});

@@ -1,0 +1,123 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { type KeychainOptions, resolveKeychain } from "../../lib/keychain/keychain.ts";
+import { file, hangMs, type TempDir, tempDir } from "../support/harness.ts";
+import { basic, hub, lookUp, record } from "../support/keychain-fixture.ts";
+
+describe("a credential helper", () => {
+  /** A helper that records its input and environment beside itself, then runs a script. */
+  const helper = (script: string) => file(`#!/bin/sh\ncat > "$HOME/asked"\nenv > "$HOME/env"\n${script}\n`, 0o755);
+  const answer = (user: string, secret: string) => `printf '{"Username":"${user}","Secret":"${secret}"}'`;
+  const path = (home: TempDir) => ({ PATH: `${home.join("bin")}:${process.env.PATH}` });
+  const run = (script: string, config: object, registry?: string, more?: Partial<KeychainOptions>) => {
+    const tree = { bin: { "docker-credential-test": helper(script) }, ".docker/config.json": JSON.stringify(config) };
+    return lookUp(tree, path, registry, undefined, more);
+  };
+
+  test("is asked for every registry with credsStore, before auths", async () => {
+    const config = { credsStore: "test", auths: { "reg.io": { auth: basic("file:p") } } };
+    expect(await run(answer("u", "p"), config)).toMatchObject({ login: "u:p", source: "docker-credential-test" });
+  });
+
+  test("is asked for its own registries with credHelpers", async () => {
+    const config = { credHelpers: { "reg.io": "test" }, credsStore: "absent" };
+    expect((await run(answer("u", "p"), config)).login).toBe("u:p");
+  });
+
+  test("may answer with an identity token", async () => {
+    expect(await run(answer("<token>", "refresh"), { credsStore: "test" })).toMatchObject({ identity: "refresh" });
+  });
+
+  test.each([
+    ["reg.io", "reg.io"],
+    [hub, "https://index.docker.io/v1/"],
+  ])("is asked on stdin, for %s as %s", async (registry, asked) => {
+    const script = `[ "$1" = get ] && [ "$(cat "$HOME/asked")" = "${asked}" ] && ${answer("u", "p")}`;
+    expect((await run(script, { credsStore: "test" }, registry)).login).toBe("u:p");
+  });
+
+  test("sees what it needs of the environment and nothing secret", async () => {
+    using home = tempDir("keychain", {
+      bin: { "docker-credential-test": helper(answer("u", "p")) },
+      ".docker/config.json": '{"credsStore":"test"}',
+    });
+    const env = {
+      HOME: home.path,
+      ...path(home),
+      AWS_PROFILE: "ours",
+      CNB_REGISTRY_AUTH: '{"a.io":"Bearer s3cret"}',
+      SOME_PASSWORD: "s3cret",
+      LD_PRELOAD: "x",
+    };
+    await resolveKeychain({ env, registries: ["reg.io"], log: record() });
+    const seen = await Bun.file(home.join("env")).text();
+    expect(seen).toContain("AWS_PROFILE=ours");
+    expect(seen).not.toMatch(/s3cret|LD_PRELOAD/);
+  });
+
+  test("without credentials leaves it to auths, silently", async () => {
+    const script = 'echo "credentials not found in native keychain"; exit 1';
+    const { login, log } = await run(script, { credsStore: "test", auths: { "reg.io": { auth: basic("file:p") } } });
+    expect(login).toBe("file:p");
+    expect(log.filter((line) => line.startsWith("warn"))).toEqual([]);
+  });
+
+  test.each([
+    ["fails", "echo s3cret; echo s3cret >&2; exit 3", "exit 3"],
+    ["prints nonsense", "echo s3cret", "other than credentials"],
+    ["prints without end", "yes s3cret", "more than"],
+    ["never answers, nor lets its children end", "sleep 1000 & sleep 1000", "did not answer within 0.3 s"],
+  ])("that %s is a warning without what it printed", async (_, script, words) => {
+    const helperMs = script.includes("sleep") ? 300 : hangMs;
+    const { kind, log } = await run(script, { credsStore: "test" }, "reg.io", { helperMs });
+    expect(kind).toBe("anonymous");
+    expect(log.join("\n")).toContain(words);
+    expect(log.join("\n")).not.toContain("s3cret");
+  });
+
+  /** A script that leaves a daemon behind, which holds its stdout open and is out of reach. */
+  const daemon = (pidFile: string) =>
+    `setsid sh -c 'echo $$ > ${pidFile}; exec sleep 100000' & while [ ! -s ${pidFile} ]; do :; done`;
+  const end = (pidFile: string) => process.kill(Number(readFileSync(pidFile, "utf8")));
+
+  test("that leaves a daemon behind, which holds its stdout, has answered", async () => {
+    using dir = tempDir("daemon");
+    const script = `${daemon(dir.join("pid"))}; ${answer("u", "p")}`;
+    const { login, log } = await run(script, { credsStore: "test" });
+    end(dir.join("pid"));
+    expect(login).toBe("u:p");
+    expect(log.filter((line) => line.startsWith("warn"))).toEqual([]);
+  });
+
+  test("that leaves one behind and never answers is not waited for", async () => {
+    using dir = tempDir("daemon");
+    const script = `${daemon(dir.join("pid"))}; sleep 1000`;
+    const stop = new AbortController();
+    const asked = run(script, { credsStore: "test" }, "reg.io", { signal: stop.signal }).catch(String);
+    while (!existsSync(dir.join("pid")) || readFileSync(dir.join("pid"), "utf8") === "") await Bun.sleep(5);
+    stop.abort(new Error("ended"));
+    expect(await asked).toBe("Error: ended");
+    end(dir.join("pid"));
+  });
+
+  test("may answer at length", async () => {
+    const long = "x".repeat(60_000);
+    const written = `head -c 60000 /dev/zero | tr '\\0' x`;
+    const script = `printf '{"Username":"u","Secret":"'; ${written}; printf '"}'`;
+    expect((await run(script, { credsStore: "test" })).login).toBe(`u:${long}`);
+  });
+
+  test("that is not there, or whose name is a path, is a warning", async () => {
+    expect((await lookUp({ ".docker/config.json": '{"credsStore":"absent"}' }, {})).log.join()).toContain(
+      "is not on PATH",
+    );
+    expect((await lookUp({ ".docker/config.json": '{"credsStore":"../evil"}' }, {})).log.join()).toContain("path");
+  });
+
+  test("is not waited for when the run is ended", async () => {
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(new Error("ended")), 100);
+    const asked = run("sleep 1000", { credsStore: "test" }, "reg.io", { signal: stop.signal });
+    await expect(asked).rejects.toThrow("ended");
+  });
+});

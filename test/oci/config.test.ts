@@ -1,0 +1,69 @@
+import { describe, expect, test } from "bun:test";
+import { layersByDiffId, parseConfig } from "../../lib/oci/config.ts";
+import { ManifestError } from "../../lib/oci/document.ts";
+import { parseManifest } from "../../lib/oci/manifest.ts";
+
+const digest = (digit: string) => `sha256:${digit.repeat(64)}`;
+const bytes = (value: unknown) => new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value));
+const config = { mediaType: "application/vnd.oci.image.config.v1+json", digest: digest("c"), size: 10 };
+const layer = { mediaType: "application/vnd.oci.image.layer.v1.tar+gzip", digest: digest("1"), size: 20 };
+
+describe("an image's config", () => {
+  test("gives platform, labels and diffIDs", () => {
+    const found = parseConfig(
+      bytes({
+        os: "linux",
+        architecture: "arm",
+        variant: "v7",
+        config: { Labels: { a: "1" } },
+        rootfs: { diff_ids: [digest("a")] },
+      }),
+    );
+    expect({ ...found, labels: [...found.labels] }).toEqual({
+      os: "linux",
+      architecture: "arm",
+      variant: "v7",
+      labels: [["a", "1"]],
+      diffIds: [digest("a")],
+    });
+  });
+
+  test("may lack everything", () => {
+    for (const sparse of [
+      {},
+      { config: null, rootfs: null },
+      { config: { Labels: null }, rootfs: { diff_ids: null } },
+    ]) {
+      expect(parseConfig(bytes(sparse))).toEqual({
+        os: "",
+        architecture: "",
+        variant: "",
+        labels: new Map(),
+        diffIds: [],
+      });
+    }
+  });
+
+  test("keeps labels of any name", () => {
+    const { labels } = parseConfig(bytes('{"config":{"Labels":{"__proto__":"p","constructor":"c","toString":"t"}}}'));
+    expect([...labels]).toEqual([
+      ["__proto__", "p"],
+      ["constructor", "c"],
+      ["toString", "t"],
+    ]);
+  });
+
+  test("is refused with labels that are not text, or diffIDs that are not digests", () => {
+    expect(() => parseConfig(bytes({ config: { Labels: { a: 1 } } }))).toThrow(ManifestError);
+    expect(() => parseConfig(bytes({ config: { Labels: ["a"] } }))).toThrow(ManifestError);
+    expect(() => parseConfig(bytes({ rootfs: { diff_ids: ["sha256:x"] } }))).toThrow("diff_ids.0");
+  });
+
+  test("must count its layers as the manifest does", () => {
+    const manifest = parseManifest(bytes({ config, layers: [layer, { ...layer, digest: digest("2") }] }));
+    if (manifest.kind !== "manifest") throw new Error("no manifest");
+    const withIds = (...ids: string[]) => parseConfig(bytes({ rootfs: { diff_ids: ids } }));
+    expect(layersByDiffId(manifest, withIds(digest("a"), digest("b"))).get(digest("b"))?.digest).toBe(digest("2"));
+    expect(() => layersByDiffId(manifest, withIds(digest("a")))).toThrow("2 layers, the config 1");
+  });
+});

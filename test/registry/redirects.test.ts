@@ -1,0 +1,94 @@
+import { expect, describe as group, test } from "bun:test";
+import { describe } from "../../lib/errors.ts";
+import { digestOf, startFaultRegistry } from "../support/fault-registry.ts";
+import { basic, failure, image, layers, pull, serving } from "../support/registry-client.ts";
+
+group("redirects", () => {
+  test("to another host are followed without credentials", async () => {
+    await using storage = await startFaultRegistry();
+    storage.push("org/app", "v1", image);
+    await using all = await serving({ auth: { kind: "token", user: "u:p" } }, (server) => ({
+      auth: { [server.host]: basic("u:p") },
+    }));
+    for (const [digest] of image.blobs) {
+      const to = `${storage.url}/v2/org/app/blobs/${digest}?X-Signature=s3cret`;
+      all.server.rules.push({ path: new RegExp(digest), fault: { kind: "redirect", to } });
+    }
+    const { blobs } = await pull(all);
+    expect(blobs.map(digestOf)).toEqual(layers.map(digestOf));
+    expect(storage.requests).toHaveLength(3);
+    expect(storage.requests.filter(({ headers }) => headers.authorization !== undefined)).toEqual([]);
+    expect(all.lines.join("\n")).not.toContain("s3cret");
+  });
+
+  test("within a host keep them", async () => {
+    await using all = await serving({ auth: { kind: "basic", user: "u:p" } }, (server) => ({
+      auth: { [server.host]: basic("u:p") },
+    }));
+    const to = `/v2/org/app/manifests/${image.digest}`;
+    all.server.rules.push({ path: /manifests\/v1$/, fault: { kind: "redirect", to } });
+    await all.registry.image(all.reference);
+  });
+
+  test("away and back do not get them back", async () => {
+    await using elsewhere = await startFaultRegistry();
+    await using all = await serving({ auth: { kind: "basic", user: "u:p" } }, (server) => ({
+      auth: { [server.host]: basic("u:p") },
+    }));
+    const to = `${elsewhere.url}/there`;
+    all.server.rules.push({ path: /manifests\/v1$/, after: 1, fault: { kind: "redirect", to } });
+    elsewhere.rules.push({
+      path: /./,
+      fault: { kind: "redirect", to: `${all.server.url}/v2/org/app/manifests/${image.digest}` },
+    });
+    const error = await failure(all.registry.image(all.reference));
+    expect(error.status).toBe(401);
+    expect(all.server.requests.at(-1)?.headers.authorization).toBeUndefined();
+  });
+
+  test("of a token request do not take the password along", async () => {
+    await using elsewhere = await startFaultRegistry({ auth: { kind: "token" } });
+    await using all = await serving(
+      {
+        auth: { kind: "token", user: "u:p" },
+        rules: [{ path: /token/, fault: { kind: "redirect", to: `${elsewhere.url}/token` } }],
+      },
+      (server) => ({ auth: { [server.host]: basic("u:p") } }),
+    );
+    await failure(all.registry.image(all.reference));
+    expect(elsewhere.requests.map(({ headers }) => headers.authorization)).not.toContain(basic("u:p"));
+  });
+
+  test("of a refresh token are not followed", async () => {
+    await using elsewhere = await startFaultRegistry();
+    await using all = await serving(
+      {
+        auth: { kind: "token" },
+        rules: [{ path: /token/, fault: { kind: "redirect", to: elsewhere.url, status: 307 } }],
+      },
+      (server) => ({ auth: { [server.host]: "X-Identity s3cret" } }),
+    );
+    expect(describe(await failure(all.registry.image(all.reference)))).toContain("redirects to another address");
+    expect(elsewhere.requests).toEqual([]);
+  });
+
+  test.each([
+    ["file:///etc/passwd", "not a web address"],
+    ["http://169.254.169.254/latest", "metadata"],
+    ["http://[::ffff:a9fe:a9fe]/latest", "metadata"],
+    ["http://2852039166/latest", "metadata"],
+    ["http://metadata.google.internal/x", "metadata"],
+    ["http://[fe80::1]/", "metadata"],
+    ["http://", "malformed"],
+  ])("to %s are refused", async (to, words) => {
+    await using all = await serving({ rules: [{ path: /manifests/, fault: { kind: "redirect", to } }] });
+    expect(describe(await failure(all.registry.image(all.reference)))).toContain(words);
+  });
+
+  test("end", async () => {
+    await using all = await serving({
+      rules: [{ path: /manifests/, fault: { kind: "redirect", to: "/v2/org/app/manifests/v1" } }],
+    });
+    expect(describe(await failure(all.registry.image(all.reference)))).toContain("after 10 redirects");
+  });
+});

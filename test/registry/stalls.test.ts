@@ -1,0 +1,88 @@
+import { expect, describe as group, test } from "bun:test";
+import { describe } from "../../lib/errors.ts";
+import { parseReference } from "../../lib/oci/reference.ts";
+import { type Fault, startSilentServer } from "../support/fault-registry.ts";
+import {
+  anything,
+  blobPath,
+  client,
+  collect,
+  failure,
+  hasty,
+  image,
+  quick,
+  serving,
+} from "../support/registry-client.ts";
+
+group("a server that stalls", () => {
+  test("at the connection is given up", async () => {
+    await using silent = await startSilentServer();
+    const { registry } = await client([silent.host], { timing: hasty });
+    const error = await failure(registry.image(parseReference(`${silent.host}/org/app`)));
+    expect(describe(error)).toContain("did not answer within 0.15 s");
+    expect(error.hint).toContain("can be reached");
+  });
+
+  const stalls: [where: string, fault: Fault][] = [
+    ["before its answer", { kind: "stall" }],
+    ["in its answer", { kind: "stall", at: 10 }],
+  ];
+  test.each(stalls)("%s is asked again, then given up", async (_, fault) => {
+    await using all = await serving({ rules: [{ path: /manifests\/v1/, fault }] }, { timing: hasty });
+    expect(describe(await failure(all.registry.image(all.reference)))).toContain("did not answer");
+    expect(all.server.count(/manifests/, anything)).toBe(3);
+  });
+
+  test.each(stalls)("%s keeps nobody from other answers", async (_, fault) => {
+    const stop = new AbortController();
+    await using all = await serving({ rules: [{ path: /manifests\/v1/, fault }] }, { signal: stop.signal });
+    const stalled = all.registry.image(all.reference).catch(String);
+    const byDigest = parseReference(`${all.server.host}/org/app@${image.digest}`);
+    expect((await all.registry.image(byDigest)).descriptor.digest).toBe(image.digest);
+    stop.abort(new Error("enough"));
+    expect(await stalled).toBe("Error: enough");
+  });
+
+  test("when asked for a token is given up", async () => {
+    await using all = await serving(
+      { auth: { kind: "token" }, rules: [{ path: /token/, fault: { kind: "stall" } }] },
+      { timing: { ...quick, tokenMs: 300 } },
+    );
+    const error = await failure(all.registry.image(all.reference));
+    expect(error.message).toContain("failed to get a token");
+    expect(describe(error)).toContain("did not answer");
+  });
+
+  test("in many ways is not asked any more once it has kept us waiting too long in all", async () => {
+    const rules = [{ path: /./, fault: { kind: "stall" } as const }];
+    await using all = await serving({ rules }, { timing: { ...hasty, graceMs: 10, silenceMs: 500 } });
+    const names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    const errors = [];
+    for (const tag of names) {
+      errors.push(describe(await failure(all.registry.image(parseReference(`${all.server.host}/org/app:${tag}`)))));
+    }
+    expect(errors.at(-1)).toContain("kept us waiting in silence");
+    const asked = names.filter((tag) => all.server.count(new RegExp(`manifests/${tag}$`), anything) > 0);
+    expect(asked).not.toEqual(names);
+  });
+
+  test("does not outlast the end of the run", async () => {
+    const stop = new AbortController();
+    const rules = [{ path: /./, fault: { kind: "stall" } as const }];
+    await using all = await serving({ rules }, { signal: stop.signal });
+    setTimeout(() => stop.abort(new Error("SIGTERM")), 50);
+    expect(await all.registry.image(all.reference).catch(String)).toBe("Error: SIGTERM");
+    expect(await all.registry.image(all.reference).catch(String)).toBe("Error: SIGTERM");
+  });
+
+  test("in the middle of a blob does not outlast it either", async () => {
+    const stop = new AbortController();
+    const rules = [{ path: blobPath(0), fault: { kind: "stall", at: 10 } as const }];
+    await using all = await serving({ rules }, { signal: stop.signal });
+    const found = await all.registry.image(all.reference);
+    setTimeout(() => stop.abort(new Error("SIGTERM")), 50);
+    expect(
+      await Promise.all(found.manifest.layers.map((l) => collect(all.registry.blob(found, l)))).catch(String),
+    ).toBe("Error: SIGTERM");
+  });
+});
