@@ -1,6 +1,6 @@
 import { chownSync } from "node:fs";
 import { restorerPath } from "./restorer-path.ts";
-import { isRoot } from "./skip.ts";
+import { have, isRoot } from "./skip.ts";
 import { type TempDir, tempDir } from "./tree.ts";
 
 /**
@@ -20,6 +20,8 @@ export interface RunOptions {
   readonly umask?: number;
   /** SIGKILL after this long (default: {@link hangMs}). */
   readonly timeoutMs?: number;
+  /** What runs instead of the executable, with the same arguments. */
+  readonly command?: readonly string[];
 }
 
 export interface RunResult {
@@ -35,6 +37,12 @@ export interface RunningRestorer {
   readonly pid: number;
   kill(signal: NodeJS.Signals): void;
   readonly result: Promise<RunResult>;
+}
+
+/** Whether root may run the executable as another user: it may lie where only root gets. */
+export function canRunAs(uid: number): boolean {
+  const command = commandLine(["-version"], { uid });
+  return have("setpriv") && Bun.spawnSync(command, { stderr: "ignore" }).exitCode === 0;
 }
 
 /** Runs the compiled executable to its end, in an environment that holds nothing of the caller's but PATH. */
@@ -77,8 +85,9 @@ function environment(scratch: TempDir, extra: NonNullable<RunOptions["env"]>): R
 }
 
 /** The wrappers only `exec`: the process id stays the executable's. */
-function commandLine(args: readonly string[], { uid, gid = uid, umask }: RunOptions): string[] {
-  const command = [restorerPath(), ...args];
+function commandLine(args: readonly string[], options: RunOptions): string[] {
+  const { uid, gid = uid, umask } = options;
+  const command = [...(options.command ?? [restorerPath()]), ...args];
   if (uid !== undefined || gid !== undefined) {
     const ids = [uid === undefined ? [] : [`--reuid=${uid}`], gid === undefined ? [] : [`--regid=${gid}`]].flat();
     command.unshift("setpriv", ...ids, "--clear-groups", "--");
