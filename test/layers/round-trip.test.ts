@@ -32,12 +32,12 @@ import {
 
 /*
  * The proof of a restore is the next export: modes and owners of a layer, and of the directories above it, are part of its
- * digest. Where all come back as they were, the exporter reuses every cached layer. Set REFERENCE_LIFECYCLE to the
- * executable of the reference implementation (`lifecycle`, of which the name it is called by picks the phase).
+ * digest. Where all come back as they were, the exporter reuses every cached layer. Set REFERENCE to the
+ * executable of the reference implementation, which takes its phase from the name it is called by (CONTRIBUTING.md).
  */
 
-const reference = process.env.REFERENCE_LIFECYCLE ?? "";
-const withReference = skipUnless(existsSync(reference), "REFERENCE_LIFECYCLE, the path of a lifecycle executable");
+const reference = process.env.REFERENCE ?? "";
+const withReference = skipUnless(existsSync(reference), "REFERENCE=<path of the reference lifecycle>");
 
 /** Platform API without the check of the run image, for the one here lies on disk. */
 const platformApi = "0.13";

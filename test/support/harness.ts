@@ -1,4 +1,5 @@
 /** What tests of the executable need, in one import. */
+
 export * from "./answers.ts";
 export * from "./restorer-path.ts";
 export * from "./run-restorer.ts";
