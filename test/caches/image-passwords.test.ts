@@ -13,27 +13,18 @@ import {
   shareRegistry,
   user,
 } from "../support/cache-image-fixture.ts";
-import { program, push, type RealRegistry, run, startRegistry, withHtpasswd } from "../support/docker-registry.ts";
-import {
-  differences,
-  directory,
-  file,
-  hangMs,
-  have,
-  isRoot,
-  skipUnless,
-  type TempDir,
-  tempDir,
-} from "../support/harness.ts";
+import { program, push, type RealRegistry, startRegistry, withRegistry } from "../support/docker-registry.ts";
+import { differences, directory, file, hangMs, isRoot, skipUnless, type TempDir, tempDir } from "../support/harness.ts";
 
 shareRegistry();
 
 group("a registry with a list of passwords", () => {
   let registry: RealRegistry | undefined;
   beforeAll(async () => {
-    if (program === null || !have("htpasswd")) return;
+    if (program === null) return;
     const { dir, open } = all();
-    writeFileSync(dir.join("htpasswd"), run("htpasswd", "-nbB", "-C", "4", user, password));
+    const hash = await Bun.password.hash(password, { algorithm: "bcrypt", cost: 4 });
+    writeFileSync(dir.join("htpasswd"), `${user}:${hash}\n`);
     const htpasswd = { realm: "test", path: dir.join("htpasswd") };
     registry = await startRegistry(dir, "basic", { auth: { htpasswd } });
     await push(open, "private/cache", "latest", cacheImage());
@@ -53,7 +44,7 @@ group("a registry with a list of passwords", () => {
     ],
   ];
   for (const [where, env] of places) {
-    withHtpasswd(`opens to the password in ${where}, which is never shown`, async () => {
+    withRegistry(`opens to the password in ${where}, which is never shown`, async () => {
       const answer = JSON.stringify({ Username: user, Secret: password });
       using dir = tempDir("auth", {
         "config.json": JSON.stringify(auths()),
@@ -66,7 +57,7 @@ group("a registry with a list of passwords", () => {
     });
   }
 
-  withHtpasswd("is challenged once, whatever the number of layers", async () => {
+  withRegistry("is challenged once, whatever the number of layers", async () => {
     const before = (await registry?.answers("private/cache", 0)) ?? [];
     expectWarm(await restore(`${host()}/private/cache`, asVariable(host(), `Basic ${basic(password)}`)));
     const requests = 1 + 2 + all().needed.length;
@@ -76,7 +67,7 @@ group("a registry with a list of passwords", () => {
     expect(refused(after) - refused(before)).toBe(1);
   });
 
-  withHtpasswd("stays closed to a wrong password, to that of another registry, and to nobody", async () => {
+  withRegistry("stays closed to a wrong password, to that of another registry, and to nobody", async () => {
     const wrong = await restore(`${host()}/private/cache`, asVariable(host(), `Basic ${basic("guess-guess")}`));
     expectCold(wrong, host(), "401", "credentials: CNB_REGISTRY_AUTH", "Check that the credentials");
     expectNoSecret(wrong, "guess-guess", `${user}:guess-guess`);
@@ -86,7 +77,7 @@ group("a registry with a list of passwords", () => {
     expectCold(await restore(`${host()}/private/cache`), "401", "No credentials");
   });
 
-  const asRoot = skipUnless(isRoot && program !== null && have("htpasswd"), "root, docker-registry and htpasswd");
+  const asRoot = skipUnless(isRoot && program !== null, "root and docker-registry");
   asRoot("opens to a password that only root may read, to a run that becomes another user", async () => {
     using dir = tempDir("auth", {
       closed: directory({ "config.json": file(JSON.stringify(auths()), 0o600) }, 0o700),
@@ -98,7 +89,7 @@ group("a registry with a list of passwords", () => {
     expect([...after.values()].every(({ uid, gid }) => uid === 65534 && gid === 65534)).toBe(true);
   });
 
-  withHtpasswd("that stays closed fails a strict run", async () => {
+  withRegistry("that stays closed fails a strict run", async () => {
     const { exitCode, stderr, after } = await restore(`${host()}/private/cache`, {}, "-strict");
     expect(exitCode).toBe(42);
     expect(stderr).toMatch(/^ERROR: .*401/);

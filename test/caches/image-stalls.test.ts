@@ -21,7 +21,7 @@ import {
   startSilentServer,
   testImage,
 } from "../support/fault-registry.ts";
-import { have, runRestorer, snapshot, tempDir } from "../support/harness.ts";
+import { runRestorer, snapshot, tempDir } from "../support/harness.ts";
 
 group("a server that stalls does not hang the run", () => {
   const stall = (path: RegExp, at?: number): FaultRule[] => [
@@ -92,16 +92,13 @@ group("a server that stalls does not hang the run", () => {
     expectLayers(after, []);
   });
 
-  if (!have("python3")) console.error("SKIPPED, needs python3: a server that does not even take connections");
-  else {
-    restoreTest("and does not even take connections", async () => {
-      await using deaf = await startDeafServer();
-      const { exitCode, stderr, after } = await restoreFrom(deaf.host);
-      expectWarning(stderr, "Not using the cache: ", deaf.host);
-      expect(exitCode).toBe(0);
-      expectLayers(after, []);
-    });
-  }
+  restoreTest("and does not even take connections", async () => {
+    await using deaf = await startDeafServer();
+    const { exitCode, stderr, after } = await restoreFrom(deaf.host);
+    expectWarning(stderr, "Not using the cache: ", deaf.host);
+    expect(exitCode).toBe(0);
+    expectLayers(after, []);
+  });
 
   restoreTest("where the run image's registry stalls, too", async () => {
     await using silent = await startSilentServer();
@@ -118,24 +115,25 @@ group("a server that stalls does not hang the run", () => {
   });
 });
 
-/** A listener whose queue is full: connections to it are never made. */
+/**
+ * A listener whose queue is full: connections to it are never made. It is a process of Node's, which blocks before it takes
+ * the first connection; Bun does not let the length of the queue be chosen.
+ */
 async function startDeafServer(): Promise<AsyncDisposable & { readonly host: string }> {
   const script = `
-import socket, sys
-server = socket.socket()
-server.bind(("127.0.0.1", 0))
-server.listen(0)
-clients = [socket.socket() for _ in range(8)]
-for client in clients:
-    client.setblocking(False)
-    client.connect_ex(server.getsockname())
-print(server.getsockname()[1], flush=True)
-sys.stdin.read()
-`;
-  const child = Bun.spawn(["python3", "-c", script], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
+    const { createServer, connect } = require("node:net");
+    const server = createServer().listen({ port: 0, host: "127.0.0.1", backlog: 1 }, () => {
+      const { port } = server.address();
+      for (let i = 0; i < 8; i++) connect(port, "127.0.0.1");
+      process.nextTick(() => {
+        require("node:fs").writeSync(1, String(port));
+        require("node:fs").readSync(0, Buffer.alloc(1));
+      });
+    });`;
+  const child = Bun.spawn(["node", "-e", script], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
   const { value } = await child.stdout.getReader().read();
   const end = async () => {
-    child.stdin.end();
+    child.kill();
     await child.exited;
   };
   return {

@@ -14,15 +14,9 @@ import {
   shareRegistry,
   user,
 } from "../support/cache-image-fixture.ts";
-import {
-  certificate,
-  program,
-  push,
-  type RealRegistry,
-  startRegistry,
-  withOpenssl,
-} from "../support/docker-registry.ts";
-import { hangMs, have, tempDir } from "../support/harness.ts";
+import { certificates } from "../support/certificates.ts";
+import { program, push, type RealRegistry, startRegistry, withRegistry } from "../support/docker-registry.ts";
+import { hangMs, tempDir } from "../support/harness.ts";
 
 shareRegistry();
 
@@ -83,9 +77,9 @@ group("a registry with a token server", () => {
   let registry: RealRegistry | undefined;
   let tokens: TokenServer | undefined;
   beforeAll(async () => {
-    if (program === null || !have("openssl")) return;
+    if (program === null) return;
     const { dir, open } = all();
-    const signer = certificate(dir, "signer");
+    const signer = certificates.alone;
     tokens = startTokenServer(signer);
     const { realm } = tokens;
     registry = await startRegistry(dir, "token", {
@@ -106,7 +100,7 @@ group("a registry with a token server", () => {
   }
   const scope = "repository:guarded/cache:pull";
 
-  withOpenssl("opens to a token got with a password: one challenge and one token for the whole run", async () => {
+  withRegistry("opens to a token got with a password: one challenge and one token for the whole run", async () => {
     const authorization = `Basic ${basic(password)}`;
     const { result, asked } = await guarded(asVariable(host(), authorization));
     expectWarm(result);
@@ -118,7 +112,7 @@ group("a registry with a token server", () => {
     expect(answers).toHaveLength(1 + 2 + all().needed.length);
   });
 
-  withOpenssl("opens to a token got with a refresh token", async () => {
+  withRegistry("opens to a token got with a refresh token", async () => {
     const auths = { [host()]: { identitytoken: refreshToken } };
     using dir = tempDir("auth", { "config.json": JSON.stringify({ auths }) });
     const { result, asked } = await guarded({ DOCKER_CONFIG: dir.path });
@@ -127,7 +121,7 @@ group("a registry with a token server", () => {
     expectNoSecret(result, refreshToken);
   });
 
-  withOpenssl("opens to a token that is there already", async () => {
+  withRegistry("opens to a token that is there already", async () => {
     const token = tokens?.token("guarded/cache") ?? "";
     const { result, asked } = await guarded(asVariable(host(), `Bearer ${token}`));
     expectWarm(result);
@@ -135,7 +129,7 @@ group("a registry with a token server", () => {
     expectNoSecret(result, token);
   });
 
-  withOpenssl("stays closed where the token server refuses, and to a token for another repository", async () => {
+  withRegistry("stays closed where the token server refuses, and to a token for another repository", async () => {
     const { result, asked } = await guarded(asVariable(host(), `Basic ${basic("guess-guess")}`));
     expectCold(result, "401", "incorrect username or password", "CNB_REGISTRY_AUTH");
     expect(asked).toHaveLength(1);

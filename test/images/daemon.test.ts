@@ -220,7 +220,7 @@ group("podman's socket", () => {
         "--change",
         label,
         dir.join("root.tar"),
-        "docker.io/library/golden-run:v1",
+        "docker.io/library/example-run:v1",
       ]);
       const imageId = imported.stdout.toString().trim().replace("sha256:", "");
       const socket = dir.join("podman.sock");
@@ -230,9 +230,9 @@ group("podman's socket", () => {
         while (!(await answers("http://localhost/_ping", { unix: socket }))) await Bun.sleep(10);
         const env = { DOCKER_HOST: `unix://${socket}` };
         for (const name of [
-          "golden-run:v1",
-          "docker.io/library/golden-run:v1",
-          "index.docker.io/library/golden-run:v1",
+          "example-run:v1",
+          "docker.io/library/example-run:v1",
+          "index.docker.io/library/example-run:v1",
           imageId,
           `sha256:${imageId}`,
         ]) {

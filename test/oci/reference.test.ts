@@ -16,8 +16,8 @@ describe("a reference is parsed by Docker's rules:", () => {
     ["localhost/app", "localhost", "app", "latest", undefined],
     ["localhost:5000/app", "localhost:5000", "app", "latest", undefined],
     ["localhost:5000", "index.docker.io", "library/localhost", "5000", undefined],
-    ["127.0.0.1:5000/golden/x:latest", "127.0.0.1:5000", "golden/x", "latest", undefined],
-    ["[::1]:5000/golden/x", "[::1]:5000", "golden/x", "latest", undefined],
+    ["127.0.0.1:5000/example/x:latest", "127.0.0.1:5000", "example/x", "latest", undefined],
+    ["[::1]:5000/example/x", "[::1]:5000", "example/x", "latest", undefined],
     ["registry.example.com/a/b/c/d:T.a_g-1", "registry.example.com", "a/b/c/d", "T.a_g-1", undefined],
     [`app/x@${digest}`, "index.docker.io", "app/x", undefined, digest],
     [`localhost:5000/app:v1@${digest}`, "localhost:5000", "app", "v1", digest],
@@ -70,8 +70,8 @@ test("messages show a reference as it was written, the digest form is fully qual
   const shown = (text: string) => formatReference(parseReference(text));
   expect(shown("ubuntu")).toBe("ubuntu:latest");
   expect(shown(`ubuntu:24.04@${digest}`)).toBe(`ubuntu:24.04@${digest}`);
-  expect(digestReference(parseReference("127.0.0.1:5000/golden/x:latest"), digest)).toBe(
-    `127.0.0.1:5000/golden/x@${digest}`,
+  expect(digestReference(parseReference("127.0.0.1:5000/example/x:latest"), digest)).toBe(
+    `127.0.0.1:5000/example/x@${digest}`,
   );
   expect(digestReference(parseReference("ubuntu"), digest)).toBe(`index.docker.io/library/ubuntu@${digest}`);
 });

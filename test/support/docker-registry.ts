@@ -6,8 +6,6 @@ import { have, skipUnless, type TempDir } from "./harness.ts";
 
 export const program = Bun.which("docker-registry") ?? Bun.which("registry");
 export const withRegistry = skipUnless(program !== null, "docker-registry");
-export const withHtpasswd = skipUnless(program !== null && have("htpasswd"), "docker-registry and htpasswd");
-export const withOpenssl = skipUnless(program !== null && have("openssl"), "docker-registry and openssl");
 export const withSkopeo = skipUnless(program !== null && have("skopeo"), "docker-registry and skopeo");
 export const withUmoci = skipUnless(
   program !== null && have("skopeo") && have("umoci"),
@@ -91,28 +89,4 @@ export async function fetched(url: string, init: RequestInit): Promise<Response>
   const response = await fetch(url, init);
   if (!response.ok) throw new Error(`${url}: ${response.status} ${await response.text()}`);
   return response;
-}
-
-/** A certificate and its key; of an authority, or else signed by itself. */
-export function certificate(dir: TempDir, name: string, authority?: { readonly cert: string; readonly key: string }) {
-  const [cert, key] = [dir.join(`${name}.pem`), dir.join(`${name}.key`)];
-  const signer = authority === undefined ? [] : ["-CA", authority.cert, "-CAkey", authority.key];
-  const server = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"];
-  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key];
-  const extensions = name === "authority" ? [] : server;
-  run(
-    "openssl",
-    "req",
-    "-x509",
-    ...curve,
-    "-out",
-    cert,
-    "-days",
-    "30",
-    "-subj",
-    `/CN=${name}`,
-    ...signer,
-    ...extensions,
-  );
-  return { cert, key };
 }
