@@ -14,7 +14,8 @@ import {
 } from "node:fs";
 import { errorCode } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { show, type TarEntry, TarError, type TarHandler } from "./tar.ts";
+import type { TarEntry, TarHandler } from "./tar.ts";
+import { show, TarError } from "./tar-error.ts";
 
 export interface ExtractionTarget {
   /** Directory to make and fill; it must not exist, and its parent must be private to this process. */

@@ -563,26 +563,26 @@ const kinds: readonly Attack[] = [
     "size-on-directory",
     "Go ignores it, old GNU tar too",
     ({ at }) => [{ ...dir(`${at}/d`), data: "x".repeat(600) }],
-    "is no file, but has",
+    "but has",
   ),
   refuses(
     "size-on-symlink",
     "readers differ",
     ({ at }) => [{ ...sym(`${at}/s`, "t"), size: 512 }, file(`${at}/x`)],
-    "is no file, but has",
+    "but has",
   ),
   refuses(
     "size-on-hard-link",
     "readers differ",
     ({ at }) => [file(`${at}/a`), { ...hard(`${at}/b`, `${at}/a`), data: "content" }],
-    "is no file, but has",
+    "but has",
   ),
 ];
 
 const names: readonly Attack[] = [
   refuses("no-name", 'Go: the root; GNU tar: "."', () => [file("")], "has no name"),
   refuses("no-name-directory", 'Go: the root; GNU tar: "."', () => [{ ...dir(""), mode: 0o777 }], "has no name"),
-  refuses("slash-as-file", allRefuse, () => [file("/")], "named like a directory"),
+  refuses("slash-as-file", allRefuse, () => [file("/")], "but named like a directory"),
   refuses("dot-as-file", allRefuse, () => [file(".")], outside),
   refuses(
     "empty-pax-path",
@@ -696,13 +696,13 @@ const names: readonly Attack[] = [
     "file-named-like-a-directory",
     "a directory to GNU tar, a file to Go",
     ({ at }) => [file(`${at}/x/`)],
-    "named like a directory",
+    "but named like a directory",
   ),
   refuses(
     "symlink-named-like-a-directory",
     "readers differ",
     ({ at, canary }) => [sym(`${at}/x/`, canary)],
-    "named like a directory",
+    "but named like a directory",
   ),
   restores(
     "v7-directory",
@@ -791,13 +791,13 @@ const sizes: readonly Attack[] = [
     "pax-size-on-directory",
     "CVE-2025-62518 (tokio-tar) and alike: readers differ",
     ({ at }) => [{ ...dir(`${at}/d`), pax: { size: "1024" }, data: "x".repeat(1024), size: 0 }],
-    "is no file, but has",
+    "but has",
   ),
   refuses(
     "pax-size-on-symlink",
     "readers differ",
     ({ at }) => [{ ...sym(`${at}/s`, "t"), pax: { size: "512" } }, file(`${at}/x`)],
-    "is no file, but has",
+    "but has",
   ),
   ...(["-1", "1e3", "0x10", " 5", "5 ", "+5", "1.0", "99999999999999999999", "\u0665"] as const).map((size, i) =>
     refuses(

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { show, TarError, TarReader } from "../../lib/archive/tar.ts";
+import { TarReader } from "../../lib/archive/tar.ts";
+import { show, TarError } from "../../lib/archive/tar-error.ts";
 import { have, skipUnless, type TempDir, tempDir } from "../support/harness.ts";
 
 /**
