@@ -61,7 +61,7 @@ const ascii = (header: Buffer, at: number, text: string): void => {
 const leadsOut = "leads out of the layer";
 const outside = "lies outside of the layer";
 const both = "both a directory and something else";
-const noEarlier = "which is no earlier file of the layer";
+const noEarlier = "which is not an earlier file of the layer";
 const noLayer = "which no layer may hold";
 const cutOff = "cut off";
 const allRefuse = "all refuse";
@@ -166,21 +166,21 @@ const elsewhere: readonly Attack[] = [
     "layer-as-file",
     "others would write it",
     (scene) => tarOf([dir("/layers"), dir(scene.buildpack), file(scene.at)]),
-    "is the layer, but no directory",
+    "is the layer itself, but a file",
   ),
   refuses(
     "layer-as-symlink",
     "CVE-2021-32803 (node-tar)",
     (scene) => tarOf([dir("/layers"), dir(scene.buildpack), sym(scene.at, scene.canary), file(`${scene.at}/file`)]),
-    "is the layer, but no directory",
+    "is the layer itself, but a symbolic link",
   ),
   refuses(
     "layer-swapped-for-symlink",
     allRefuse,
     ({ at, canary }) => [sym(at, canary)],
-    "is the layer, but no directory",
+    "is the layer itself, but a symbolic link",
   ),
-  refuses("layer-as-hard-link", allRefuse, ({ at }) => [hard(at, `${at}/x`)], "is the layer, but no directory"),
+  refuses("layer-as-hard-link", allRefuse, ({ at }) => [hard(at, `${at}/x`)], "is the layer itself, but a hard link"),
   restores("layer-entry-twice", allAlike, ({ at }) => [file(`${at}/x`, "1"), dir(at, 0o750)], [
     "./ 0750",
     'x 0644 "1"',
