@@ -55,11 +55,7 @@ async function restore(session: Session, report: Report): Promise<void> {
     cache: cached,
     standing: (directory) => standingLayers(layers, directory),
   });
-  const threads = {
-    blob: new URL("./lib/archive/blob-thread.ts", import.meta.url),
-    layer: new URL("./lib/archive/layer-thread.ts", import.meta.url),
-  };
-  await restoreLayers(session, { layers, cache, sbom: cached.sbom, threads }, plan, report);
+  await restoreLayers(session, { layers, cache, sbom: cached.sbom }, plan, report);
   if (inputs.strict && report.troubles.length > 0) throw cacheTrouble(report.troubles.join("; "));
 }
 

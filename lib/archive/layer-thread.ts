@@ -1,5 +1,6 @@
 import { describe, errorCode } from "../errors.ts";
 import { fileReader } from "./blob-file.ts";
+import { Control } from "./control.ts";
 import { type Extracted, type ExtractionTarget, LayerExtractor } from "./extract.ts";
 import { Ring, RingStopped } from "./ring.ts";
 import { TarReader } from "./tar.ts";
@@ -39,8 +40,8 @@ const diskErrors = new Set([
 ]);
 
 function run(job: LayerJob): LayerOutcome {
-  const control = new Int32Array(job.control);
-  const ring = new Ring(job.ring, "extract", () => Atomics.load(control, 0) !== 0);
+  const control = new Control(job.control);
+  const ring = new Ring(job.ring, "extract", control);
   let extractor: LayerExtractor | undefined;
   try {
     extractor = new LayerExtractor(job.target);
@@ -55,7 +56,7 @@ function run(job: LayerJob): LayerOutcome {
     else ring.leave();
     extractor?.abort();
     if (error instanceof RingStopped) {
-      return { ok: false, fault: Atomics.load(control, 0) !== 0 ? "cancelled" : "unverified", message: "stopped" };
+      return { ok: false, fault: control.isCancelled ? "cancelled" : "unverified", message: "stopped" };
     }
     return { ok: false, fault: isDisk ? "disk" : "layer", message: describe(error) };
   }

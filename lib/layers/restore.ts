@@ -1,6 +1,6 @@
 import { closeSync } from "node:fs";
 import type { Extracted, ExtractionTarget } from "../archive/extract.ts";
-import { type WorkerScripts, Workers } from "../archive/workers.ts";
+import { Workers } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
 import { Directory, removeTree } from "../disk/directory.ts";
 import { describe, ExitCode, RestorerError } from "../errors.ts";
@@ -21,7 +21,6 @@ export interface Places {
   readonly cache: Cache | undefined;
   /** diffID of the cache's SBOM layer, or empty. */
   readonly sbom: string;
-  readonly threads: WorkerScripts;
 }
 
 interface Restoration extends Places, Pick<Session, "umask" | "progress" | "log" | "signal"> {
@@ -37,7 +36,7 @@ interface Restoration extends Places, Pick<Session, "umask" | "progress" | "log"
 export async function restoreLayers(session: Session, places: Places, plan: Plan, report: Report): Promise<void> {
   const { inputs, signal } = session;
   const { layersDir, skipLayers } = inputs;
-  const workers = new Workers(places.threads);
+  const workers = new Workers();
   const run = new Run(
     { ...session, ...places, layersDir, skipLayers, workers, restoresSboms: inputs.platformApi >= 8 },
     report,
