@@ -1,7 +1,7 @@
 import { openCache, readCache } from "./lib/caches/open.ts";
 import { openLayersDirectory } from "./lib/disk/directory.ts";
 import { become, giveTo, userToBecome } from "./lib/disk/privileges.ts";
-import { cacheTrouble } from "./lib/errors.ts";
+import { cacheTrouble } from "./lib/failures.ts";
 import { imagesInUse, planImages } from "./lib/images/plan.ts";
 import { planLayers } from "./lib/layers/plan.ts";
 import { type Report, withReport } from "./lib/layers/report.ts";

@@ -3,7 +3,8 @@ import { type Inputs, readInputs, requestedInfo } from "./cli/inputs.ts";
 import { refuseDangerousEnvironment } from "./cli/runtime.ts";
 import { version } from "./cli/version.ts";
 import type { Environment } from "./environment.ts";
-import { describe, ExitCode, RestorerError } from "./errors.ts";
+import { describe } from "./errors.ts";
+import { ExitCode, RestorerError } from "./failures.ts";
 import { createLog, isTerminal, type Log, writeAll } from "./log.ts";
 import { Progress } from "./progress.ts";
 

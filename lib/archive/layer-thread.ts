@@ -1,4 +1,5 @@
-import { describe, errorCode } from "../errors.ts";
+import { describe } from "../errors.ts";
+import { isDiskTrouble } from "../failures.ts";
 import { fileReader } from "./blob-file.ts";
 import { Control } from "./control.ts";
 import { type Extracted, type ExtractionTarget, LayerExtractor } from "./extract.ts";
@@ -25,20 +26,6 @@ export type LayerOutcome =
       readonly message: string;
     };
 
-/** Errors of the place written to, as opposed to the layer: they concern every layer. */
-const diskErrors = new Set([
-  "EACCES",
-  "EDQUOT",
-  "EIO",
-  "EMFILE",
-  "ENFILE",
-  "ENOENT",
-  "ENOMEM",
-  "ENOSPC",
-  "EPERM",
-  "EROFS",
-]);
-
 function run(job: LayerJob): LayerOutcome {
   const control = new Control(job.control);
   const ring = new Ring(job.ring, "extract", control);
@@ -50,7 +37,7 @@ function run(job: LayerJob): LayerOutcome {
     reader.finish();
     return { ok: true, extracted: extractor.finish() };
   } catch (error) {
-    const isDisk = diskErrors.has(errorCode(error) ?? "");
+    const isDisk = isDiskTrouble(error);
     // Whether an archive is bad or its blob corrupt is worth reading the rest of a file, not of a download.
     if (isDisk || job.fd === undefined) ring.stop();
     else ring.leave();

@@ -1,4 +1,4 @@
-import { ExitCode, RestorerError } from "../errors.ts";
+import { ExitCode, RestorerError } from "../failures.ts";
 import { quote } from "../text.ts";
 
 /** A flag of the command line (contract §1): `since` is the Platform API minor version that introduced it. */

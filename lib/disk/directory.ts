@@ -14,7 +14,8 @@ import {
   unlinkSync,
 } from "node:fs";
 import { join } from "node:path";
-import { cannotWrite, errorCode } from "../errors.ts";
+import { errorCode, hasCode } from "../errors.ts";
+import { cannotWrite } from "../failures.ts";
 
 /** open(2)'s O_PATH: a handle on whatever stands there that opens nothing, and needs no permission to read it. */
 export const O_PATH = 0o10000000;
@@ -78,7 +79,7 @@ export function unlessAbsent<T>(open: () => T): T | undefined {
   try {
     return open();
   } catch (error) {
-    if (["ENOENT", "ENOTDIR", "ELOOP"].includes(errorCode(error) ?? "")) return undefined;
+    if (hasCode(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
     throw error;
   }
 }

@@ -1,6 +1,7 @@
 import { chownSync, closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { describe, errorCode, RestorerError } from "../errors.ts";
+import { describe, errorCode, hasCode } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { Directory, O_PATH } from "./directory.ts";
@@ -146,7 +147,7 @@ function statusOf(thread: string): string {
   try {
     return readFileSync(`/proc/self/task/${thread}/status`, "utf8");
   } catch (error) {
-    if (["ENOENT", "ESRCH"].includes(errorCode(error) ?? "")) return "";
+    if (hasCode(error, "ENOENT", "ESRCH")) return "";
     throw error;
   }
 }

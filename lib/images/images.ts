@@ -1,4 +1,5 @@
-import { describe, RestorerError } from "../errors.ts";
+import { describe } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import { digestReference, parseReference } from "../oci/reference.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Session } from "../session.ts";

@@ -2,7 +2,8 @@ import { closeSync, linkSync, openSync, renameSync, writeFileSync, writeSync } f
 import { join } from "node:path";
 import { Directory, makeDirectories } from "../disk/directory.ts";
 import { Staging, sweepStaging } from "../disk/staging.ts";
-import { errorCode, RestorerError } from "../errors.ts";
+import { hasCode } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import { formatReference } from "../oci/reference.ts";
@@ -162,7 +163,7 @@ function publish(layout: string, base: Directory, image: RemoteImage, staging: S
   try {
     renameSync(layout, place);
   } catch (error) {
-    if (!["EEXIST", "ENOTEMPTY", "ENOTDIR"].includes(errorCode(error) ?? "")) throw error;
+    if (!hasCode(error, "EEXIST", "ENOTEMPTY", "ENOTDIR")) throw error;
     // Another restorer may have been as fast.
     if (isComplete(base, image)) return;
     staging.discard(place);

@@ -1,7 +1,8 @@
 import { lstatSync, rmdirSync, unlinkSync } from "node:fs";
 import type { Directory } from "../disk/directory.ts";
 import { hasStaging, Staging, sweepStaging } from "../disk/staging.ts";
-import { cannotWrite, describe, errorCode } from "../errors.ts";
+import { describe, errorCode, hasCode } from "../errors.ts";
+import { cannotWrite } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { BuildpackDirectory } from "./publish.ts";
@@ -114,6 +115,6 @@ function removeIfEmpty(path: string): void {
   try {
     rmdirSync(path);
   } catch (error) {
-    if (!["ENOTEMPTY", "EEXIST", "ENOENT"].includes(errorCode(error) ?? "")) throw error;
+    if (!hasCode(error, "ENOTEMPTY", "EEXIST", "ENOENT")) throw error;
   }
 }

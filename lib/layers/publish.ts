@@ -14,7 +14,8 @@ import {
 } from "node:fs";
 import { type Directory, isMountPoint } from "../disk/directory.ts";
 import { Staging } from "../disk/staging.ts";
-import { cannotWrite, errorCode } from "../errors.ts";
+import { errorCode, hasCode } from "../errors.ts";
+import { cannotWrite } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import type { SbomFile } from "./sbom.ts";
@@ -116,7 +117,7 @@ export class BuildpackDirectory {
         putInPlace();
         return;
       } catch (error) {
-        if (attempt === 10 || !["EEXIST", "ENOTEMPTY", "ENOTDIR"].includes(errorCode(error) ?? "")) throw error;
+        if (attempt === 10 || !hasCode(error, "EEXIST", "ENOTEMPTY", "ENOTDIR")) throw error;
       }
     }
   }
@@ -155,7 +156,7 @@ export class BuildpackDirectory {
     try {
       renameSync(staged, this.#directory.at(name));
     } catch (error) {
-      if (!["EISDIR", "ENOTEMPTY", "EEXIST"].includes(errorCode(error) ?? "")) throw error;
+      if (!hasCode(error, "EISDIR", "ENOTEMPTY", "EEXIST")) throw error;
       this.#discard(name);
       renameSync(staged, this.#directory.at(name));
     }

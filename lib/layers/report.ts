@@ -1,5 +1,6 @@
 import { closeSync, constants, lstatSync, openSync, writeFileSync } from "node:fs";
-import { describe, ExitCode, RestorerError } from "../errors.ts";
+import { describe } from "../errors.ts";
+import { ExitCode, RestorerError } from "../failures.ts";
 import type { Session } from "../session.ts";
 import { quote } from "../text.ts";
 import { mayFollow } from "../toml/analyzed.ts";

@@ -3,7 +3,8 @@ import type { Extracted, ExtractionTarget } from "../archive/extract.ts";
 import { Workers } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
 import { Directory, removeTree } from "../disk/directory.ts";
-import { describe, ExitCode, RestorerError } from "../errors.ts";
+import { describe } from "../errors.ts";
+import { cannotWriteBelow, ExitCode, RestorerError, threadFailed } from "../failures.ts";
 import { isDigest } from "../oci/reference.ts";
 import type { Session } from "../session.ts";
 import { count, formatBytes, quote } from "../text.ts";
@@ -188,12 +189,9 @@ class Run {
       if (outcome.ok) return outcome.extracted;
       if (outcome.fault === "layer") return outcome.message;
       // Another layer has hit the end of the disk; its error is the one to tell.
-      if (outcome.fault === "cancelled") throw new Stopped("stopped", { exitCode: ExitCode.restore });
+      if (outcome.fault === "cancelled") throw new Stopped("stopped", { exitCode: ExitCode.restoreFailed });
       await workers.cancel();
-      throw new RestorerError(`write below ${quote(layersDir)}: ${outcome.message}`, {
-        exitCode: ExitCode.restore,
-        hint: "The layers directory needs room for all layers, and must be writable.",
-      });
+      throw outcome.fault === "thread" ? threadFailed(outcome.message) : cannotWriteBelow(layersDir, outcome.message);
     } catch (error) {
       signal.throwIfAborted();
       if (opened.failure === undefined) throw error;

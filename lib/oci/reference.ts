@@ -1,4 +1,4 @@
-import { RestorerError } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import { quote } from "../text.ts";
 
 /** Docker Hub, by the name under which go-containerregistry and so every other lifecycle phase know it. */

@@ -18,7 +18,8 @@ import {
 import { dirname, join } from "node:path";
 import * as v from "valibot";
 import { privateName } from "../disk/staging.ts";
-import { describe, ExitCode, errorCode, RestorerError } from "../errors.ts";
+import { describe, errorCode, hasCode } from "../errors.ts";
+import { ExitCode, RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { type ImageMetadata, noMetadata, toImageMetadata } from "./metadata.ts";
@@ -102,7 +103,7 @@ export function writeAnalyzed(path: string, table: TomlTable, layersDir: string,
     else replace(path, content, standing?.isFile() === true ? standing : undefined, umask);
   } catch (error) {
     throw new RestorerError(`write analyzed metadata ${quote(path)}: ${describe(error)}`, {
-      exitCode: ExitCode.restore,
+      exitCode: ExitCode.restoreFailed,
       cause: error,
       hint: "Its directory must be writable for the user the restorer runs as.",
     });
@@ -129,7 +130,7 @@ function replace(path: string, content: Buffer, old: Stats | undefined, umask: n
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });
-    if (old === undefined || !["EBUSY", "EXDEV"].includes(errorCode(error) ?? "")) throw error;
+    if (old === undefined || !hasCode(error, "EBUSY", "EXDEV")) throw error;
     overwrite(path, content, constants.O_NOFOLLOW);
   }
 }
@@ -139,7 +140,7 @@ function createBeside(temporary: string, canOverwrite: boolean): number | undefi
   try {
     return openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
   } catch (error) {
-    if (canOverwrite && ["EACCES", "EPERM", "EROFS"].includes(errorCode(error) ?? "")) return undefined;
+    if (canOverwrite && hasCode(error, "EACCES", "EPERM", "EROFS")) return undefined;
     throw error;
   }
 }

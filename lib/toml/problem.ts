@@ -1,5 +1,6 @@
 import * as v from "valibot";
-import { describe, RestorerError } from "../errors.ts";
+import { describe } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import { inline, quote } from "../text.ts";
 
 /** What a parser or schema found wrong, with the path of the bad value, on one line: they quote what they read. */

@@ -7,7 +7,7 @@ import { parse } from "smol-toml";
 import { LayerExtractor } from "../../lib/archive/extract.ts";
 import { type TarEntry as Entry, TarReader } from "../../lib/archive/tar.ts";
 import { TarError } from "../../lib/archive/tar-error.ts";
-import { RestorerError } from "../../lib/errors.ts";
+import { RestorerError } from "../../lib/failures.ts";
 import { digestReference, formatReference, parseReference } from "../../lib/oci/reference.ts";
 import { parseChallenges } from "../../lib/registry/challenges.ts";
 import { printable, quote } from "../../lib/text.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { type Arguments, flags, parseArguments, parseBoolean, parseId } from "../../lib/cli/flags.ts";
-import { RestorerError } from "../../lib/errors.ts";
+import { RestorerError } from "../../lib/failures.ts";
 import { newestPlatformApi } from "../../lib/platform-api.ts";
 
 function parse(argv: readonly string[], minor: number = newestPlatformApi): Record<string, unknown> {

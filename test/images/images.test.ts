@@ -1,7 +1,7 @@
 import { expect, describe as group, test } from "bun:test";
 import { existsSync } from "node:fs";
 import type { Inputs } from "../../lib/cli/inputs.ts";
-import { ExitCode, RestorerError } from "../../lib/errors.ts";
+import { ExitCode, RestorerError } from "../../lib/failures.ts";
 import { type Images, openImages } from "../../lib/images/images.ts";
 import { daemonImages, imagesInUse, type PlanOptions, planImages } from "../../lib/images/plan.ts";
 import { otherNames, readRunToml } from "../../lib/toml/run-toml.ts";

@@ -10,7 +10,8 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { describe, ExitCode, RestorerError } from "../../lib/errors.ts";
+import { describe } from "../../lib/errors.ts";
+import { ExitCode, RestorerError } from "../../lib/failures.ts";
 import { openKaniko } from "../../lib/images/kaniko.ts";
 import { parseReference } from "../../lib/oci/reference.ts";
 import { type FaultRegistry, startFaultRegistry, type TestImage, testImage } from "../support/fault-registry.ts";

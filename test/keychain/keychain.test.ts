@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { RestorerError } from "../../lib/errors.ts";
+import { RestorerError } from "../../lib/failures.ts";
 import { anonymous, Credential, type KeychainOptions, resolveKeychain } from "../../lib/keychain/keychain.ts";
 import type { Log } from "../../lib/log.ts";
 import { file, type TempDir, type Tree, tempDir } from "../support/harness.ts";

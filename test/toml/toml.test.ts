@@ -3,7 +3,7 @@ import { readdirSync, readlinkSync, statSync, symlinkSync, writeFileSync } from 
 import { join } from "node:path";
 import { parse } from "smol-toml";
 import { readWhole } from "../../lib/disk/read-file.ts";
-import { RestorerError } from "../../lib/errors.ts";
+import { RestorerError } from "../../lib/failures.ts";
 import { createLog } from "../../lib/log.ts";
 import { readAnalyzed, writeAnalyzed } from "../../lib/toml/analyzed.ts";
 import { parseJson } from "../../lib/toml/json.ts";
