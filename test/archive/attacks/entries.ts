@@ -101,7 +101,7 @@ export const kinds: readonly Attack[] = [
   ),
   restores(
     "whiteouts-are-names",
-    "containerd and moby delete; a cache is no stack of layers",
+    "containerd and moby delete; a cache is not a stack of layers",
     ({ at }) => [file(`${at}/data`, "1"), file(`${at}/.wh.data`, ""), file(`${at}/.wh..wh..opq`, "")],
     ['data 0644 "1"', '.wh.data 0644 ""', '.wh..wh..opq 0644 ""'],
   ),
