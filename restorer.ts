@@ -1,7 +1,7 @@
 import { openCache, readCache } from "./lib/caches/open.ts";
 import { handOver } from "./lib/disk/ownership.ts";
 import { become, userToBecome } from "./lib/disk/user.ts";
-import { cacheTrouble } from "./lib/errors.ts";
+import { cacheTrouble } from "./lib/failures.ts";
 import { imagesInUse, planImages } from "./lib/images/plan.ts";
 import { writeAnalyzed } from "./lib/images/write-analyzed.ts";
 import { openLayersDirectory } from "./lib/layers/layers-directory.ts";

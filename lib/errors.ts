@@ -1,35 +1,3 @@
-/** Exit codes of the restore phase (Platform API, "Restorer"; 3 and 42 as the reference lifecycle uses them). */
-export const ExitCode = {
-  ok: 0,
-  failed: 1,
-  invalidArguments: 3,
-  platformApi: 11,
-  buildpackApi: 12,
-  restore: 42,
-} as const;
-
-export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
-
-export interface RestorerErrorOptions {
-  readonly exitCode?: ExitCode;
-  readonly cause?: unknown;
-  /** What the reader can do about it; printed as a sentence of its own. */
-  readonly hint?: string;
-}
-
-/** An error that ends the run: `message` says what was attempted and on what, `hint` what to do next. */
-export class RestorerError extends Error {
-  override readonly name = "RestorerError";
-  readonly exitCode: ExitCode;
-  readonly hint: string | undefined;
-
-  constructor(message: string, options: RestorerErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.exitCode = options.exitCode ?? ExitCode.failed;
-    this.hint = options.hint;
-  }
-}
-
 /** The system error code (`ENOENT`, …) of a thrown value, or undefined. */
 export function errorCode(error: unknown): string | undefined {
   if (error instanceof Error && "code" in error && typeof error.code === "string") return error.code;
@@ -38,61 +6,90 @@ export function errorCode(error: unknown): string | undefined {
 
 /** Whether a thrown value is a system error with one of these codes. */
 export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
-  return codes.includes(errorCode(error) ?? "");
+  const code = errorCode(error);
+  return code !== undefined && codes.includes(code);
 }
 
+/** In words, what an operation on a file or directory may answer on Linux. */
 const systemErrors: Readonly<Record<string, string>> = {
+  E2BIG: "argument list too long",
   EACCES: "permission denied",
+  EAGAIN: "temporarily unavailable",
+  EBADF: "the file is not open",
+  EBADMSG: "the file system's data is damaged",
   EBUSY: "busy, perhaps a mount point",
+  ECANCELED: "operation cancelled",
+  ECONNABORTED: "the connection to the file system was ended",
+  ECONNREFUSED: "connection refused",
+  ECONNRESET: "connection closed by the other side",
+  EDEADLK: "two processes wait for each other's locks",
   EDQUOT: "disk quota exceeded",
   EEXIST: "already exists",
+  EFAULT: "bad address in memory",
   EFBIG: "file too large",
+  EHOSTDOWN: "the file server is down",
+  EHOSTUNREACH: "the file server cannot be reached",
+  EILSEQ: "the file system does not allow this name",
+  EINTR: "interrupted",
+  EINVAL: "not valid for this file or file system",
   EIO: "input/output error",
   EISDIR: "is a directory",
+  EKEYEXPIRED: "the file system's key has expired",
+  EKEYREJECTED: "the file system's key was rejected",
+  EKEYREVOKED: "the file system's key was revoked",
   ELOOP: "is a symbolic link, or too many of them",
+  EMEDIUMTYPE: "wrong kind of medium",
   EMFILE: "too many open files in this process (raise `ulimit -n`)",
+  EMLINK: "too many links to it",
   ENAMETOOLONG: "name too long",
+  ENETDOWN: "the network is down",
+  ENETUNREACH: "the network of the file server cannot be reached",
   ENFILE: "too many open files on this machine",
+  ENODATA: "no such attribute",
+  ENODEV: "no such device",
   ENOENT: "no such file or directory",
+  ENOKEY: "the file system's key is missing",
+  ENOLCK: "no more locks available",
+  ENOLINK: "the link to the file server is gone",
+  ENOMEDIUM: "no medium in the drive",
+  ENOMEM: "out of memory",
   ENOSPC: "no space left on device",
+  ENOSYS: "not supported on this system",
+  ENOTCONN: "the file system is not connected any more",
   ENOTDIR: "not a directory",
   ENOTEMPTY: "directory not empty",
+  ENOTSUP: "not supported by the file system",
+  ENOTTY: "not supported for this kind of file",
+  ENXIO: "no such device or address",
+  EOPNOTSUPP: "not supported by the file system",
+  EOVERFLOW: "a number is too large for the file system, or the user is not mapped here",
   EPERM: "operation not permitted",
+  EPIPE: "nobody reads the other end",
+  EREMOTEIO: "input/output error on the file server",
   EROFS: "read-only file system",
+  ESHUTDOWN: "the file system has been shut down",
+  ESPIPE: "not a file with positions",
+  ESRCH: "no such process",
+  ESTALE: "the file server does not know this file any more",
+  ETIMEDOUT: "no answer in time",
+  ETXTBSY: "is a program that runs",
+  EUCLEAN: "the file system is damaged",
+  EUSERS: "too many users",
+  EWOULDBLOCK: "temporarily unavailable",
   EXDEV: "on another device",
 };
 
-/** One line that says what went wrong: the message of a thrown value and of its causes, system errors in plain words. */
+/**
+ * One line that says what went wrong: the message of a thrown value and of its causes, system errors in plain words. An
+ * error whose message does not begin with its code, such as one about a connection, has words of its own.
+ */
 export function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const code = errorCode(error);
-  const own = (code !== undefined && systemErrors[code]) || error.message || error.name;
+  const words = code !== undefined && error.message.startsWith(code) ? systemErrors[code] : undefined;
+  const own = words || error.message || error.name;
   if (error.cause === undefined) return own;
   const cause = describe(error.cause);
   // Some messages end with their cause already.
   return own.endsWith(cause) ? own : `${own}: ${cause}`;
-}
-
-const hints: Readonly<Record<string, string>> = {
-  EACCES: "It must be writable for the user the restorer runs as; see -uid and -gid.",
-  ENOTDIR: "A directory belongs there: remove what stands in its place.",
-  EROFS: "Mount it writable.",
-};
-
-/** The error for what cannot be written below the layers directory (D12). */
-export function cannotWrite(path: string, error: unknown): RestorerError {
-  if (error instanceof RestorerError) return error;
-  return new RestorerError(`write ${JSON.stringify(path)}: ${describe(error)}`, {
-    exitCode: ExitCode.restore,
-    cause: error,
-    hint: hints[errorCode(error) ?? ""] ?? "The layers directory must be writable, with room for the layers.",
-  });
-}
-
-/** The error for cache trouble where the run is strict. */
-export function cacheTrouble(what: string): RestorerError {
-  return new RestorerError(`restore from the cache: ${what}`, {
-    exitCode: ExitCode.restore,
-    hint: "Without -strict, the build goes on without what could not be restored.",
-  });
 }

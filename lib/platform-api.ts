@@ -1,4 +1,4 @@
-import { ExitCode, RestorerError } from "./errors.ts";
+import { ExitCode, RestorerError } from "./failures.ts";
 import { quote } from "./text.ts";
 
 /** Supported minor versions of Platform API 0.x and Buildpack API 0.x (contract §1). */

@@ -1,8 +1,9 @@
 import { describe } from "../errors.ts";
-import { limits } from "../limits.ts";
-import { BlobError, fileReader } from "./blob-file.ts";
-import { Decompressor, type Sink } from "./decompress.ts";
+import { fileReader } from "./blob-file.ts";
+import { Control } from "./control.ts";
+import type { Sink } from "./decompress.ts";
 import { type ReadChunk, Ring, RingStopped } from "./ring.ts";
+import { Content, StoredBlob } from "./verification.ts";
 
 /**
  * Verifies the blob of one layer, whose uncompressed bytes go through a ring. The blob is an open file, which both sides
@@ -26,21 +27,16 @@ export type FromBlobThread =
   | { readonly type: "taken"; readonly bytes: number }
   | { readonly type: "done"; readonly failure: string | undefined };
 
-/** Hashes what goes through the ring. */
-class Verification implements Sink {
-  readonly #job: BlobJob;
+/** The side of the ring that hashes what goes through it. */
+class Hashing implements Sink {
+  readonly #content: Content;
+  readonly #control: Control;
   readonly #ring: Ring;
-  readonly #control: Int32Array;
-  readonly #hash = new Bun.CryptoHasher("sha256");
-  readonly #maxBytes: number;
-  #bytes = 0;
 
   constructor(job: BlobJob) {
-    this.#job = job;
-    const control = new Int32Array(job.control);
-    this.#control = control;
-    this.#ring = new Ring(job.ring, "hash", () => Atomics.load(control, 0) !== 0);
-    this.#maxBytes = Math.max(limits.expansionFloor, job.source.size * limits.expansion);
+    this.#content = new Content(job.diffId, job.source.size);
+    this.#control = new Control(job.control);
+    this.#ring = new Ring(job.ring, "hash", this.#control);
   }
 
   acquire(): Buffer {
@@ -48,35 +44,25 @@ class Verification implements Sink {
   }
 
   commit(length: number): void {
-    this.#bound(length);
-    this.#hash.update(this.#ring.commit(length));
+    this.#content.take(this.#ring.commit(length));
     this.#ring.release();
   }
 
   /** Hashes a file, read here where the other side does not. */
   drain(read: ReadChunk): void {
     this.#ring.drain((bytes) => {
-      this.#bound(bytes.length);
-      this.#hash.update(bytes);
+      this.#content.take(bytes);
       this.count(bytes.length);
     }, read);
   }
 
-  /** Also a file may become more than it was, while somebody writes to it. */
-  #bound(length: number): void {
-    this.#bytes += length;
-    if (this.#bytes > this.#maxBytes) throw new BlobError(`it expands to more than ${this.#maxBytes} bytes`);
-  }
-
   /** Counts bytes of the blob as done, for progress. */
   count(bytes: number): void {
-    Atomics.add(this.#control, 1, Math.round(bytes / 1024));
+    this.#control.count(bytes);
   }
 
   finish(): void {
-    const diffId = `sha256:${this.#hash.digest("hex")}`;
-    if (diffId !== this.#job.diffId)
-      throw new BlobError(`its content has the digest ${diffId}, not ${this.#job.diffId}`);
+    this.#content.verify();
     this.#ring.end();
   }
 
@@ -85,77 +71,50 @@ class Verification implements Sink {
   }
 }
 
-/** A blob that arrives in messages. */
-class Stream {
-  readonly #verification: Verification;
-  readonly #digest: string;
-  readonly #hash = new Bun.CryptoHasher("sha256");
-  readonly #decompressor: Decompressor;
-
-  constructor(verification: Verification, digest: string) {
-    this.#verification = verification;
-    this.#digest = digest;
-    this.#decompressor = new Decompressor(verification);
-  }
-
-  write(chunk: Buffer): void {
-    this.#hash.update(chunk);
-    this.#decompressor.write(chunk);
-    this.#verification.count(chunk.length);
-  }
-
-  finish(): void {
-    this.#decompressor.end();
-    const digest = `sha256:${this.#hash.digest("hex")}`;
-    if (digest !== this.#digest) throw new BlobError(`its blob has the digest ${digest}, not ${this.#digest}`);
-    this.#verification.finish();
-  }
-
-  close(): void {
-    this.#decompressor.close();
-  }
-}
-
 declare const self: Worker;
 /** The job under way; undefined when there is none, or it has failed and the rest of its stream is dropped. */
-let current: { readonly verification: Verification; readonly stream: Stream | undefined } | undefined;
+let current: { readonly hashing: Hashing; readonly blob: StoredBlob | undefined } | undefined;
 
 self.onmessage = ({ data }: MessageEvent<ToBlobThread>) => {
   try {
     if (data.type === "start") start(data);
     else if (data.type === "chunk") take(data.bytes);
-    else if (current !== undefined) {
-      current.stream?.finish();
-      done(undefined);
-    }
+    else if (current !== undefined) end();
   } catch (error) {
-    if (current !== undefined) current.verification.fail();
-    else if (data.type === "start") new Ring(data.ring, "hash", () => false).stop();
+    // What fails outside of a job is this thread's own trouble, and its end.
+    if (current === undefined) throw error;
+    current.hashing.fail();
     // Whoever stopped the ring says why.
     done(error instanceof RingStopped ? undefined : describe(error));
   }
 };
 
 function start(job: BlobJob): void {
-  const verification = new Verification(job);
   const { source } = job;
-  current = { verification, stream: source.kind === "stream" ? new Stream(verification, source.digest) : undefined };
+  const hashing = new Hashing(job);
+  current = { hashing, blob: source.kind === "stream" ? new StoredBlob(source.digest, hashing) : undefined };
   if (source.kind === "stream") return;
-  verification.drain(fileReader(source.fd));
-  verification.finish();
-  done(undefined);
+  hashing.drain(fileReader(source.fd));
+  end();
 }
 
 function take(bytes: Uint8Array): void {
   const { length } = bytes;
-  current?.stream?.write(Buffer.from(bytes.buffer, bytes.byteOffset, length));
+  current?.blob?.write(Buffer.from(bytes.buffer, bytes.byteOffset, length));
+  current?.hashing.count(length);
   // Given back now: the collector would leave megabytes lying about.
   if (bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
   post({ type: "taken", bytes: length });
 }
 
+function end(): void {
+  current?.blob?.finish();
+  current?.hashing.finish();
+  done(undefined);
+}
+
 function done(failure: string | undefined): void {
-  current?.stream?.close();
+  current?.blob?.close();
   current = undefined;
   post({ type: "done", failure });
 }

@@ -1,5 +1,7 @@
-import { describe, errorCode } from "../errors.ts";
+import { describe } from "../errors.ts";
+import { isDiskTrouble } from "../failures.ts";
 import { fileReader } from "./blob-file.ts";
+import { Control } from "./control.ts";
 import { type Extracted, type ExtractionTarget, LayerExtractor } from "./extract.ts";
 import { Ring, RingStopped } from "./ring.ts";
 import { TarReader } from "./tar.ts";
@@ -24,23 +26,9 @@ export type LayerOutcome =
       readonly message: string;
     };
 
-/** Errors of the place written to, as opposed to the layer: they concern every layer. */
-const diskErrors = new Set([
-  "EACCES",
-  "EDQUOT",
-  "EIO",
-  "EMFILE",
-  "ENFILE",
-  "ENOENT",
-  "ENOMEM",
-  "ENOSPC",
-  "EPERM",
-  "EROFS",
-]);
-
 function run(job: LayerJob): LayerOutcome {
-  const control = new Int32Array(job.control);
-  const ring = new Ring(job.ring, "extract", () => Atomics.load(control, 0) !== 0);
+  const control = new Control(job.control);
+  const ring = new Ring(job.ring, "extract", control);
   let extractor: LayerExtractor | undefined;
   try {
     extractor = new LayerExtractor(job.target);
@@ -49,13 +37,13 @@ function run(job: LayerJob): LayerOutcome {
     reader.finish();
     return { ok: true, extracted: extractor.finish() };
   } catch (error) {
-    const isDisk = diskErrors.has(errorCode(error) ?? "");
+    const isDisk = isDiskTrouble(error);
     // Whether an archive is bad or its blob corrupt is worth reading the rest of a file, not of a download.
     if (isDisk || job.fd === undefined) ring.stop();
     else ring.leave();
     extractor?.abort();
     if (error instanceof RingStopped) {
-      return { ok: false, fault: Atomics.load(control, 0) !== 0 ? "cancelled" : "unverified", message: "stopped" };
+      return { ok: false, fault: control.isCancelled ? "cancelled" : "unverified", message: "stopped" };
     }
     return { ok: false, fault: isDisk ? "disk" : "layer", message: describe(error) };
   }

@@ -1,10 +1,12 @@
+import type { Control } from "./control.ts";
+
 const slotCount = 4;
 const slotBytes = 512 * 1024;
 
-// Words of the control block.
+// Words of the memory that the two sides share, ahead of the slots.
 const produced = 0;
 /** How many chunks each side is done with, and what it waits on: changed whenever the other side has done something. */
-const words = { hash: { taken: 1, bell: 2 }, extract: { taken: 3, bell: 4 } } as const;
+const sideWords = { hash: { taken: 1, bell: 2 }, extract: { taken: 3, bell: 4 } } as const;
 const ended = 5;
 const stopping = 6;
 /** 1 while a side reads the next chunk. */
@@ -35,10 +37,10 @@ export type ReadChunk = (into: Buffer, position: number) => number;
  * sides block while they wait, so both belong in workers.
  */
 export class Ring {
-  readonly #control: Int32Array;
+  readonly #words: Int32Array;
   readonly #position: Float64Array;
   readonly #slots: readonly Buffer[];
-  readonly #isCancelled: () => boolean;
+  readonly #run: Control;
   readonly #own: { readonly taken: number; readonly bell: number };
   readonly #other: { readonly taken: number; readonly bell: number };
 
@@ -48,13 +50,13 @@ export class Ring {
   }
 
   /** The ring as one of the two sides sees it. */
-  constructor(memory: SharedArrayBuffer, side: "hash" | "extract", isCancelled: () => boolean) {
-    this.#control = new Int32Array(memory, 0, lengths + slotCount);
+  constructor(memory: SharedArrayBuffer, side: "hash" | "extract", run: Control) {
+    this.#words = new Int32Array(memory, 0, lengths + slotCount);
     this.#position = new Float64Array(memory, positionAt, 1);
     this.#slots = Array.from({ length: slotCount }, (_, i) => Buffer.from(memory, slotsAt + i * slotBytes, slotBytes));
-    this.#isCancelled = isCancelled;
-    this.#own = words[side];
-    this.#other = words[side === "hash" ? "extract" : "hash"];
+    this.#run = run;
+    this.#own = sideWords[side];
+    this.#other = sideWords[side === "hash" ? "extract" : "hash"];
   }
 
   /** Makes a ring ready for the next job; no side may be at work. */
@@ -65,31 +67,31 @@ export class Ring {
   /** An empty slot to fill, as soon as there is one. Throws RingStopped. */
   acquire(): Buffer {
     for (;;) {
-      const bell = Atomics.load(this.#control, this.#own.bell);
-      if (Atomics.load(this.#control, stopping) !== 0 || this.#isCancelled()) throw new RingStopped();
+      const bell = Atomics.load(this.#words, this.#own.bell);
+      if (Atomics.load(this.#words, stopping) !== 0 || this.#run.isCancelled) throw new RingStopped();
       if (this.#hasRoom()) return this.#slot(produced);
-      Atomics.wait(this.#control, this.#own.bell, bell, napMs);
+      Atomics.wait(this.#words, this.#own.bell, bell, napMs);
     }
   }
 
   /** Hands over the first `length` bytes of the slot acquired last; returns them. */
   commit(length: number): Buffer {
     const slot = this.#slot(produced);
-    this.#control[lengths + (Atomics.load(this.#control, produced) % slotCount)] = length;
-    Atomics.add(this.#control, produced, 1);
+    this.#words[lengths + (Atomics.load(this.#words, produced) % slotCount)] = length;
+    Atomics.add(this.#words, produced, 1);
     this.#tell();
     return slot.subarray(0, length);
   }
 
   /** Says that this side is done with the next chunk. */
   release(): void {
-    Atomics.add(this.#control, this.#own.taken, 1);
+    Atomics.add(this.#words, this.#own.taken, 1);
     this.#tell();
   }
 
   /** Says that all chunks are there. */
   end(): void {
-    Atomics.store(this.#control, ended, 1);
+    Atomics.store(this.#words, ended, 1);
     this.#tell();
   }
 
@@ -99,38 +101,38 @@ export class Ring {
    */
   drain(take: (bytes: Buffer) => void, read?: ReadChunk): void {
     for (;;) {
-      const bell = Atomics.load(this.#control, this.#own.bell);
-      const isLast = Atomics.load(this.#control, ended) !== 0;
-      if (this.#isCancelled()) throw new RingStopped();
-      const taken = Atomics.load(this.#control, this.#own.taken);
-      if (Atomics.load(this.#control, produced) > taken) {
-        take(this.#slot(this.#own.taken).subarray(0, this.#control[lengths + (taken % slotCount)]));
+      const bell = Atomics.load(this.#words, this.#own.bell);
+      const isLast = Atomics.load(this.#words, ended) !== 0;
+      if (this.#run.isCancelled) throw new RingStopped();
+      const taken = Atomics.load(this.#words, this.#own.taken);
+      if (Atomics.load(this.#words, produced) > taken) {
+        take(this.#slot(this.#own.taken).subarray(0, this.#words[lengths + (taken % slotCount)]));
         this.release();
         continue;
       }
       if (isLast) return;
-      if (Atomics.load(this.#control, stopping) !== 0) throw new RingStopped();
-      if (read === undefined || !this.#readNext(read)) Atomics.wait(this.#control, this.#own.bell, bell, napMs);
+      if (Atomics.load(this.#words, stopping) !== 0) throw new RingStopped();
+      if (read === undefined || !this.#readNext(read)) Atomics.wait(this.#words, this.#own.bell, bell, napMs);
     }
   }
 
   /** Says that this side takes no more; the other goes on without it. */
   leave(): void {
-    Atomics.store(this.#control, this.#own.taken, everything);
+    Atomics.store(this.#words, this.#own.taken, everything);
     this.#tell();
   }
 
   /** Says that this side takes no more, and that the other need not go on. */
   stop(): void {
-    Atomics.store(this.#control, stopping, 1);
+    Atomics.store(this.#words, stopping, 1);
     this.#tell();
   }
 
   /** Reads one chunk, or finds the end; false when there is no room, or the other side is reading. */
   #readNext(read: ReadChunk): boolean {
-    if (Atomics.compareExchange(this.#control, reading, 0, 1) !== 0) return false;
+    if (Atomics.compareExchange(this.#words, reading, 0, 1) !== 0) return false;
     try {
-      if (Atomics.load(this.#control, ended) !== 0) return true;
+      if (Atomics.load(this.#words, ended) !== 0) return true;
       if (!this.#hasRoom()) return false;
       const [position = 0] = this.#position;
       const length = read(this.#slot(produced), position);
@@ -139,25 +141,22 @@ export class Ring {
       else this.commit(length);
       return true;
     } finally {
-      Atomics.store(this.#control, reading, 0);
+      Atomics.store(this.#words, reading, 0);
     }
   }
 
   #hasRoom(): boolean {
-    const slowest = Math.min(
-      Atomics.load(this.#control, this.#own.taken),
-      Atomics.load(this.#control, this.#other.taken),
-    );
-    return Atomics.load(this.#control, produced) - slowest < slotCount;
+    const slowest = Math.min(Atomics.load(this.#words, this.#own.taken), Atomics.load(this.#words, this.#other.taken));
+    return Atomics.load(this.#words, produced) - slowest < slotCount;
   }
 
   #slot(counter: number): Buffer {
-    return this.#slots[Atomics.load(this.#control, counter) % slotCount] ?? Buffer.alloc(0);
+    return this.#slots[Atomics.load(this.#words, counter) % slotCount] ?? Buffer.alloc(0);
   }
 
   /** Wakes the other side, should it wait. */
   #tell(): void {
-    Atomics.add(this.#control, this.#other.bell, 1);
-    Atomics.notify(this.#control, this.#other.bell);
+    Atomics.add(this.#words, this.#other.bell, 1);
+    Atomics.notify(this.#words, this.#other.bell);
   }
 }

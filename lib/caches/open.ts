@@ -1,4 +1,4 @@
-import { cacheTrouble } from "../errors.ts";
+import { cacheTrouble } from "../failures.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Session } from "../session.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";

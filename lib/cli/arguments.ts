@@ -1,4 +1,4 @@
-import { ExitCode, RestorerError } from "../errors.ts";
+import { ExitCode, RestorerError } from "../failures.ts";
 import { platformGates, platformHas } from "../platform-api.ts";
 import { quote } from "../text.ts";
 import { type Flag, flagNamed, flags } from "./flags.ts";

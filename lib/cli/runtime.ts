@@ -1,4 +1,4 @@
-import { ExitCode, RestorerError } from "../errors.ts";
+import { ExitCode, RestorerError } from "../failures.ts";
 
 type MutableEnvironment = Record<string, string | undefined>;
 

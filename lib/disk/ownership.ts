@@ -1,5 +1,6 @@
 import { closeSync, fstatSync } from "node:fs";
-import { describe, hasCode, RestorerError } from "../errors.ts";
+import { describe, hasCode } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { Directory, giveHandle, type Identity, isSame } from "./directory.ts";

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import type { Environment } from "../environment.ts";
-import { describe, errorCode, RestorerError } from "../errors.ts";
+import { describe, errorCode } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { dockerHub, parseReference } from "../oci/reference.ts";
 import { quote } from "../text.ts";

@@ -1,4 +1,4 @@
-import { RestorerError } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 
 /** The error for an image that a run cannot do without; it keeps the hint of its cause. */
 export function imageFailure(message: string, cause: unknown): RestorerError {

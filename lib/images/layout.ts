@@ -1,6 +1,7 @@
 import { join, normalize, relative } from "node:path";
 import { readWhole } from "../disk/read-file.ts";
-import { errorCode, RestorerError } from "../errors.ts";
+import { errorCode } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import { configBytes, type ImageConfig, parseConfig } from "../oci/config.ts";
 import { digestOf } from "../oci/digest.ts";
 import {

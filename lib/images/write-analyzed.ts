@@ -1,5 +1,6 @@
 import { replaceFile } from "../disk/replace-file.ts";
-import { describe, ExitCode, RestorerError } from "../errors.ts";
+import { describe } from "../errors.ts";
+import { ExitCode, RestorerError } from "../failures.ts";
 import { quote } from "../text.ts";
 import { formatToml, type TomlTable } from "../toml/toml.ts";
 
@@ -12,7 +13,7 @@ export function writeAnalyzed(path: string, table: TomlTable, layersDir: string,
     replaceFile(path, Buffer.from(formatToml(table)), { umask, layersDir, otherLinks: "replace" });
   } catch (error) {
     throw new RestorerError(`write analyzed metadata ${quote(path)}: ${describe(error)}`, {
-      exitCode: ExitCode.restore,
+      exitCode: ExitCode.restoreFailed,
       cause: error,
       hint: "Its directory must be writable for the user the restorer runs as.",
     });

@@ -1,7 +1,8 @@
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import type { Environment } from "../environment.ts";
-import { describe, RestorerError } from "../errors.ts";
+import { describe } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import { dockerHub } from "../oci/reference.ts";
 import { quote } from "../text.ts";
 import type { Credential } from "./credential.ts";

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import type { Environment } from "../environment.ts";
-import { RestorerError } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import { quote } from "../text.ts";
 import { parseIfObject } from "../toml/json.ts";
 import { Credential, isHeaderWord } from "./credential.ts";

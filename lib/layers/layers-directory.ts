@@ -1,7 +1,8 @@
 import { Directory, makeDirectories } from "../disk/directory.ts";
 import { MountError } from "../disk/removal.ts";
 import { hasStaging, Staging, sweepStaging } from "../disk/staging.ts";
-import { cannotWrite, describe, hasCode } from "../errors.ts";
+import { describe, hasCode } from "../errors.ts";
+import { cannotWrite } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { BuildpackDirectory } from "./publish.ts";

@@ -1,7 +1,8 @@
 import type { Directory } from "../disk/directory.ts";
 import { MountError, refuseMounts } from "../disk/removal.ts";
 import { type Slot, Staging } from "../disk/staging.ts";
-import { cannotWrite, describe, hasCode } from "../errors.ts";
+import { describe, hasCode } from "../errors.ts";
+import { cannotWrite } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import type { SbomFile } from "./sbom.ts";

@@ -1,5 +1,6 @@
 import { replaceFile } from "../disk/replace-file.ts";
-import { describe, ExitCode, RestorerError } from "../errors.ts";
+import { describe } from "../errors.ts";
+import { ExitCode, RestorerError } from "../failures.ts";
 import type { Session } from "../session.ts";
 import { quote } from "../text.ts";
 import { summarize } from "./summary.ts";

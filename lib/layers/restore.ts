@@ -3,7 +3,8 @@ import type { Extracted, ExtractionTarget } from "../archive/extract.ts";
 import { type WorkerScripts, Workers } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
 import type { Directory } from "../disk/directory.ts";
-import { describe, ExitCode, RestorerError } from "../errors.ts";
+import { describe } from "../errors.ts";
+import { ExitCode, RestorerError } from "../failures.ts";
 import { isDigest } from "../oci/digest.ts";
 import { platformHas } from "../platform-api.ts";
 import type { Session } from "../session.ts";
@@ -194,10 +195,10 @@ class Run {
       if (outcome.ok) return outcome.extracted;
       if (outcome.fault === "layer") return outcome.message;
       // Another layer has hit the end of the disk; its error is the one to tell.
-      if (outcome.fault === "cancelled") throw new Stopped("stopped", { exitCode: ExitCode.restore });
+      if (outcome.fault === "cancelled") throw new Stopped("stopped", { exitCode: ExitCode.restoreFailed });
       await workers.cancel();
       throw new RestorerError(`write below ${quote(layersDir)}: ${outcome.message}`, {
-        exitCode: ExitCode.restore,
+        exitCode: ExitCode.restoreFailed,
         hint: "The layers directory needs room for all layers, and must be writable.",
       });
     } catch (error) {

@@ -1,5 +1,5 @@
 import type { Directory } from "../disk/directory.ts";
-import { cannotWrite } from "../errors.ts";
+import { cannotWrite } from "../failures.ts";
 
 /**
  * Names of the layers that stand below a buildpack's directory: what is there as such, and as `<layer>.toml`

@@ -1,4 +1,4 @@
-import { RestorerError } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import { quote } from "../text.ts";
 import { isDigest } from "./digest.ts";
 

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from "node:http";
 import * as v from "valibot";
-import { RestorerError } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import { TransportError } from "../http/errors.ts";
 import type { Credential } from "../keychain/credential.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { RestorerError } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { parseBuildpackApi } from "../platform-api.ts";
 import { quote } from "../text.ts";

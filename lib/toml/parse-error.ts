@@ -1,5 +1,6 @@
 import * as v from "valibot";
-import { describe, RestorerError } from "../errors.ts";
+import { describe } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import { inline, quote } from "../text.ts";
 
 interface ParseErrorOptions {

@@ -1,5 +1,6 @@
 import * as v from "valibot";
-import { errorCode, RestorerError } from "../errors.ts";
+import { errorCode } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { describeFileError } from "./parse-error.ts";

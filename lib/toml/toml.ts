@@ -1,7 +1,8 @@
 import { parse, stringify, TomlError, type TomlTable, type TomlValue } from "smol-toml";
 import { readWithMode } from "../disk/read-file.ts";
 import { isRoot } from "../disk/user.ts";
-import { describe, RestorerError } from "../errors.ts";
+import { describe } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import { limits } from "../limits.ts";
 import { inline, printable } from "../text.ts";
 

@@ -15,7 +15,8 @@ import {
   tempDir,
   writeTree,
 } from "../support/harness.ts";
-import { type Attack, attacks, type Scene } from "./attack-table.ts";
+import { attacks } from "./attack-table.ts";
+import type { Attack, Scene } from "./attacks/attack.ts";
 
 const buildpack = "attack/table";
 const directory = "attack_table";

@@ -1,15 +1,14 @@
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { show, TarError, TarReader } from "../../lib/archive/tar.ts";
+import { TarReader } from "../../lib/archive/tar.ts";
+import { show, TarError } from "../../lib/archive/tar-error.ts";
 import { have, skipUnless, type TempDir, tempDir } from "../support/harness.ts";
 
 /**
  * The tar files of other projects, compressed or not, in the directory named by CORPUS: our reader has to see in each
  * what GNU tar or Go sees, or to refuse it with a reason. See docs/tar-corpora.md.
  */
-setDefaultTimeout(300_000);
-
 const corpus = process.env.CORPUS;
 const go = Bun.which("go") ?? Bun.which("/usr/local/go/bin/go");
 const largest = 1 << 30;

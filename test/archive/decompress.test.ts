@@ -83,7 +83,7 @@ for (const [name, compress] of codecs) {
     test("it may not be cut off anywhere", () => {
       for (let length = 4; length < one.length; length++) {
         for (const blob of [one.subarray(0, length), Buffer.concat([one, one.subarray(0, length)])]) {
-          expect(outcomes(blob)).toEqual([`CompressionError: its blob is no valid ${codec}: unexpected end of file`]);
+          expect(outcomes(blob)).toEqual([`CompressionError: its blob is not valid ${codec}: unexpected end of file`]);
         }
       }
     });

@@ -53,7 +53,7 @@ async function expectAsGnuTar(dir: TempDir, cachePath: string, prefix: string, r
   );
   writeFileSync(join(layers, "analyzed.toml"), analyzedToml());
   const args = ["-layers", layers, "-cache-dir", cachePath];
-  const { exitCode, stderr } = await runRestorer(args, { umask: 0o077, timeoutMs: 120_000 });
+  const { exitCode, stderr } = await runRestorer(args, { umask: 0o077 });
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
 
   for (const [index, { id, layer, blob }] of restored.entries()) {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { type Arguments, parseArguments, parseBoolean, parseId } from "../../lib/cli/arguments.ts";
 import { flags } from "../../lib/cli/flags.ts";
-import { RestorerError } from "../../lib/errors.ts";
+import { RestorerError } from "../../lib/failures.ts";
 import { newestPlatformApi } from "../../lib/platform-api.ts";
 
 function parse(argv: readonly string[], minor: number = newestPlatformApi): Record<string, unknown> {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { type Inputs, readInputs, requestedInfo } from "../../lib/cli/inputs.ts";
 import type { Environment } from "../../lib/environment.ts";
-import { RestorerError } from "../../lib/errors.ts";
+import { RestorerError } from "../../lib/failures.ts";
 
 /** The inputs of a run at a Platform API, without the warnings that a missing CNB_PLATFORM_API would add. */
 function inputs(argv: readonly string[], env: Environment = {}): Inputs {

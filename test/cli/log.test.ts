@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { describe as explain, RestorerError } from "../../lib/errors.ts";
+import { describe as explain } from "../../lib/errors.ts";
+import { RestorerError } from "../../lib/failures.ts";
 import { type LogLevel, logLevels } from "../../lib/log.ts";
 import { printable, quote } from "../../lib/text.ts";
 

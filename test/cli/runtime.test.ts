@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { disarmRuntime } from "../../lib/cli/runtime.ts";
-import { RestorerError } from "../../lib/errors.ts";
+import { RestorerError } from "../../lib/failures.ts";
 import { groupToml } from "../support/cache-fixture.ts";
 import { isRoot, runRestorer, skipUnless, tempDir } from "../support/harness.ts";
 

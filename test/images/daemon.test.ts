@@ -1,6 +1,7 @@
 import { expect, describe as group, test } from "bun:test";
 import { chmodSync } from "node:fs";
-import { describe, ExitCode, RestorerError } from "../../lib/errors.ts";
+import { describe } from "../../lib/errors.ts";
+import { ExitCode, RestorerError } from "../../lib/failures.ts";
 import { askDaemon } from "../../lib/images/daemon.ts";
 import { isNotFound } from "../../lib/images/known-image.ts";
 import { planImages } from "../../lib/images/plan.ts";

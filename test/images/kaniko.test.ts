@@ -1,7 +1,8 @@
 import { expect, describe as group, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, statSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
-import { describe, ExitCode, RestorerError } from "../../lib/errors.ts";
+import { describe } from "../../lib/errors.ts";
+import { ExitCode, RestorerError } from "../../lib/failures.ts";
 import { openKaniko } from "../../lib/images/kaniko.ts";
 import { parseReference } from "../../lib/oci/reference.ts";
 import { type FaultRegistry, startFaultRegistry, testImage } from "../support/fault-registry.ts";

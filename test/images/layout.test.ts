@@ -1,5 +1,6 @@
 import { expect, describe as group, test } from "bun:test";
-import { describe, ExitCode } from "../../lib/errors.ts";
+import { describe } from "../../lib/errors.ts";
+import { ExitCode } from "../../lib/failures.ts";
 import { isNotFound } from "../../lib/images/known-image.ts";
 import { layoutPath, readLayoutImage } from "../../lib/images/layout.ts";
 import { planImages } from "../../lib/images/plan.ts";

@@ -1,6 +1,6 @@
 import { expect, describe as group, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { ExitCode, RestorerError } from "../../lib/errors.ts";
+import { ExitCode, RestorerError } from "../../lib/failures.ts";
 import { formatToml } from "../../lib/toml/toml.ts";
 import { type FaultRegistry, startFaultRegistry, testImage, testIndex } from "../support/fault-registry.ts";
 import { tempDir } from "../support/harness.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readlinkSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { RestorerError } from "../../lib/errors.ts";
+import { RestorerError } from "../../lib/failures.ts";
 import { writeAnalyzed } from "../../lib/images/write-analyzed.ts";
 import { StreamLog } from "../../lib/log.ts";
 import { readAnalyzed } from "../../lib/toml/analyzed.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { RestorerError } from "../../lib/errors.ts";
+import { RestorerError } from "../../lib/failures.ts";
 import { anonymous } from "../../lib/keychain/credential.ts";
 import { resolveKeychain } from "../../lib/keychain/keychain.ts";
 import { type TempDir, type Tree, tempDir } from "../support/harness.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { RestorerError } from "../../lib/errors.ts";
+import { RestorerError } from "../../lib/failures.ts";
 import { auths, basic, hub, lookUp } from "../support/keychain-fixture.ts";
 
 describe("CNB_REGISTRY_AUTH", () => {

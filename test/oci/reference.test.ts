@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { RestorerError } from "../../lib/errors.ts";
+import { RestorerError } from "../../lib/failures.ts";
 import { digestReference, formatReference, isRegistry, parseReference } from "../../lib/oci/reference.ts";
 
 const digest = `sha256:${"0123456789abcdef".repeat(4)}`;

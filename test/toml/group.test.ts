@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { RestorerError } from "../../lib/errors.ts";
+import { RestorerError } from "../../lib/failures.ts";
 import { type Group, readGroup } from "../../lib/toml/group.ts";
 import { groupToml } from "../support/cache-fixture.ts";
 import { tempDir } from "../support/harness.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { parse } from "smol-toml";
 import { readWhole } from "../../lib/disk/read-file.ts";
-import { RestorerError } from "../../lib/errors.ts";
+import { RestorerError } from "../../lib/failures.ts";
 import { parseJson } from "../../lib/toml/json.ts";
 import { formatMetadata, formatToml, isTable, readToml, type TomlTable } from "../../lib/toml/toml.ts";
 import { have, skipUnless, tempDir } from "../support/harness.ts";

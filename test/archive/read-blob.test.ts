@@ -1,0 +1,234 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { closeSync, openSync, writeFileSync } from "node:fs";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { readBlob } from "../../lib/archive/read-blob.ts";
+import type { LayerSource } from "../../lib/archive/source.ts";
+import type { TarHandler } from "../../lib/archive/tar.ts";
+import { Workers } from "../../lib/archive/workers.ts";
+import { limits } from "../../lib/limits.ts";
+import { type TempDir, tempDir } from "../support/harness.ts";
+import { tarOf } from "../support/tar-writer.ts";
+
+let dir: TempDir;
+let workers: Workers;
+let count = 0;
+beforeAll(() => {
+  dir = tempDir("read-blob");
+  workers = new Workers();
+});
+afterAll(() => dir[Symbol.dispose]());
+
+const sha256 = (bytes: Uint8Array) => `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+const otherDigest = sha256(Buffer.from("something else"));
+const layer = (data: string | Uint8Array = "content") =>
+  Buffer.from(
+    tarOf([
+      { name: "/layers/bp/l", type: "directory" },
+      { name: "/layers/bp/l/file", data },
+      { name: "/layers/bp/l/link", type: "symlink", linkname: "file" },
+    ]),
+  );
+
+/** A blob that comes in pieces, each in a buffer of its own, as those of a download do. */
+function stream(blob: Uint8Array, { digest = sha256(blob), pieceBytes = 1000 } = {}): LayerSource {
+  async function* chunks(): AsyncGenerator<Uint8Array> {
+    for (let at = 0; at < blob.length; at += pieceBytes) yield Uint8Array.from(blob.subarray(at, at + pieceBytes));
+  }
+  return { kind: "stream", chunks: chunks(), size: blob.length, digest };
+}
+
+function file(blob: Uint8Array): LayerSource {
+  const path = dir.join(`blob-${count++}`);
+  writeFileSync(path, blob);
+  return { kind: "file", fd: openSync(path, "r"), size: blob.length };
+}
+
+/** Writes down what a blob holds. */
+class Notes implements TarHandler {
+  readonly lines: string[] = [];
+  entry: TarHandler["entry"] = ({ type, path }) => this.lines.push(`${type} ${path}`);
+  data: TarHandler["data"] = (chunk) => this.lines.push(`${Buffer.from(chunk)}`);
+  endFile: TarHandler["endFile"] = () => this.lines.push("end");
+}
+
+/** What is wrong with a blob as read here; "ok" where nothing is. */
+async function reasonHere(source: LayerSource, diffId: string): Promise<string> {
+  try {
+    await readBlob({ source, diffId, handler: new Notes(), signal: new AbortController().signal });
+    return "ok";
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  } finally {
+    if (source.kind === "file") closeSync(source.fd);
+  }
+}
+
+/** The same, as a restore tells it. */
+async function reasonInThreads(source: LayerSource, diffId: string): Promise<string> {
+  const root = dir.join(`layer-${count++}`);
+  const target = { root, anchor: ["bp", "l"], layersDir: "/layers", umask: 0o022, writesBehind: false };
+  const outcome = await workers.extract(target, diffId, async () => source);
+  return outcome.ok ? "ok" : outcome.message;
+}
+
+type Make = () => LayerSource;
+
+const plain = layer();
+const large = layer(new Uint8Array(3_000_000).fill(7));
+const id = sha256(plain);
+const flipped = Buffer.from(plain).fill("X", 1024, 1027);
+const headless = Buffer.concat([Buffer.alloc(512, "x"), plain]);
+const cutTar = plain.subarray(0, 1024 + 100);
+const bomb = gzipSync(Buffer.alloc(limits.expansionFloor + 1));
+
+const rows: readonly [name: string, diffId: string, make: Make, reason: string][] = [
+  ["a file", id, () => file(plain), "ok"],
+  ["a file of several chunks", sha256(large), () => file(large), "ok"],
+  ["a plain stream", id, () => stream(plain), "ok"],
+  ["a gzip stream", id, () => stream(gzipSync(plain)), "ok"],
+  ["a zstd stream", id, () => stream(zstdCompressSync(plain)), "ok"],
+  ["a gzip stream of several chunks", sha256(large), () => stream(gzipSync(large)), "ok"],
+  ["a stream that comes byte by byte", id, () => stream(gzipSync(plain), { pieceBytes: 1 }), "ok"],
+  ["a gzip stream with zeros behind it", id, () => stream(Buffer.concat([gzipSync(plain), Buffer.alloc(9)])), "ok"],
+  [
+    "a gzip stream that is cut off",
+    id,
+    () => stream(gzipSync(plain).subarray(0, -9)),
+    "its blob is not valid gzip: unexpected end of file",
+  ],
+  [
+    "a zstd stream that is cut off",
+    id,
+    () => stream(zstdCompressSync(plain).subarray(0, -3)),
+    "its blob is not valid zstd: unexpected end of file",
+  ],
+  [
+    "a gzip stream that goes on",
+    id,
+    () => stream(Buffer.concat([gzipSync(plain), Buffer.from("more")])),
+    "its blob is not valid gzip: incorrect header check",
+  ],
+  [
+    "a zstd stream that goes on",
+    id,
+    () => stream(Buffer.concat([zstdCompressSync(plain), Buffer.from("more")])),
+    "its blob goes on after the end of its zstd data",
+  ],
+  [
+    "a stream of another blob",
+    id,
+    () => stream(plain, { digest: otherDigest }),
+    `its blob has the digest ${id}, not ${otherDigest}`,
+  ],
+  [
+    "a stream of another layer",
+    otherDigest,
+    () => stream(plain),
+    `its content has the digest ${id}, not ${otherDigest}`,
+  ],
+  ["a file of another layer", otherDigest, () => file(plain), `its content has the digest ${id}, not ${otherDigest}`],
+  ["a file with a byte changed", id, () => file(flipped), `its content has the digest ${sha256(flipped)}, not ${id}`],
+  [
+    "a file that is corrupt, and therefore not a tar archive",
+    id,
+    () => file(headless),
+    `its content has the digest ${sha256(headless)}, not ${id}`,
+  ],
+  ["a file that is not a tar archive", sha256(headless), () => file(headless), "a header has a malformed checksum"],
+  ["a stream that is not a tar archive", sha256(headless), () => stream(headless), "a header has a malformed checksum"],
+  ["a file with a tar archive that is cut off", sha256(cutTar), () => file(cutTar), "the archive is cut off"],
+  ["a stream with a tar archive that is cut off", sha256(cutTar), () => stream(cutTar), "the archive is cut off"],
+  [
+    "a stream that expands beyond reason",
+    id,
+    () => stream(bomb, { pieceBytes: 65_536 }),
+    `it expands to more than ${limits.expansionFloor} bytes`,
+  ],
+];
+
+describe("what is said of", () => {
+  test.each(rows)("%s", async (_, diffId, make, reason) => {
+    expect(await reasonHere(make(), diffId)).toBe(reason);
+  });
+});
+
+describe("a restore says the same of", () => {
+  test.each(rows)("%s", async (_, diffId, make, reason) => {
+    expect(await reasonInThreads(make(), diffId)).toBe(reason);
+  });
+});
+
+describe("reading a blob", () => {
+  const never = new AbortController().signal;
+  const hanging = new Promise<never>(() => {});
+
+  test("tells what the archive holds", async () => {
+    const handler = new Notes();
+    await readBlob({ source: stream(gzipSync(plain)), diffId: id, handler, signal: never });
+    expect(handler.lines).toEqual([
+      "directory /layers/bp/l",
+      "file /layers/bp/l/file",
+      "content",
+      "end",
+      "symlink /layers/bp/l/link",
+    ]);
+  });
+
+  test("leaves a file open, for whoever opened it to close", async () => {
+    const source = file(plain);
+    if (source.kind !== "file") throw new Error("expected a file");
+    await readBlob({ source, diffId: id, handler: new Notes(), signal: never });
+    closeSync(source.fd);
+  });
+
+  test.each<[string, Make]>([
+    ["file", () => file(large)],
+    ["stream", () => stream(gzipSync(large))],
+  ])("ends with the signal's reason when it is aborted in the middle of a %s", async (_, make) => {
+    const aborter = new AbortController();
+    const reason = new Error("stopped by SIGTERM");
+    const handler: TarHandler = {
+      entry() {},
+      data: () => void setImmediate(() => aborter.abort(reason)),
+      endFile() {},
+    };
+    const reading = readBlob({ source: make(), diffId: sha256(large), handler, signal: aborter.signal });
+    await expect(reading).rejects.toBe(reason);
+  });
+
+  test("ends with the signal's reason while a stream stalls", async () => {
+    const aborter = new AbortController();
+    const reason = new Error("stopped by SIGTERM");
+    async function* stalled(): AsyncGenerator<Uint8Array> {
+      yield plain.subarray(0, 600);
+      setImmediate(() => aborter.abort(reason));
+      yield await hanging;
+    }
+    const source: LayerSource = { kind: "stream", chunks: stalled(), size: plain.length, digest: id };
+    const reading = readBlob({ source, diffId: id, handler: new Notes(), signal: aborter.signal });
+    await expect(reading).rejects.toBe(reason);
+  });
+
+  test("ends with what the source or the handler throws", async () => {
+    const broken = new Error("the registry sent 600 of 2560 bytes");
+    async function* breaking(): AsyncGenerator<Uint8Array> {
+      yield plain.subarray(0, 600);
+      throw broken;
+    }
+    const source: LayerSource = { kind: "stream", chunks: breaking(), size: plain.length, digest: id };
+    await expect(readBlob({ source, diffId: id, handler: new Notes(), signal: never })).rejects.toBe(broken);
+
+    const full = new Error("no space left on device");
+    const handler = new Notes();
+    handler.data = () => {
+      throw full;
+    };
+    await expect(readBlob({ source: stream(plain), diffId: id, handler, signal: never })).rejects.toBe(full);
+  });
+
+  test("a file that cannot be read is the blob's trouble", async () => {
+    const fd = openSync(dir.path, "r");
+    const source: LayerSource = { kind: "file", fd, size: 1 };
+    expect(await reasonHere(source, id)).toBe("it cannot be read: is a directory");
+  });
+});
