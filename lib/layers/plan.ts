@@ -2,7 +2,7 @@ import { isDigest } from "../oci/reference.ts";
 import { quote } from "../text.ts";
 import type { Buildpack } from "../toml/group.ts";
 import { buildpackMetadata, type ImageMetadata, type LayerMetadata } from "../toml/metadata.ts";
-import { isTable, type TomlValue } from "../toml/toml.ts";
+import { isTable, type TomlValue } from "../toml/values.ts";
 
 /**
  * What happens to one layer:

@@ -23,7 +23,8 @@ import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { type ImageMetadata, noMetadata, toImageMetadata } from "./metadata.ts";
 import { explainFile } from "./problem.ts";
-import { formatToml, isTable, readToml, type TomlTable } from "./toml.ts";
+import { formatToml, readToml } from "./toml.ts";
+import { isTable, type TomlTable } from "./values.ts";
 
 const text = v.optional(v.string(), "");
 const identifier = v.optional(v.object({ reference: text }));

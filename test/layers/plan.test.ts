@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { escapeId, type LayerPlan, type Plan, type PlanInputs, planLayers } from "../../lib/layers/plan.ts";
 import { isDigest } from "../../lib/oci/reference.ts";
 import type { BuildpackMetadata, ImageMetadata, LayerMetadata } from "../../lib/toml/metadata.ts";
-import type { TomlValue } from "../../lib/toml/toml.ts";
+import type { TomlValue } from "../../lib/toml/values.ts";
 
 const shaA = `sha256:${"a".repeat(64)}`;
 const shaB = `sha256:${"b".repeat(64)}`;

@@ -7,7 +7,8 @@ import { RestorerError } from "../../lib/errors.ts";
 import { createLog } from "../../lib/log.ts";
 import { readAnalyzed, writeAnalyzed } from "../../lib/toml/analyzed.ts";
 import { parseJson } from "../../lib/toml/json.ts";
-import { formatMetadata, formatToml, isTable, readToml, type TomlTable } from "../../lib/toml/toml.ts";
+import { formatMetadata, formatToml, readToml } from "../../lib/toml/toml.ts";
+import { isTable, type TomlTable } from "../../lib/toml/values.ts";
 import { have, isRoot, skipUnless, tempDir } from "../support/harness.ts";
 
 /** What a TOML file of this text is read as. */
