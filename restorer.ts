@@ -3,10 +3,10 @@ import { openLayersDirectory } from "./lib/disk/directory.ts";
 import { become, giveTo, userToBecome } from "./lib/disk/privileges.ts";
 import { cacheTrouble } from "./lib/errors.ts";
 import { imagesInUse, planImages } from "./lib/images/plan.ts";
+import { layersOnDisk } from "./lib/layers/layers-on-disk.ts";
 import { planLayers } from "./lib/layers/plan.ts";
 import { type Report, withReport } from "./lib/layers/report.ts";
 import { restoreLayers } from "./lib/layers/restore.ts";
-import { standingLayers } from "./lib/layers/standing.ts";
 import type { Registry } from "./lib/registry/registry.ts";
 import { runSession, type Session } from "./lib/session.ts";
 import { readAnalyzed, writeAnalyzed } from "./lib/toml/analyzed.ts";
@@ -53,7 +53,7 @@ async function restore(session: Session, report: Report): Promise<void> {
     buildpacks: group.buildpacks,
     app: (await images?.appMetadata()) ?? analyzed?.metadata ?? noMetadata,
     cache: cached,
-    standing: (directory) => standingLayers(layers, directory),
+    layersOnDisk: (directory) => layersOnDisk(layers, directory),
   });
   const threads = {
     blob: new URL("./lib/archive/blob-thread.ts", import.meta.url),

@@ -3,6 +3,8 @@ import { describe, ExitCode, RestorerError } from "../errors.ts";
 import type { Session } from "../session.ts";
 import { quote } from "../text.ts";
 import { mayFollow } from "../toml/analyzed.ts";
+import type { OutcomeCode } from "./outcomes.ts";
+import type { MetadataSource } from "./plan.ts";
 import { summarize } from "./summary.ts";
 
 /** What happened to one layer. */
@@ -10,9 +12,12 @@ export interface LayerReport {
   readonly buildpack: string;
   readonly layer: string;
   readonly outcome: "restored" | "metadata" | "skipped" | "removed" | "refused";
+  /** Why, for programs. */
+  readonly code: OutcomeCode;
+  /** Why, for people. */
   readonly reason: string;
-  readonly source?: "app image" | "cache" | undefined;
-  readonly sha?: string | undefined;
+  readonly source?: MetadataSource;
+  readonly sha?: string;
   readonly files?: number;
   readonly bytes?: number;
 }

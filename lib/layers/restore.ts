@@ -9,8 +9,9 @@ import type { Session } from "../session.ts";
 import { count, formatBytes, quote } from "../text.ts";
 import { formatMetadata } from "../toml/toml.ts";
 import { LayersDirectory } from "./layers-directory.ts";
-import { Account } from "./narration.ts";
-import type { LayerPlan, Plan } from "./plan.ts";
+import { Account, nameOf } from "./narration.ts";
+import type { Reason } from "./outcomes.ts";
+import type { LayerPlan, Plan, RestorePlan } from "./plan.ts";
 import { PlaceError } from "./publish.ts";
 import type { Report } from "./report.ts";
 import { SbomFiles, type SbomRoot } from "./sbom.ts";
@@ -81,7 +82,7 @@ class Run {
       log.info("Skipping buildpack layer analysis");
       return;
     }
-    const restores = plan.layers.filter(({ action }) => action === "restore");
+    const restores = plan.layers.filter((layer) => layer.action === "restore");
     for (const layer of plan.layers) this.#account.announce(layer);
     if (restoresSboms) await this.#openSboms(plan);
     // First what goes, for a layer that is written may be named like what stands of one that is not (`x` and `x.toml`).
@@ -100,27 +101,27 @@ class Run {
 
   /** Handles a layer of which no contents come back. */
   #withoutContents(plan: LayerPlan): void {
-    const { action, layer, reason } = plan;
-    if (action === "metadata") {
+    if (plan.action === "metadata") {
       this.#layers.inBuildpack(plan.directory, (place) => {
-        this.#withSboms(plan, (sboms) => place.publishMetadata(layer, formatMetadata(plan.metadata), sboms));
+        this.#withSboms(plan, (sboms) => place.publishMetadata(plan.layer, formatMetadata(plan.metadata), sboms));
       });
       this.#account.done(plan, "metadata");
-    } else if (action === "remove") {
+    } else if (plan.action === "remove") {
       this.#remove(plan);
       this.#account.done(plan, "removed");
-    } else if (action === "refuse") {
-      this.#refuse(plan, reason);
-    } else if (action === "skip") {
+    } else if (plan.action === "refuse") {
+      this.#account.refused(plan, plan);
+      if (plan.removes) this.#remove(plan);
+    } else if (plan.action === "skip") {
       this.#account.done(plan, "skipped");
     }
   }
 
   /** Restores the contents of layers, largest first so that none is left to run alone at the end. */
-  async #restoreAll(plans: readonly LayerPlan[]): Promise<void> {
+  async #restoreAll(plans: readonly RestorePlan[]): Promise<void> {
     const { cache, workers, progress } = this.#in;
     if (cache === undefined || plans.length === 0) return;
-    const sized = plans.map((plan) => ({ plan, size: cache.size(plan.sha ?? "") })).sort((a, b) => b.size - a.size);
+    const sized = plans.map((plan) => ({ plan, size: cache.size(plan.sha) })).sort((a, b) => b.size - a.size);
     const total = sized.reduce((sum, { size }) => sum + size, 0);
     let done = 0;
     const started = workers.progress;
@@ -143,16 +144,17 @@ class Run {
     if (failures.length > 0) throw failures.find((failure) => !(failure instanceof Stopped)) ?? failures[0];
   }
 
-  async #restore(plan: LayerPlan, cache: Cache): Promise<void> {
+  async #restore(plan: RestorePlan, cache: Cache): Promise<void> {
     const place = this.#layers.buildpack(plan.directory);
     try {
       const root = place.staging.slot();
       const target = { root, anchor: [plan.directory, plan.layer], writesBehind: place.staging.writesBehind };
-      const extracted = await this.#extract(target, plan.sha ?? "", cache);
-      if (typeof extracted === "string") {
+      const extracted = await this.#extract(target, plan.sha, cache);
+      if ("code" in extracted) {
         // What there is of it takes room that other layers may need.
         removeTree(root);
-        this.#refuse(plan, extracted);
+        this.#account.refused(plan, extracted);
+        this.#remove(plan);
         return;
       }
       this.#withSboms(plan, (sboms) => {
@@ -162,7 +164,7 @@ class Run {
       this.#account.dangling(extracted, this.#in.layersDir);
     } catch (error) {
       if (!(error instanceof PlaceError)) throw error;
-      this.#account.refused(plan, error.message);
+      this.#account.refused(plan, { code: "place-taken", reason: error.message });
     } finally {
       place.close();
     }
@@ -173,7 +175,7 @@ class Run {
     target: Pick<ExtractionTarget, "root" | "anchor" | "writesBehind">,
     sha: string,
     cache: Cache,
-  ): Promise<Extracted | string> {
+  ): Promise<Extracted | Reason> {
     const { layersDir, umask, workers, signal } = this.#in;
     const opened: { failure?: unknown } = {};
     const open = async () => {
@@ -187,7 +189,7 @@ class Run {
       const outcome = await workers.extract({ ...target, layersDir, umask }, sha, open);
       signal.throwIfAborted();
       if (outcome.ok) return outcome.extracted;
-      if (outcome.fault === "layer") return outcome.message;
+      if (outcome.fault === "layer") return { code: "blob-unusable", reason: outcome.message };
       // Another layer has hit the end of the disk; its error is the one to tell.
       if (outcome.fault === "cancelled") throw new Stopped("stopped", { exitCode: ExitCode.restore });
       await workers.cancel();
@@ -198,7 +200,7 @@ class Run {
     } catch (error) {
       signal.throwIfAborted();
       if (opened.failure === undefined) throw error;
-      return describe(opened.failure);
+      return { code: "blob-unavailable", reason: describe(opened.failure) };
     }
   }
 
@@ -212,8 +214,8 @@ class Run {
       const root = this.#layers.staging.slot();
       const extracted = isDigest(sbom)
         ? await this.#extract({ root, anchor: ["sbom"], writesBehind: this.#layers.staging.writesBehind }, sbom, cache)
-        : `the cache names ${quote(sbom)}, which is no sha256 digest`;
-      if (typeof extracted === "string") this.#account.trouble(`Not restoring SBOM files from cache: ${extracted}`);
+        : ({ code: "bad-digest", reason: `the cache names ${quote(sbom)}, which is not a sha256 digest` } as const);
+      if ("code" in extracted) this.#account.trouble(`Not restoring SBOM files from cache: ${extracted.reason}`);
       else roots.push({ directory: Directory.open(root, "sbom"), tell: (message) => this.#account.trouble(message) });
     }
     const standing = layers.openIfThere("sbom");
@@ -230,21 +232,14 @@ class Run {
     }
   }
 
-  #refuse(plan: LayerPlan, reason: string): void {
-    this.#account.refused(plan, reason);
-    this.#remove(plan);
-  }
-
   /** Removes what stands of a layer, where there can be something. */
   #remove(plan: LayerPlan): void {
-    const isName = plan.layer !== "" && plan.layer !== "." && plan.layer !== ".." && !/[/\0]/.test(plan.layer);
-    if (!isName || ["store", "launch", "build"].includes(plan.layer)) return;
     if (!this.#layers.has(plan.directory)) return;
     try {
       this.#layers.inBuildpack(plan.directory, (place) => place.removeLayer(plan.layer));
     } catch (error) {
       if (!(error instanceof PlaceError)) throw error;
-      this.#in.log.warn(`Not removing ${quote(`${plan.buildpack}:${plan.layer}`)}: ${error.message}`);
+      this.#in.log.warn(`Not removing ${nameOf(plan)}: ${error.message}`);
     }
   }
 }

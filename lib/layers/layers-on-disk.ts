@@ -6,7 +6,7 @@ import { cannotWrite } from "../errors.ts";
  * (Buildpack spec, layers directory). A buildpack directory that is a link or a file holds none. Throws a RestorerError
  * (exit 42) where it cannot be read.
  */
-export function standingLayers(layers: Directory, buildpackDirectory: string): ReadonlySet<string> {
+export function layersOnDisk(layers: Directory, buildpackDirectory: string): ReadonlySet<string> {
   let directory: Directory | undefined;
   try {
     directory = layers.openIfThere(buildpackDirectory);
