@@ -5,8 +5,8 @@ import type { Reason } from "./outcomes.ts";
 import type { LayerPlan, RestorePlan, Subject } from "./plan.ts";
 import type { LayerReport, Report } from "./report.ts";
 
-/** Tells what happens to each layer, in one line, and records it in the report. */
-export class Account {
+/** Tells what happens to each layer, in one line, and keeps the report of it. */
+export class Narration {
   readonly #log: Log;
   readonly #report: Report;
   #danglingTold = false;
@@ -16,7 +16,7 @@ export class Account {
     this.#report = report;
   }
 
-  /** What is going to happen; the first two wordings are what platforms look for. */
+  /** What is going to happen. Platforms look for the wordings, the last one aside. */
   announce(plan: LayerPlan): void {
     const name = nameOf(plan);
     if (plan.action === "restore" || plan.action === "metadata") {
@@ -27,11 +27,10 @@ export class Account {
     if (plan.action === "skip") this.#log.info(`Not restoring ${name}: ${plan.reason}`);
   }
 
-  restored(plan: RestorePlan, extracted: Extracted): void {
-    const { files, entries, bytes } = extracted;
-    this.#log.debug(
-      `Restored ${nameOf(plan)}: ${count(entries, "entry", "entries")}, ${formatBytes(bytes)}, verified as ${plan.sha}`,
-    );
+  /** A layer of which all came back. */
+  restored(plan: RestorePlan, { files, entries, bytes }: Extracted): void {
+    const contents = `${count(entries, "entry", "entries")}, ${formatBytes(bytes)}`;
+    this.#log.debug(`Restored ${nameOf(plan)}: ${contents}, verified as ${plan.sha}`);
     this.#record(plan, "restored", plan, { files, bytes });
   }
 
@@ -40,9 +39,15 @@ export class Account {
     this.#record(plan, outcome);
   }
 
+  /** A layer that does not come back, as planned or against the plan. */
   refused(plan: LayerPlan, why: Reason): void {
     this.trouble(`Not restoring ${nameOf(plan)}: ${why.reason}`);
     this.#record(plan, "refused", why);
+  }
+
+  /** What stands of a layer that does not come back, and cannot be removed either. */
+  notRemoved(plan: LayerPlan, reason: string): void {
+    this.#log.warn(`Not removing ${nameOf(plan)}: ${reason}`);
   }
 
   /** Trouble with the cache. */
@@ -51,7 +56,7 @@ export class Account {
     this.#log.warn(message);
   }
 
-  /** Links that relocation broke; said once. */
+  /** Links that relocation broke (D6); said once. */
   dangling({ dangling }: Extracted, layersDir: string): void {
     if (dangling.count === 0 || this.#danglingTold) return;
     this.#danglingTold = true;
@@ -72,6 +77,6 @@ export class Account {
 type Contents = Pick<LayerReport, "files" | "bytes">;
 
 /** How messages name a layer. */
-export function nameOf({ buildpack, layer }: Subject): string {
+function nameOf({ buildpack, layer }: Subject): string {
   return quote(`${buildpack}:${layer}`);
 }
