@@ -798,7 +798,7 @@ describe("SBOM files", () => {
     const result = await made.run();
     expect(result.exitCode).toBe(0);
     expect(result.stderr).toContain(
-      `Warning: Not restoring SBOM file "${made.layers}/sbom/launch/bp/deps/sbom.cdx.json": it is no regular file`,
+      `Warning: Not restoring SBOM file "${made.layers}/sbom/launch/bp/deps/sbom.cdx.json": it is not a regular file`,
     );
     expectWhole(made);
   });
