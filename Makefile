@@ -2,11 +2,13 @@
 BUN = $(firstword $(wildcard node_modules/@oven/bun-*/bin/bun))
 BIOME = $(firstword $(wildcard node_modules/@biomejs/cli-linux-*/biome))
 VERSION_COMMIT = $(shell git rev-parse --short=12 HEAD 2>/dev/null)
-SOURCES = restorer.ts $(wildcard lib/*.ts lib/*/*.ts) package.json
+# The same as in test/support/restorer-path.ts.
+SOURCES = Makefile package.json package-lock.json restorer.ts $(shell find lib -name '*.ts')
 
-.PHONY: build demo test check bench fuzz clean
+.PHONY: build test check demo bench fuzz clean help
 .DELETE_ON_ERROR:
 
+## make build   dist/restorer, where a source is newer; and before it node_modules
 build: dist/restorer
 
 # No .env and no bunfig.toml of the directory it is run in may reach the executable: that directory may hold anybody's code.
@@ -17,20 +19,31 @@ dist/restorer: node_modules/.package-lock.json $(SOURCES)
 	  --define 'RESTORER_COMMIT="$(VERSION_COMMIT)"' \
 	  restorer.ts lib/archive/blob-thread.ts lib/archive/layer-thread.ts --outfile $@
 
-demo: dist/restorer
-	@$(BUN) test/demo.ts
+## make test    format, lint and types (make check), then all tests
+##              T=plan           only files with that word in their paths, or else tests with it in their names
+##              T="tar cli"      several words: files with any of them, or else tests with them in a row
+##              RESTORER=path    another executable than dist/restorer
+test: $(if $(T),,check) dist/restorer
+	@$(BUN) test/run.ts "$$T"
 
-test: check dist/restorer
-	@$(BUN) test/run.ts
-
+## make check   format, lint and types, without tests
 check: node_modules/.package-lock.json
 	@$(BIOME) check --error-on-warnings .
 	@node_modules/.bin/tsc --noEmit
 
+## make demo    packs a real cache, restores it, and shows what happened and where to look
+demo: dist/restorer
+	@$(BUN) test/demo.ts
+
+## make bench   time and memory beside GNU tar
+##              BENCH=all        all rows, or BENCH="name name" some of them
+##              REFERENCE=path   and beside another restorer
 bench: dist/restorer
 	@$(BUN) bench/bench.ts $(BENCH)
 
-# FOR of broken layers; SEED=n repeats a run that failed.
+## make fuzz    random changes to real layers
+##              FOR=600          for so many seconds
+##              SEED=n           again as in a run that failed
 fuzz: dist/restorer
 	@$(BUN) test/archive/fuzz.ts $(FOR)
 
@@ -38,5 +51,10 @@ node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --loglevel=error
 	@touch $@
 
+## make clean   removes what the others have made
 clean:
 	rm -rf dist node_modules tmp
+
+## make help    this list
+help:
+	@sed -n 's/^## //p' Makefile

@@ -1,16 +1,19 @@
 import { openCache } from "./lib/caches/open.ts";
-import { openLayersDirectory } from "./lib/disk/directory.ts";
-import { become, giveTo, userToBecome } from "./lib/disk/privileges.ts";
+import { handOver } from "./lib/disk/ownership.ts";
+import { become, userToBecome } from "./lib/disk/user.ts";
 import { cacheTrouble } from "./lib/errors.ts";
 import { openPlannedImages } from "./lib/images/open.ts";
 import { imagesInUse, planImages } from "./lib/images/plan.ts";
+import { writeAnalyzed } from "./lib/images/write-analyzed.ts";
 import { decide } from "./lib/layers/decide.ts";
+import { openLayersDirectory } from "./lib/layers/layers-directory.ts";
 import type { Report } from "./lib/layers/report.ts";
 import { restoreLayers } from "./lib/layers/restore.ts";
 import { withReport } from "./lib/layers/with-report.ts";
+import { platformHas } from "./lib/platform-api.ts";
 import { openRegistry } from "./lib/registry/open.ts";
 import { runSession, type Session } from "./lib/session.ts";
-import { readAnalyzed, writeAnalyzed } from "./lib/toml/analyzed.ts";
+import { readAnalyzed } from "./lib/toml/analyzed.ts";
 import { readGroup } from "./lib/toml/group.ts";
 import { readRunToml } from "./lib/toml/run-toml.ts";
 
@@ -21,7 +24,8 @@ async function restore(session: Session, report: Report): Promise<void> {
   // What is asked for, and what it takes.
   const group = readGroup(inputs.groupPath, log);
   const analyzed = readAnalyzed(inputs.analyzedPath, log);
-  const runToml = analyzed !== undefined && inputs.platformApi >= 14 ? readRunToml(inputs.runPath, log) : [];
+  const readsRunToml = analyzed !== undefined && platformHas(inputs.platformApi, "run-toml");
+  const runToml = readsRunToml ? readRunToml(inputs.runPath, log) : [];
   const imagesPlan = planImages({ inputs, hasExtensions: group.hasExtensions, analyzed, runToml });
   const registry = await openRegistry(session, imagesInUse(inputs, imagesPlan));
   const images = await openPlannedImages(imagesPlan, session, registry);
@@ -32,8 +36,7 @@ async function restore(session: Session, report: Report): Promise<void> {
   const user = userToBecome(inputs, log);
   if (user !== undefined) {
     cache?.openAhead?.(group.buildpacks, user);
-    giveTo(inputs.layersDir, user, log, inputs.cacheDir);
-    giveTo(inputs.kanikoDir, user, log);
+    handOver(layers, inputs, user, log);
     become(user);
   }
 

@@ -1,5 +1,5 @@
 import { anonymous } from "../lib/keychain/keychain.ts";
-import { createLog } from "../lib/log.ts";
+import { StreamLog } from "../lib/log.ts";
 import { parseReference } from "../lib/oci/reference.ts";
 import { createRegistry } from "../lib/registry/registry.ts";
 import { testImage } from "../test/support/fault-registry.ts";
@@ -98,7 +98,7 @@ async function restoreFrom(host: string): Promise<void> {
     keychain: { for: () => anonymous },
     insecureRegistries: [],
     env: {},
-    log: createLog("error", { stdout: false, stderr: false }),
+    log: new StreamLog("error"),
     signal: new AbortController().signal,
   });
   const image = await registry.image(parseReference(`${host}/storm/cache:latest`));

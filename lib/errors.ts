@@ -36,6 +36,11 @@ export function errorCode(error: unknown): string | undefined {
   return undefined;
 }
 
+/** Whether a thrown value is a system error with one of these codes. */
+export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
+  return codes.includes(errorCode(error) ?? "");
+}
+
 const systemErrors: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
   EBUSY: "busy, perhaps a mount point",

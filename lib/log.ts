@@ -1,11 +1,10 @@
-import { fstatSync, writeSync } from "node:fs";
-import { errorCode } from "./errors.ts";
+import { tryWriteText } from "./streams.ts";
 import { printable } from "./text.ts";
 
 export const logLevels = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** Where messages go: debug and info to stdout, warnings and errors to stderr (contract §1, D3). */
+/** Where messages go. Its functions may be passed on without it. */
 export interface Log {
   readonly level: LogLevel;
   debug(message: string): void;
@@ -16,83 +15,72 @@ export interface Log {
   flush(): void;
 }
 
-const yellow = ["\x1b[33;1m", "\x1b[0m"] as const;
-const red = ["\x1b[31;1m", "\x1b[0m"] as const;
+export interface StreamLogOptions {
+  /** Whether prefixes on stderr are coloured. */
+  readonly colors?: boolean;
+  /** Called before lines are written, so that a progress display can step aside. */
+  readonly beforeWrite?: () => void;
+}
 
-/** Where buffered output is written early, so that a burst of lines costs few system calls. */
+const yellow = "\x1b[33;1m";
+const red = "\x1b[31;1m";
+const plain = "\x1b[0m";
+
+/** Characters of buffered output from which it is written early: a burst of lines costs few system calls. */
 const flushAt = 16 * 1024;
 
 /**
- * A log that shows messages of `level` and above. `color` says for each stream whether prefixes are coloured.
- * `beforeWrite` is called before lines reach the terminal, so that a progress display can step aside.
+ * The log of a run (contract §1, D3): debug and info go to stdout, warnings and errors to stderr behind a prefix. It shows
+ * messages of `level` and above.
  */
-export function createLog(
-  level: LogLevel,
-  color: { stdout: boolean; stderr: boolean },
-  beforeWrite: () => void = () => {},
-): Log {
-  const threshold = logLevels.indexOf(level);
-  let pending = "";
-  let scheduled = false;
+export class StreamLog implements Log {
+  readonly level: LogLevel;
+  readonly #colors: boolean;
+  readonly #beforeWrite: () => void;
+  #pending = "";
+  #isFlushScheduled = false;
 
-  function flush(): void {
-    if (pending === "") return;
-    const text = pending;
-    pending = "";
-    beforeWrite();
-    writeAll(1, text);
+  constructor(level: LogLevel, { colors = false, beforeWrite = () => {} }: StreamLogOptions = {}) {
+    this.level = level;
+    this.#colors = colors;
+    this.#beforeWrite = beforeWrite;
   }
-  function out(at: LogLevel, message: string): void {
-    if (logLevels.indexOf(at) < threshold) return;
-    pending += `${printable(message)}\n`;
-    if (pending.length > flushAt) flush();
-    if (scheduled) return;
-    scheduled = true;
+
+  readonly debug = (message: string): void => this.#toStdout("debug", message);
+  readonly info = (message: string): void => this.#toStdout("info", message);
+  readonly warn = (message: string): void => this.#toStderr("warn", "Warning: ", yellow, message);
+  readonly error = (message: string): void => this.#toStderr("error", "ERROR: ", red, message);
+
+  readonly flush = (): void => {
+    if (this.#pending === "") return;
+    const text = this.#pending;
+    this.#pending = "";
+    this.#beforeWrite();
+    tryWriteText(1, text);
+  };
+
+  #toStdout(level: LogLevel, message: string): void {
+    if (!this.#shows(level)) return;
+    this.#pending += `${printable(message)}\n`;
+    if (this.#pending.length > flushAt) this.flush();
+    if (this.#isFlushScheduled) return;
+    this.#isFlushScheduled = true;
     setImmediate(() => {
-      scheduled = false;
-      flush();
+      this.#isFlushScheduled = false;
+      this.flush();
     });
   }
-  function err(at: LogLevel, prefix: string, [on, off]: readonly [string, string], message: string): void {
-    if (logLevels.indexOf(at) < threshold) return;
-    flush();
-    beforeWrite();
-    writeAll(2, `${color.stderr ? `${on}${prefix}${off}` : prefix}${printable(message)}\n`);
-  }
-  return {
-    level,
-    debug: (message) => out("debug", message),
-    info: (message) => out("info", message),
-    warn: (message) => err("warn", "Warning: ", yellow, message),
-    error: (message) => err("error", "ERROR: ", red, message),
-    flush,
-  };
-}
 
-/**
- * Whether a standard stream is a terminal: a device of Linux's tty drivers. (node:tty takes longer to load than a small
- * restore.)
- */
-export function isTerminal(fd: 1 | 2): boolean {
-  try {
-    const stat = fstatSync(fd);
-    const major = (stat.rdev >> 8) & 0xfff;
-    return stat.isCharacterDevice() && (major === 4 || major === 5 || (major >= 136 && major <= 143));
-  } catch {
-    // A stream may be closed.
-    return false;
+  #toStderr(level: LogLevel, prefix: string, color: string, message: string): void {
+    if (!this.#shows(level)) return;
+    // Lines keep their order across the streams.
+    this.flush();
+    this.#beforeWrite();
+    const shownPrefix = this.#colors ? `${color}${prefix}${plain}` : prefix;
+    tryWriteText(2, `${shownPrefix}${printable(message)}\n`);
   }
-}
 
-/** Writes text to a standard stream; a reader that has gone away is no reason to fail a restore. */
-export function writeAll(fd: 1 | 2, text: string): void {
-  let bytes = Buffer.from(text);
-  while (bytes.length > 0) {
-    try {
-      bytes = bytes.subarray(writeSync(fd, bytes));
-    } catch (error) {
-      if (errorCode(error) !== "EAGAIN") return;
-      Bun.sleepSync(1);
-    }
+  #shows(level: LogLevel): boolean {
+    return logLevels.indexOf(level) >= logLevels.indexOf(this.level);
   }
 }

@@ -1,13 +1,19 @@
-import { isTerminal, writeAll } from "./log.ts";
+import { tryWriteText } from "./streams.ts";
 
 /** A line at the bottom of a terminal that is redrawn in place, from the second second on. */
 export class Progress {
+  readonly #isShown: boolean;
   #timer: NodeJS.Timeout | undefined;
-  #shown = false;
+  #isDrawn = false;
 
-  /** Shows what `status` says until `stop`; does nothing where stderr is no terminal. */
+  /** `isShown`: whether stderr is a terminal that can redraw a line. */
+  constructor(isShown: boolean) {
+    this.#isShown = isShown;
+  }
+
+  /** Shows what `status` says until `stop`. */
   start(status: () => string): void {
-    if (!isTerminal(2)) return;
+    if (!this.#isShown) return;
     this.#timer = setTimeout(() => {
       this.#timer = setInterval(() => this.#draw(status()), 100);
     }, 1000);
@@ -20,12 +26,12 @@ export class Progress {
 
   /** Steps aside for a line of the log. */
   clear(): void {
-    if (this.#shown) writeAll(2, "\r\x1b[K");
-    this.#shown = false;
+    if (this.#isDrawn) tryWriteText(2, "\r\x1b[K");
+    this.#isDrawn = false;
   }
 
   #draw(line: string): void {
-    this.#shown = true;
-    writeAll(2, `\r${line.slice(0, Math.max(20, (process.stderr.columns || 80) - 1))}\x1b[K`);
+    this.#isDrawn = true;
+    tryWriteText(2, `\r${line.slice(0, Math.max(20, (process.stderr.columns || 80) - 1))}\x1b[K`);
   }
 }

@@ -1,135 +1,142 @@
 /**
- * What `make test` runs: the tests of this folder, then the golden cases where they lie beside the project. Ends with
- * one line, `N passed, N failed`, and fails when anything failed or nothing ran.
+ * What `make test` runs: test files, each in a process of its own, with a line for each as it finishes. Words given as an
+ * argument pick files by their paths, or else tests by their names. Ends with one line, `N passed, N failed`, and fails
+ * when anything failed or nothing ran.
  */
-import { existsSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
-import { hangMs, have, restorerPath } from "./support/harness.ts";
+import { hangMs, restorerPath } from "./support/harness.ts";
+import {
+  counts,
+  type FileOptions,
+  type FileResult,
+  type RunningFile,
+  runsAlone,
+  startTestFile,
+  type Tally,
+  total,
+} from "./support/test-file.ts";
 
-interface Tally {
-  readonly passed: number;
-  readonly failed: number;
-  readonly skipped: number;
-}
-
-const project = resolve(import.meta.dir, "..");
-const golden = resolve(project, "..", "shared", "golden");
 /** Two, since most tests wait for the executable, and it has threads of its own. */
-const processes = 2;
-/** For one test, in ms. */
-const timeout = hangMs;
+const besideEachOther = 2;
+/** How long a file may take before it counts as hanging: several of its tests may hang, and each has its own limit. */
+const fileHangMs = 4 * hangMs;
+/** A sign of life is printed where no file finishes for this long. */
+const signOfLifeMs = 60_000;
 
-/** Runs a command in the project's folder and shows its output line by line as it comes, but for lines of no interest. */
-async function show(
-  argv: readonly string[],
-  isShown: (line: string) => boolean,
-): Promise<{ exitCode: number; lines: string[] }> {
-  // Both streams into one, in the order they are written.
-  const child = Bun.spawn(["sh", "-c", 'exec "$@" 2>&1', "sh", ...argv], {
-    cwd: project,
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "inherit",
-  });
-  const lines: string[] = [];
-  const take = (line: string): void => {
-    lines.push(line);
-    if (isShown(line)) console.log(line);
-  };
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const chunk of child.stdout) {
-    const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = parts.pop() ?? "";
-    for (const line of parts) take(line);
-  }
-  if (rest !== "") take(rest);
-  return { exitCode: await child.exited, lines };
+interface Selection {
+  readonly files: readonly string[];
+  /** Only tests with this in their names. */
+  readonly name?: string;
 }
 
-/** The tests of this folder, in files that run beside each other in processes of their own. */
-async function runTests(): Promise<Tally> {
-  const files = [...new Bun.Glob("**/*.test.ts").scanSync({ cwd: import.meta.dir })].sort();
-  console.log(`Tests: ${files.length} files`);
-  const paths = files.map((file) => `./test/${file}`);
-  const argv = [
-    process.execPath,
-    "test",
-    `--parallel=${processes}`,
-    `--timeout=${timeout}`,
-    "--only-failures",
-    ...paths,
-  ];
-  const { exitCode, lines } = await show(argv, (line) => !/^bun test v/.test(line));
-  const counted = (what: string): number => last(lines, new RegExp(`^ *([0-9]+) ${what}s?$`)) ?? 0;
-  const ran = last(lines, /^Ran [0-9]+ tests? across ([0-9]+) files?\./);
-  const failed = counted("fail");
-  if (failed === 0 && (exitCode !== 0 || ran !== files.length)) {
-    console.log(
-      `FAILED: the test runner ended with ${exitCode}, after ${ran ?? "an unknown number"} of ${files.length} files`,
-    );
-    return {
-      passed: counted("pass"),
-      failed: Math.max(1, counted("error")),
-      skipped: counted("skip") + counted("todo"),
+/** Files whose paths hold one of the words, where each word finds some; else tests with all of the words in a row. */
+function select(words: readonly string[]): Selection {
+  const files = [...new Bun.Glob("test/**/*.test.ts").scanSync()].sort();
+  const holds = (file: string, word: string): boolean => file.includes(word);
+  if (!words.every((word) => files.some((file) => holds(file, word)))) return { files, name: words.join(" ") };
+  return { files: words.length === 0 ? files : files.filter((file) => words.some((word) => holds(file, word))) };
+}
+
+/** Runs test files and prints what comes of them. */
+class Run {
+  readonly #selection: Selection;
+  readonly #restorer = restorerPath();
+  readonly #running = new Set<RunningFile>();
+  readonly #tallies: Tally[] = [];
+  readonly #failures: string[] = [];
+  #lastSign = performance.now();
+
+  constructor(selection: Selection) {
+    this.#selection = selection;
+  }
+
+  async run(): Promise<void> {
+    const { files } = this.#selection;
+    const [alone, others] = [files.filter((file) => runsAlone(file)), files.filter((file) => !runsAlone(file))];
+    const timer = setInterval(() => this.#showLife(), signOfLifeMs / 6);
+    await this.#runAll(others, files.length === 1 ? 1 : besideEachOther);
+    await this.#runAll(alone, 1);
+    clearInterval(timer);
+  }
+
+  /** Takes files from one queue, some at once; where that is one it shows what the tests print as it comes. */
+  async #runAll(files: readonly string[], atOnce: number): Promise<void> {
+    const queue = [...files];
+    const { name } = this.#selection;
+    const live = atOnce === 1 && name === undefined;
+    const work = async (): Promise<void> => {
+      for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+        await this.#runFile(file, { restorer: this.#restorer, name, live });
+      }
     };
+    await Promise.all(Array.from({ length: atOnce }, work));
   }
-  return { passed: counted("pass"), failed, skipped: counted("skip") + counted("todo") };
-}
 
-/** Golden cases that contradict the contract, and where; they are run, shown, and counted as skipped. */
-const disputed: ReadonlyMap<string, string> = new Map([
-  [
-    "image-run-extend-layer-corrupt",
-    'wants an OCI layout without a manifest left behind; contract §5: "saved for kaniko" is the complete image',
-  ],
-  [
-    "image-run-extend-layer-missing",
-    "wants exit 1 with layers restored and an incomplete image recorded as saved; contract §5 and the table of exit codes",
-  ],
-]);
-
-/** The golden cases, or a loud word on what they lack. */
-async function runGolden(): Promise<Tally> {
-  const missing = missingForGolden();
-  if (missing !== undefined) {
-    console.log(`SKIPPED: the golden cases, ${missing}`);
-    return { passed: 0, failed: 0, skipped: 1 };
+  async #runFile(path: string, options: FileOptions): Promise<void> {
+    const file = startTestFile(path, options);
+    this.#running.add(file);
+    const timer = setTimeout(() => file.kill(), fileHangMs);
+    const result = await file.result;
+    clearTimeout(timer);
+    if (this.#running.delete(file)) this.#show(path, result);
   }
-  console.log(`Golden cases: ${golden}`);
-  const argv = ["python3", join(golden, "check"), "--restorer", restorerPath(), "-v"];
-  const closing = /^([0-9]+) passed, ([0-9]+) failed$/;
-  const { exitCode, lines } = await show(argv, (line) => !line.startsWith("ok   ") && !closing.test(line));
-  const passed = last(lines, closing) ?? 0;
-  const against = lines.filter((line) => disputed.has(/^FAIL (\S+) /.exec(line)?.[1] ?? "")).length;
-  for (const [name, why] of disputed) console.log(`DISPUTED: ${name} ${why}`);
-  const failed = (last(lines, /^[0-9]+ passed, ([0-9]+) failed$/) ?? 0) - against;
-  const skipped = (last(lines, /^([0-9]+) skipped: /) ?? 0) + against;
-  console.log(`Golden cases: ${sum({ passed, failed, skipped })}`);
-  if (exitCode === 0 || failed > 0 || against > 0) return { passed, failed, skipped };
-  console.log(`FAILED: ${basename(golden)}/check ended with ${exitCode}`);
-  return { passed, failed: 1, skipped };
+
+  #show(path: string, { output, problem, seconds, ...tally }: FileResult): void {
+    this.#tallies.push(tally);
+    // Of tests picked by name most files have none, and what they say about others is of no interest.
+    if (this.#selection.name !== undefined && tally.passed + tally.failed + tally.skipped === 0) return;
+    this.#lastSign = performance.now();
+    for (const line of output) console.log(line);
+    console.log(`${tally.failed > 0 ? "FAILED" : "ok"} ${path}: ${counts(tally)}, ${seconds.toFixed(1)} s`);
+    if (problem !== undefined) console.log(`  ${path} ${problem}`);
+    if (tally.failed > 0) this.#failures.push(`${path}: ${problem ?? counts(tally)}`);
+  }
+
+  #showLife(): void {
+    const now = performance.now();
+    if (now - this.#lastSign < signOfLifeMs) return;
+    this.#lastSign = now;
+    const files = [...this.#running].map(
+      ({ path, startedAt }) => `${path} (${((now - startedAt) / 1000).toFixed(0)} s)`,
+    );
+    console.log(`Still running: ${files.join(", ")}`);
+  }
+
+  /** Counts what runs as failed: it did not finish. */
+  stop(signal: string): void {
+    for (const file of this.#running) {
+      file.kill();
+      this.#fail(`${file.path}: did not finish before ${signal}`);
+    }
+    this.#running.clear();
+  }
+
+  #fail(why: string): void {
+    this.#failures.push(why);
+    this.#tallies.push({ passed: 0, failed: 1, skipped: 0 });
+  }
+
+  /** Prints the closing line; returns the exit code. */
+  close(): number {
+    const { name } = this.#selection;
+    const found = total(this.#tallies);
+    if (name !== undefined && found.passed + found.failed + found.skipped === 0) {
+      this.#fail(`nothing to run: "${name}" is neither in the path of a test file nor in the name of a test`);
+    }
+    const all = total(this.#tallies);
+    for (const failure of this.#failures) console.log(`FAILED: ${failure}`);
+    console.log(`\n${counts(all)}`);
+    return this.#failures.length > 0 || all.passed === 0 ? 1 : 0;
+  }
 }
 
-function missingForGolden(): string | undefined {
-  if (!existsSync(join(golden, "check"))) return `there is no ${golden}`;
-  if (!have("python3")) return "python3 is not on PATH";
-  const { exitCode } = Bun.spawnSync(["python3", "-c", "import tomllib"], { stderr: "ignore" });
-  return exitCode === 0 ? undefined : "python3 is older than 3.11";
+process.chdir(`${import.meta.dir}/..`);
+const words = process.argv.slice(2).join(" ").split(/\s+/).filter(Boolean);
+const run = new Run(select(words));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.on(signal, () => {
+    run.stop(signal);
+    process.exit(run.close());
+  });
 }
-
-/** The number that a pattern captures in the last line it matches. */
-function last(lines: readonly string[], pattern: RegExp): number | undefined {
-  const match = lines.findLast((line) => pattern.test(line))?.match(pattern);
-  return match?.[1] === undefined ? undefined : Number(match[1]);
-}
-
-function sum({ passed, failed, skipped }: Tally): string {
-  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
-}
-
-const tallies = [await runTests(), await runGolden()];
-const total = (key: keyof Tally): number => tallies.reduce((all, tally) => all + tally[key], 0);
-const all = { passed: total("passed"), failed: total("failed"), skipped: total("skipped") };
-console.log(`\n${sum(all)}`);
-process.exitCode = all.failed > 0 || all.passed === 0 ? 1 : 0;
+await run.run();
+process.exitCode = run.close();

@@ -7,7 +7,7 @@ import { RegistryError } from "../registry/errors.ts";
 import type { Registry, RemoteImage } from "../registry/registry.ts";
 import { quote } from "../text.ts";
 import { type ImageMetadata, noMetadata, parseMetadata } from "../toml/metadata.ts";
-import { explain } from "../toml/problem.ts";
+import { describeParseError } from "../toml/parse-error.ts";
 import { type Cache, CacheError } from "./cache.ts";
 
 const label = "io.buildpacks.lifecycle.cache.metadata";
@@ -63,7 +63,7 @@ export class ImageCache implements Cache {
     try {
       return look();
     } catch (error) {
-      throw this.#trouble(explain(error), error);
+      throw this.#trouble(describeParseError(error), error);
     }
   }
 

@@ -1,14 +1,14 @@
 import { closeSync, constants, fstatSync, openSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { LayerSource } from "../archive/source.ts";
-import type { User } from "../disk/privileges.ts";
 import { readWhole } from "../disk/read-file.ts";
+import type { User } from "../disk/user.ts";
 import { describe, errorCode } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { isDigest } from "../oci/reference.ts";
 import { quote } from "../text.ts";
 import { buildpackMetadata, type ImageMetadata, parseMetadata } from "../toml/metadata.ts";
-import { explain } from "../toml/problem.ts";
+import { describeParseError } from "../toml/parse-error.ts";
 import { type Cache, CacheError } from "./cache.ts";
 
 const metadataFile = "io.buildpacks.lifecycle.cache.metadata";
@@ -45,7 +45,7 @@ export class VolumeCache implements Cache {
     try {
       return parseMetadata(bytes);
     } catch (error) {
-      throw new CacheError(`read cache metadata ${quote(path)}: ${explain(error)}`, { cause: error });
+      throw new CacheError(`read cache metadata ${quote(path)}: ${describeParseError(error)}`, { cause: error });
     }
   }
 

@@ -1,9 +1,30 @@
 import yargs from "yargs";
-import { type Flag, flags } from "./flags.ts";
+import { platformGates } from "../platform-api.ts";
+import { type Flag, flags, variablesOf } from "./flags.ts";
+import { type Variable, variables } from "./variables.ts";
+
+const widest = 110;
+
+type Row = readonly [name: string, text: string];
+
+const exitCodes: readonly Row[] = [
+  ["0", "done; trouble with the cache is a warning"],
+  ["1", "failed; the message says what and why"],
+  ["3", "unknown flag, wrong value, or unexpected argument"],
+  ["11, 12", "Platform API or Buildpack API not supported"],
+  ["42", "layers cannot be written, or trouble with the cache under -strict"],
+  ["128+n", "stopped by signal n"],
+];
+
+const examples: readonly Row[] = [
+  ["volume cache", "restorer -layers layers -cache-dir cache"],
+  ["cache image", "restorer -cache-image registry.example/app-cache"],
+  ["as root, for a user", "restorer -cache-dir /cache -uid 1000 -gid 1000"],
+];
 
 /**
- * The help text, grouped, with the default and environment variable of each flag. yargs is loaded only here: it formats
- * well, but costs more time to load than a restore without layers takes.
+ * The help text, at most as wide as `columns`: every flag in its section, with its variables and default. yargs is loaded
+ * only here: it formats well, but costs more time to load than a restore without layers takes.
  */
 export async function helpText(columns: number): Promise<string> {
   const parser = yargs([])
@@ -11,24 +32,46 @@ export async function helpText(columns: number): Promise<string> {
     .locale("en")
     .version(false)
     .help(false)
-    .usage("Brings layers and metadata of an earlier build back before the next one.\n\nUsage: restorer [flags]")
-    .wrap(Math.min(columns, 110))
-    .epilogue(
-      "Flags may be written -flag value, -flag=value or --flag; booleans take a value only with =. A flag wins over its\n" +
-        "environment variable. Besides: CNB_PLATFORM_API (0.7 to 0.15; the newest when unset), CNB_EXEC_ENV (production),\n" +
-        "CNB_REGISTRY_AUTH and CNB_REGISTRY_AUTH_FILE (credentials), HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR.\n" +
-        "Exit codes: 0 done (cache trouble is a warning), 1 failed, 3 bad arguments, 11 or 12 unsupported\n" +
-        "Platform or Buildpack API, 42 layers cannot be written or -strict, 128+n stopped by signal n.",
-    );
-  for (const flag of flags) parser.option(flag.name, { group: `${flag.section}:`, describe: description(flag) });
-  return (await parser.getHelp()).replace(/^( +)--/gm, "$1 -");
+    .usage("Brings layers and metadata of an earlier build back before the next one.\n\nUsage: restorer [flag]...")
+    .wrap(Math.min(columns, widest))
+    .epilogue(footer());
+  for (const flag of flags) parser.option(flag.name, { group: `${flag.section}:`, describe: describeFlag(flag) });
+  return (await parser.getHelp()).replace(/^( +)--/gm, "$1 -").replace(/ +$/gm, "");
 }
 
-function description({ describe, value, environment, fallback, since }: Flag): string {
+function describeFlag(flag: Flag): string {
   const notes = [
-    environment?.map((name) => `$${name}`).join(" or "),
-    fallback && `default ${fallback}`,
-    since && `since Platform API 0.${since}`,
+    variablesOf(flag)
+      .map((name) => `$${name}`)
+      .join(" or "),
+    flag.default && `default ${flag.default}`,
+    flag.since && `since Platform API 0.${platformGates[flag.since].since}`,
   ].filter((note) => note);
-  return `${value === undefined ? "" : `${value}: `}${describe}${notes.length > 0 ? ` [${notes.join("; ")}]` : ""}`;
+  const value = flag.value === undefined ? "" : `${flag.value}: `;
+  return `${value}${flag.description}${notes.length > 0 ? ` [${notes.join("; ")}]` : ""}`;
+}
+
+/**
+ * What comes after the flags. A tab parts the columns of a table (cliui's layout language); yargs wraps them, and every
+ * line without a tab, so nothing is wrapped here.
+ */
+function footer(): string {
+  const furtherVariables = Object.entries(variables).map(([name, variable]): Row => [name, describeVariable(variable)]);
+  return [
+    "A flag is written -flag value, -flag=value or --flag; one that takes no value is turned off with -flag=false. " +
+      "A flag wins over its environment variable.",
+    table("Further environment variables:", furtherVariables),
+    table("Exit codes:", exitCodes),
+    table("Examples:", examples),
+  ].join("\n\n");
+}
+
+function describeVariable(variable: Variable): string {
+  return variable.default === undefined
+    ? variable.description
+    : `${variable.description} [default ${variable.default}]`;
+}
+
+function table(title: string, rows: readonly Row[]): string {
+  return [title, ...rows.map(([name, text]) => `  ${name}\t  ${text}`)].join("\n");
 }

@@ -6,16 +6,17 @@ type MutableEnvironment = Record<string, string | undefined>;
 const foreignCode = ["BUN_OPTIONS", "BUN_INSPECT", "BUN_INSPECT_CONNECT_TO", "BUN_INSPECT_PRELOAD"] as const;
 
 /**
- * Takes from the environment what would turn the runtime against its user, and says so in warnings. Variables that bring
- * in other code are too late to undo: for root they end the run. Throws a RestorerError (exit 1).
+ * Takes from the environment what would turn the runtime that this executable is built with against its user, and returns
+ * warnings that say so. Variables that bring in other code have done so already: for root they end the run. Throws a
+ * RestorerError (exit 1).
  */
-export function refuseDangerousEnvironment(env: MutableEnvironment, isRoot: boolean): string[] {
+export function disarmRuntime(env: MutableEnvironment, isRoot: boolean): string[] {
   const warnings: string[] = [];
   const found = foreignCode.filter((name) => (env[name] ?? "") !== "");
   if (found.length > 0 && isRoot) {
     throw new RestorerError(`${found.join(" and ")} would let other code into a process that runs as root`, {
       exitCode: ExitCode.failed,
-      hint: "Unset it for the restorer.",
+      hint: `Unset ${found.join(" and ")} for the restorer.`,
     });
   }
   for (const name of found) warnings.push(`${name} is set, which lets other code into this process`);

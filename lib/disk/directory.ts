@@ -1,63 +1,89 @@
 import {
   chmodSync,
+  chownSync,
   closeSync,
   constants,
+  fstatSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
+  renameSync,
   rmdirSync,
   type Stats,
-  statfsSync,
   unlinkSync,
 } from "node:fs";
 import { join } from "node:path";
-import { cannotWrite, errorCode } from "../errors.ts";
+import { hasCode } from "../errors.ts";
+import { mountBelow, mountIdOf, writesBehind } from "./mounts.ts";
 
 /** open(2)'s O_PATH: a handle on whatever stands there that opens nothing, and needs no permission to read it. */
-export const O_PATH = 0o10000000;
-const slash = Buffer.from("/");
+const O_PATH = 0o10000000;
+
+/** The name of an entry; bytes where it need not be UTF-8. */
+export type Name = string | Buffer;
 
 /**
  * A directory held open, whose entries are named relative to it (openat): whatever happens to its path meanwhile, and
- * whatever links are planted there, `at` stays inside.
+ * whatever links are planted there, what is done by its methods is done inside. No method follows a link in the last
+ * place. All throw the system's errors.
  */
 export class Directory {
   /** For messages only. */
   readonly path: string;
   readonly #fd: number;
+  #mountId: string | undefined;
 
   private constructor(path: string, fd: number) {
     this.path = path;
     this.#fd = fd;
   }
 
-  /** Opens a directory. Throws ENOTDIR for anything else, links included unless `follow` is given. */
+  /** Opens a directory by its path. Throws ENOTDIR for anything else, links included unless `follow` is given. */
   static open(path: string | Buffer, display = path.toString(), follow = false): Directory {
     const nofollow = follow ? 0 : constants.O_NOFOLLOW;
     return new Directory(display, openSync(path, O_PATH | constants.O_DIRECTORY | nofollow));
   }
 
   /** Opens a directory below this one; links are not followed. */
-  open(name: string): Directory {
-    return Directory.open(this.at(name), join(this.path, name));
+  open(name: Name): Directory {
+    // Not joined: deep down that would take longer than all the rest.
+    return Directory.open(this.at(name), `${this.path}/${name}`);
   }
 
   /** As `open`; undefined where no directory of this name stands, but nothing, a link or a file. */
-  openIfThere(name: string): Directory | undefined {
+  openIfThere(name: Name): Directory | undefined {
     return unlessAbsent(() => this.open(name));
   }
 
-  /** A path to an entry, for system calls that do not follow a link in the last place. */
-  at(name: string): string {
-    return `/proc/self/fd/${this.#fd}/${name}`;
+  /** Another handle on the same directory. */
+  reopen(): Directory {
+    return Directory.open(this.at("."), this.path);
   }
 
-  /** As `at`, for a name of any bytes. */
-  atBytes(name: Buffer): Buffer {
-    return Buffer.concat([Buffer.from(this.at("")), name]);
+  /** The directory that this one lies in now. */
+  openParent(path = `${this.path}/..`): Directory {
+    return Directory.open(this.at(".."), path);
+  }
+
+  /** Opens a directory below this one, and makes it first where there is none. */
+  openOrMake(name: Name, mode: number): Directory {
+    try {
+      this.make(name, mode);
+    } catch (error) {
+      if (!hasCode(error, "EEXIST")) throw error;
+    }
+    return this.open(name);
+  }
+
+  /** A path to an entry, for system calls that do not follow a link in the last place. */
+  at(name: string): string;
+  at(name: Name): string | Buffer;
+  at(name: Name): string | Buffer {
+    const parent = `/proc/self/fd/${this.#fd}/`;
+    return typeof name === "string" ? parent + name : Buffer.concat([Buffer.from(parent), name]);
   }
 
   /** Names and types of the entries. */
@@ -68,9 +94,128 @@ export class Directory {
     }));
   }
 
+  /** Names of the entries, as bytes. */
+  names(): Buffer[] {
+    return readdirSync(this.at("."), { encoding: "buffer" });
+  }
+
+  /** What stands under a name; undefined for nothing. */
+  stat(name: Name): Stats | undefined {
+    return lstatSync(this.at(name), { throwIfNoEntry: false });
+  }
+
+  /** Of the directory itself. */
+  ownStat(): Stats {
+    return fstatSync(this.#fd);
+  }
+
+  /** A handle on whatever stands under a name, links included, for `fstat` and `giveHandle`; undefined for nothing. */
+  handle(name: Name): number | undefined {
+    return unlessAbsent(() => openSync(this.at(name), O_PATH | constants.O_NOFOLLOW));
+  }
+
+  /** Makes a directory. */
+  make(name: Name, mode: number): void {
+    mkdirSync(this.at(name), mode);
+  }
+
+  /** Makes a file, which must not exist, and opens it for writing. The caller closes it. */
+  createFile(name: Name, mode: number): number {
+    return openSync(this.at(name), constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
+  }
+
+  /** Opens what stands under a name for reading, whatever it is, without waiting for anybody. The caller closes it. */
+  openFile(name: Name): number {
+    return openSync(this.at(name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  }
+
+  /** Removes a name that is not a directory's. */
+  unlink(name: Name): void {
+    unlinkSync(this.at(name));
+  }
+
+  /** Removes a directory that is empty. */
+  removeEmpty(name: Name): void {
+    rmdirSync(this.at(name));
+  }
+
+  /** Gives an entry another place and name; a file that stands there is replaced. */
+  move(name: Name, to: Directory, newName: Name): void {
+    renameSync(this.at(name), to.at(newName));
+  }
+
+  /** Gives a file a further name. */
+  linkTo(name: Name, to: Directory, newName: Name): void {
+    linkSync(this.at(name), to.at(newName));
+  }
+
+  /** Gives the directory itself other permission bits. */
+  setMode(mode: number): void {
+    chmodSync(this.#self, mode);
+  }
+
+  /** Gives the directory itself to a user. */
+  give(uid: number, gid: number): void {
+    chownSync(this.#self, uid, gid);
+  }
+
+  /** The mount that the directory lies on. */
+  get mountId(): string {
+    this.#mountId ??= mountIdOf(this.#fd);
+    return this.#mountId;
+  }
+
+  /** Where something is mounted, at an entry or below it; undefined where nothing is. */
+  mountAt(name: string): string | undefined {
+    return mountBelow(join(readlinkSync(this.#self), name));
+  }
+
+  /** Where it really is now, links resolved. */
+  get realPath(): string {
+    return readlinkSync(this.#self);
+  }
+
+  /** Whether its file system may report only after a write, when synced, that it could not write. */
+  get writesBehind(): boolean {
+    return writesBehind(this.at("."));
+  }
+
+  /** Whether this and another handle are on one directory, reached in one way. */
+  isSame(other: Identity): boolean {
+    return isSame(this.identity, other);
+  }
+
+  get identity(): Identity {
+    const { dev, ino } = this.ownStat();
+    return { dev, ino };
+  }
+
   close(): void {
     closeSync(this.#fd);
   }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  get #self(): string {
+    return `/proc/self/fd/${this.#fd}`;
+  }
+}
+
+/** Tells a file from all others of this machine. */
+export interface Identity {
+  readonly dev: number;
+  readonly ino: number;
+}
+
+export function isSame(one: Identity, other: Identity): boolean {
+  return one.dev === other.dev && one.ino === other.ino;
+}
+
+/** Gives what a handle is on to a user. */
+export function giveHandle(fd: number, uid: number, gid: number): void {
+  chownSync(`/proc/self/fd/${fd}`, uid, gid);
 }
 
 /** What `open` gives; undefined where nothing stands there, or a link, or a file in the place of a directory. */
@@ -78,102 +223,19 @@ export function unlessAbsent<T>(open: () => T): T | undefined {
   try {
     return open();
   } catch (error) {
-    if (["ENOENT", "ENOTDIR", "ELOOP"].includes(errorCode(error) ?? "")) return undefined;
+    if (hasCode(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
     throw error;
   }
 }
 
-/** Types (statfs) of file systems that send what is written to somebody else later: NFS, CIFS, SMB2, FUSE, 9p, Ceph. */
-const behind = new Set([0x6969, 0xff534d42, 0xfe534d42, 0x65735546, 0x01021997, 0x00c36400]);
-
-/** Whether a file system may report only after a write, when synced, that it could not write. */
-export function writesBehind(directory: Directory): boolean {
-  return behind.has(statfsSync(directory.at(".")).type >>> 0);
-}
-
-let mountPoints: ReadonlySet<string> | undefined;
-
-/** Whether something is mounted at a directory: renames into it fail then, even from the same device. */
-export function isMountPoint(directory: Directory): boolean {
-  mountPoints ??= readMountPoints();
-  return mountPoints.has(readlinkSync(directory.at("").slice(0, -1)));
-}
-
-function readMountPoints(): ReadonlySet<string> {
-  try {
-    const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
-    const decode = (path: string) =>
-      path.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)));
-    return new Set(lines.map((line) => decode(line.split(" ")[4] ?? "")));
-  } catch {
-    return new Set();
-  }
-}
-
-/**
- * Removes a file, link or directory tree, links never followed and mounts never entered. Directories are made writable
- * first, for a 0555 one keeps its content even from its owner. What does not exist, or is removed by somebody else
- * meanwhile, is fine. A tree that others can reach (`reachable`) is walked by handles. Throws the system's errors.
- */
-export function removeTree(path: string | Buffer, reachable = false): void {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) return;
-  if (stat.isDirectory()) removeDirectory(path, stat, stat.dev, reachable);
-  else unlessGone(() => unlinkSync(path));
-}
-
-/** From here on paths may be too long for the system deep inside (PATH_MAX), and handles are used. */
-const longPath = 2048;
-
-function removeDirectory(path: string | Buffer, { mode, dev }: Stats, device: number, reachable: boolean): void {
-  if (dev !== device) throw Object.assign(new Error("something is mounted inside"), { code: "EBUSY" });
-  const handle = reachable || path.length >= longPath ? Directory.open(path) : undefined;
-  try {
-    const base = handle === undefined ? path : handle.at(".");
-    if ((mode & 0o700) !== 0o700) chmodSync(base, 0o700);
-    for (const name of readdirSync(base, { encoding: "buffer" })) {
-      const child = Buffer.concat([Buffer.from(base), slash, name]);
-      try {
-        unlessGone(() => unlinkSync(child));
-      } catch (error) {
-        if (errorCode(error) !== "EISDIR") throw error;
-        const stat = lstatSync(child, { throwIfNoEntry: false });
-        if (stat !== undefined) removeDirectory(child, stat, device, reachable);
-      }
-    }
-  } finally {
-    handle?.close();
-  }
-  unlessGone(() => rmdirSync(path));
-}
-
-function unlessGone(remove: () => void): void {
-  try {
-    remove();
-  } catch (error) {
-    if (errorCode(error) !== "ENOENT") throw error;
-  }
-}
-
-/** Makes a directory and those above it as needed, with a given mode whatever the umask. Throws the system's errors. */
+/** Makes a directory and those above it as needed, with a given mode whatever the umask. Links above it are followed. */
 export function makeDirectories(path: string, mode: number): void {
   try {
     mkdirSync(path, mode);
   } catch (error) {
-    const code = errorCode(error);
-    if (code === "EEXIST") return;
-    if (code !== "ENOENT") throw error;
+    if (hasCode(error, "EEXIST")) return;
+    if (!hasCode(error, "ENOENT")) throw error;
     makeDirectories(join(path, ".."), mode);
     makeDirectories(path, mode);
-  }
-}
-
-/** Opens the layers directory, made as needed; it may be a link itself (a mounted volume). Throws a RestorerError (exit 42). */
-export function openLayersDirectory(path: string, umask: number): Directory {
-  try {
-    makeDirectories(path, 0o777 & ~umask);
-    return Directory.open(path, path, true);
-  } catch (error) {
-    throw cannotWrite(path, error);
   }
 }

@@ -1,12 +1,19 @@
-import { chmodSync, lstatSync, mkdirSync, readFileSync, readlinkSync, renameSync, utimesSync } from "node:fs";
-import { describe, errorCode } from "../errors.ts";
+import { chmodSync, closeSync, constants, copyFileSync, fsyncSync, utimesSync } from "node:fs";
+import { describe, hasCode } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { type Directory, removeTree, writesBehind } from "./directory.ts";
+import type { Directory } from "./directory.ts";
+import { isLeftBehind, isPrivateName, privateName } from "./private-names.ts";
+import { emptyDirectory, refuseMounts, removeTree } from "./removal.ts";
+import { writeAll } from "./write.ts";
 
-const pattern = /^\.restorer-([0-9a-f]{12})-([0-9]+)-([0-9]+)-[0-9a-f]{12}$/;
-/** How long a staging directory of an unknown process must have been silent before it counts as dead. */
-const silence = 10_000;
-const heartbeat = 1_000;
+const heartbeatMs = 1_000;
+
+/** A place in a staging directory that nothing has yet. */
+export interface Slot {
+  readonly name: string;
+  /** For whoever makes something there; it leads through the staging directory's handle. */
+  readonly path: string;
+}
 
 /**
  * A private directory inside `parent` where layers are made before they are moved into place by rename. Its name says
@@ -24,37 +31,79 @@ export class Staging {
   constructor(parent: Directory) {
     this.#parent = parent;
     this.#name = privateName();
-    mkdirSync(parent.at(this.#name), 0o700);
-    // A parent with setgid hands it down; content must not inherit it.
-    chmodSync(parent.at(this.#name), 0o700);
+    parent.make(this.#name, 0o700);
     this.directory = parent.open(this.#name);
-    this.writesBehind = writesBehind(this.directory);
-    this.#timer = setInterval(() => this.#beat(), heartbeat);
+    // A parent with setgid hands it down; content must not inherit it.
+    this.directory.setMode(0o700);
+    this.writesBehind = this.directory.writesBehind;
+    this.#timer = setInterval(() => this.#beat(), heartbeatMs);
     this.#timer.unref();
   }
 
-  /** A path in here that nothing has yet. No name ends like one that a buildpack or the exporter would look at. */
-  slot(): string {
+  /** A fresh place. No name ends like one that a buildpack or the exporter would look at. */
+  slot(): Slot {
     this.#slots += 1;
-    return this.directory.at(`s${this.#slots}`);
+    const name = `s${this.#slots}`;
+    return { name, path: this.directory.at(name) };
   }
 
-  /** Moves something aside, so that it is gone from its place at once; `dispose` removes it. */
-  discard(path: string): void {
+  /** Makes a file in a slot. */
+  write(content: Uint8Array, mode: number): Slot {
+    const slot = this.slot();
+    const fd = this.directory.createFile(slot.name, mode);
     try {
-      renameSync(path, this.slot());
+      writeAll(fd, content);
+      // Nowhere else: on the disk before its layer, it would outlive a power cut that the layer does not.
+      if (this.writesBehind) fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    return slot;
+  }
+
+  /** Makes a copy of an open file in a slot. */
+  copy(file: number, mode: number): Slot {
+    const slot = this.slot();
+    copyFileSync(`/proc/self/fd/${file}`, slot.path, constants.COPYFILE_EXCL);
+    // A copy has the mode of what it is copied from. Nobody but us can reach it here.
+    chmodSync(slot.path, mode);
+    return slot;
+  }
+
+  /** Moves what was made in a slot to its place. */
+  publish({ name }: Slot, to: Directory, newName: string): void {
+    this.directory.move(name, to, newName);
+  }
+
+  /** Removes what was made in a slot. */
+  remove({ name }: Slot): void {
+    removeTree(this.directory, name);
+  }
+
+  /**
+   * Moves an entry of another directory aside, so that it is gone from its place at once; `dispose` removes it. Throws a
+   * MountError, and leaves it whole, where it is a mount point or holds one.
+   */
+  discard(from: Directory, name: string): void {
+    refuseMounts(from, name);
+    try {
+      from.move(name, this.directory, this.slot().name);
     } catch (error) {
       // Directories of an overlay's lower layer cannot be renamed.
-      if (errorCode(error) !== "EXDEV") throw error;
-      removeTree(path, true);
+      if (!hasCode(error, "EXDEV")) throw error;
+      removeTree(from, name);
     }
   }
 
   /** Removes it with all that is still inside. */
   dispose(): void {
     clearInterval(this.#timer);
-    this.directory.close();
-    removeTree(this.#parent.at(this.#name));
+    try {
+      emptyDirectory(this.directory);
+      this.#parent.removeEmpty(this.#name);
+    } finally {
+      this.directory.close();
+    }
   }
 
   #beat(): void {
@@ -65,79 +114,21 @@ export class Staging {
   }
 }
 
-/** A name that nothing has yet, which tells whose it is, so that `sweepStaging` removes what a killed run leaves under it. */
-export function privateName(): string {
-  const { pid, started } = self();
-  return `.restorer-${host()}-${pid}-${started}-${random()}`;
-}
-
 /** Whether some run, this one or another, is at work in a directory, or has been killed there. */
 export function hasStaging(parent: Directory): boolean {
-  return parent.list().some(({ name }) => pattern.test(name));
+  return parent.list().some(({ name }) => isPrivateName(name));
 }
 
 /** Removes staging directories (and files under private names) whose run is dead. What cannot be removed is told, and left. */
 export function sweepStaging(parent: Directory, log: Log): void {
   for (const { name } of parent.list()) {
-    const match = pattern.exec(name);
-    if (match === null) continue;
-    const [, theirHost = "", pid = "", started = ""] = match;
-    if (!isDead(parent.at(name), theirHost, Number(pid), started)) continue;
+    if (!isLeftBehind(parent, name)) continue;
     try {
       log.debug(`Removing ${parent.path}/${name}, left behind by a run that was killed`);
-      removeTree(parent.at(name));
+      refuseMounts(parent, name);
+      removeTree(parent, name);
     } catch (error) {
       log.warn(`cannot remove ${parent.path}/${name}, left behind by a run that was killed: ${describe(error)}`);
     }
-  }
-}
-
-function isDead(path: string, theirHost: string, pid: number, started: string): boolean {
-  if (theirHost === host()) return startTime(pid) !== started;
-  const touched = lstatSync(path, { throwIfNoEntry: false })?.mtimeMs;
-  // A time far in the future is a clock that jumped, not a beating heart.
-  return touched !== undefined && Math.abs(Date.now() - touched) > silence;
-}
-
-/** Identifies this boot of this machine and the PID namespace: where equal, a process id means the same process. */
-function host(): string {
-  known ??= identify();
-  return known;
-}
-
-let known: string | undefined;
-
-function identify(): string {
-  const parts = [
-    read(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8")),
-    read(() => readlinkSync("/proc/self/ns/pid")),
-  ];
-  // Where one of them is hidden, a process id proves nothing: then this is nobody's host.
-  if (parts.includes("")) return random();
-  return new Bun.CryptoHasher("sha256").update(parts.join("\0")).digest("hex").slice(0, 12);
-}
-
-function self(): { pid: number; started: string } {
-  return { pid: process.pid, started: startTime(process.pid) ?? "0" };
-}
-
-/** When a process started, in clock ticks since boot; undefined when there is none, or only a zombie. */
-function startTime(pid: number): string | undefined {
-  const stat = read(() => readFileSync(`/proc/${pid}/stat`, "latin1"));
-  // The command's name, in parentheses, may hold anything; the start time is the 20th field behind it, the state the first.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19] || undefined;
-}
-
-/** 48 random bits in hexadecimal. (node:crypto takes longer to load than a small restore.) */
-function random(): string {
-  return Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString("hex");
-}
-
-function read(get: () => string): string {
-  try {
-    return get();
-  } catch {
-    return "";
   }
 }

@@ -2,7 +2,7 @@ import { describe } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { type ImageMetadata, noMetadata, parseMetadata } from "../toml/metadata.ts";
-import { explain } from "../toml/problem.ts";
+import { describeParseError } from "../toml/parse-error.ts";
 import { isNotFound, type KnownImage } from "./known-image.ts";
 
 const label = "io.buildpacks.lifecycle.metadata";
@@ -35,7 +35,7 @@ export async function readAppMetadata(
   try {
     return parseMetadata(new TextEncoder().encode(text));
   } catch (error) {
-    log.warn(`Not using layer metadata of the app image ${quote(name)}: label ${label}: ${explain(error)}`);
+    log.warn(`Not using layer metadata of the app image ${quote(name)}: label ${label}: ${describeParseError(error)}`);
     return noMetadata;
   }
 }

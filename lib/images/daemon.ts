@@ -56,9 +56,9 @@ export async function askDaemon(names: readonly string[], options: DaemonOptions
 
 async function inspect(name: string, options: DaemonOptions): Promise<KnownImage> {
   const host = options.env["DOCKER_HOST"] || "unix:///var/run/docker.sock";
-  const endpoint = endpointOf(host);
+  const address = addressOf(host);
   for (const spelling of spellings(name)) {
-    const answer = await get(`/images/${spelling}/json`, host, endpoint, options);
+    const answer = await get(`/images/${spelling}/json`, host, address, options);
     if (answer.status === 200) return parseImage(host, name, answer.text);
     if (answer.status !== 404) throw refused(host, name, answer);
   }
@@ -68,13 +68,13 @@ async function inspect(name: string, options: DaemonOptions): Promise<KnownImage
   });
 }
 
-interface Endpoint {
+interface DaemonAddress {
   readonly base: string;
   readonly unix?: string;
 }
 
 /** What DOCKER_HOST says. */
-function endpointOf(host: string): Endpoint {
+function addressOf(host: string): DaemonAddress {
   const unix = /^unix:\/\/(\/.+)$/.exec(host)?.[1];
   if (unix !== undefined) return { base: "http://localhost", unix };
   const tcp = /^(?:tcp|http):\/\/([^/]+)\/?$/.exec(host)?.[1];
@@ -102,7 +102,7 @@ interface Answer {
   readonly text: string;
 }
 
-async function get(path: string, host: string, { base, unix }: Endpoint, options: DaemonOptions): Promise<Answer> {
+async function get(path: string, host: string, { base, unix }: DaemonAddress, options: DaemonOptions): Promise<Answer> {
   const { signal, timeoutMs = defaultTimeoutMs } = options;
   const timeout = AbortSignal.timeout(timeoutMs);
   try {
@@ -189,9 +189,12 @@ function parseImage(host: string, name: string, body: string): KnownImage {
     const config = { os: Os, architecture: Architecture, variant: Variant, labels: new Map(labels) };
     return { reference: Id.replace("sha256:", ""), config: async () => config };
   } catch (cause) {
-    throw new DaemonError(`the daemon at ${quote(host)} describes the image ${quote(name)} in no way we know`, {
-      cause,
-      hint: "Check that DOCKER_HOST names a Docker or podman daemon.",
-    });
+    throw new DaemonError(
+      `the daemon at ${quote(host)} gives a description of the image ${quote(name)} that cannot be used`,
+      {
+        cause,
+        hint: "Check that DOCKER_HOST names a Docker or podman daemon.",
+      },
+    );
   }
 }

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, readSync } from "node:fs";
 import * as v from "valibot";
 import type { Directory } from "../disk/directory.ts";
 import { readWhole } from "../disk/read-file.ts";
@@ -22,21 +22,28 @@ const index = v.object({ manifests: v.array(v.object({ digest: v.string(), size:
  * by their size only.
  */
 export function isComplete(base: Directory, { descriptor, manifest }: RemoteImage): boolean {
-  let layout: Directory | undefined;
-  let blobs: Directory | undefined;
   try {
-    layout = base.open(descriptor.digest);
-    blobs = layout.open("blobs/sha256");
+    using layout = base.open(descriptor.digest);
+    using blobs = openBlobs(base, descriptor.digest);
     const { manifests } = v.parse(index, readJson(layout.at("index.json")));
     v.parse(marker, readJson(layout.at("oci-layout")));
     if (manifests.length !== 1 || manifests[0]?.digest !== descriptor.digest) return false;
     return [descriptor, manifest.config, ...manifest.layers].every((blob) => hasDigest(blobs, blob));
   } catch {
     return false;
-  } finally {
-    layout?.close();
-    blobs?.close();
   }
+}
+
+/** The directory with the blobs of a layout below `base`. Throws the system's errors. */
+export function openBlobs(base: Directory, layoutDigest: string): Directory {
+  using layout = base.open(layoutDigest);
+  using algorithms = layout.open("blobs");
+  return algorithms.open("sha256");
+}
+
+/** The name of a blob in a layout. */
+export function hexOf(digest: string): string {
+  return digest.replace("sha256:", "");
 }
 
 function readJson(path: string): unknown {
@@ -44,8 +51,8 @@ function readJson(path: string): unknown {
 }
 
 /** Whether a blob is there, whole and unchanged: somebody may have had the directory since. */
-function hasDigest(blobs: Directory | undefined, { digest, size }: Descriptor): boolean {
-  const fd = openSync(blobAt(blobs, digest), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+function hasDigest(blobs: Directory, { digest, size }: Descriptor): boolean {
+  const fd = blobs.openFile(hexOf(digest));
   try {
     const stat = fstatSync(fd);
     if (!stat.isFile() || stat.size !== size) return false;
@@ -61,9 +68,4 @@ function hasDigest(blobs: Directory | undefined, { digest, size }: Descriptor): 
   } finally {
     closeSync(fd);
   }
-}
-
-function blobAt(blobs: Directory | undefined, digest: string): string {
-  if (blobs === undefined) throw new Error("not open");
-  return blobs.at(digest.replace("sha256:", ""));
 }

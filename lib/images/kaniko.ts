@@ -1,14 +1,15 @@
-import { closeSync, linkSync, openSync, renameSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { join } from "node:path";
 import { Directory, makeDirectories } from "../disk/directory.ts";
-import { Staging, sweepStaging } from "../disk/staging.ts";
-import { errorCode, RestorerError } from "../errors.ts";
+import { type Slot, Staging, sweepStaging } from "../disk/staging.ts";
+import { writeAll } from "../disk/write.ts";
+import { hasCode, RestorerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import { formatReference } from "../oci/reference.ts";
 import type { Registry, RemoteImage } from "../registry/registry.ts";
 import { count, formatBytes, quote } from "../text.ts";
-import { isComplete, layoutFiles } from "./kaniko-layout.ts";
+import { hexOf, isComplete, layoutFiles, openBlobs } from "./kaniko-layout.ts";
 import { inParallel } from "./parallel.ts";
 
 /** Blobs fetched side by side; a registry rarely gives more to more. */
@@ -31,7 +32,7 @@ export interface Kaniko {
 }
 
 interface Context extends KanikoOptions {
-  /** Files with verified blobs of this run, by digest. */
+  /** The layouts with verified blobs of this run, by the digests of those blobs. */
   readonly verified: Map<string, string>;
 }
 
@@ -44,7 +45,7 @@ export function openKaniko(options: KanikoOptions): Kaniko {
       // What is not there, or must not be read, leaves no trace.
       const { bytes: config } = await registry.config(image);
       const path = join(options.kanikoDir, "cache", "base");
-      const base = onDisk(path, () => openBase(path, options.umask));
+      const base = onDisk(path, () => openBase(options));
       try {
         if (!isSwept) sweepStaging(base, options.log);
         isSwept = true;
@@ -60,9 +61,13 @@ export function openKaniko(options: KanikoOptions): Kaniko {
   };
 }
 
-function openBase(path: string, umask: number): Directory {
-  makeDirectories(path, 0o777 & ~umask);
-  return Directory.open(path, path, true);
+/** `<kaniko>` may be a link, to a volume perhaps; below it none is followed. */
+function openBase({ kanikoDir, umask }: KanikoOptions): Directory {
+  const mode = 0o777 & ~umask;
+  makeDirectories(kanikoDir, mode);
+  using root = Directory.open(kanikoDir, kanikoDir, true);
+  using cache = root.openOrMake("cache", mode);
+  return cache.openOrMake("base", mode);
 }
 
 async function store(
@@ -80,23 +85,25 @@ async function store(
   );
   const staging = onDisk(base.path, () => new Staging(base));
   try {
-    const place = staging.slot();
-    const blobs = join(place, "blobs", "sha256");
-    const blobAt = (digest: string) => join(blobs, digest.replace("sha256:", ""));
+    const slot = staging.slot();
+    using blobs = onDisk(base.path, () => {
+      const directories = 0o777 & ~context.umask;
+      using place = staging.directory.openOrMake(slot.name, directories);
+      for (const [name, content] of layoutFiles(descriptor)) write(place, name, content, context);
+      using algorithms = place.openOrMake("blobs", directories);
+      return algorithms.openOrMake("sha256", directories);
+    });
     onDisk(base.path, () => {
-      makeDirectories(blobs, 0o777 & ~context.umask);
-      for (const [name, content] of layoutFiles(descriptor)) write(join(place, name), content, context);
-      write(blobAt(descriptor.digest), manifestBytes, context);
-      write(blobAt(manifest.config.digest), config, context);
+      write(blobs, hexOf(descriptor.digest), manifestBytes, context);
+      write(blobs, hexOf(manifest.config.digest), config, context);
     });
     await inParallel(layers, concurrency, async (layer, isStopped) => {
-      if (linkVerified(layer, blobAt(layer.digest), context)) return;
-      await fetchBlob(layer, blobAt(layer.digest), image, registry, context, isStopped);
+      if (linkVerified(layer, blobs, base, context)) return;
+      await fetchBlob(layer, blobs, image, registry, context, isStopped);
     });
     context.signal.throwIfAborted();
-    onDisk(base.path, () => publish(place, base, image, staging));
-    const saved = join(base.path, descriptor.digest, "blobs", "sha256");
-    for (const { digest } of layers) context.verified.set(digest, join(saved, digest.replace("sha256:", "")));
+    onDisk(base.path, () => publish(slot, base, image, staging));
+    for (const { digest } of layers) context.verified.set(digest, descriptor.digest);
   } finally {
     staging.dispose();
   }
@@ -108,11 +115,12 @@ function distinct(blobs: readonly Descriptor[]): Descriptor[] {
 }
 
 /** Takes a blob from another image of this run, where the file system has hard links. */
-function linkVerified({ digest }: Descriptor, path: string, { verified }: Context): boolean {
-  const other = verified.get(digest);
-  if (other === undefined) return false;
+function linkVerified({ digest }: Descriptor, blobs: Directory, base: Directory, { verified }: Context): boolean {
+  const layout = verified.get(digest);
+  if (layout === undefined) return false;
   try {
-    linkSync(other, path);
+    using saved = openBlobs(base, layout);
+    saved.linkTo(hexOf(digest), blobs, hexOf(digest));
     return true;
   } catch {
     return false;
@@ -121,13 +129,13 @@ function linkVerified({ digest }: Descriptor, path: string, { verified }: Contex
 
 async function fetchBlob(
   blob: Descriptor,
-  path: string,
+  blobs: Directory,
   image: RemoteImage,
   registry: Registry,
   context: Context,
   isStopped: () => boolean,
 ): Promise<void> {
-  const fd = onDisk(context.kanikoDir, () => openSync(path, "wx", 0o666 & ~context.umask));
+  const fd = onDisk(context.kanikoDir, () => blobs.createFile(hexOf(blob.digest), 0o666 & ~context.umask));
   try {
     const hasher = new Bun.CryptoHasher("sha256");
     let size = 0;
@@ -148,25 +156,26 @@ async function fetchBlob(
   }
 }
 
-function writeAll(fd: number, bytes: Uint8Array): void {
-  for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written);
-}
-
-function write(path: string, content: string | Uint8Array, { umask }: Context): void {
-  writeFileSync(path, content, { flag: "wx", mode: 0o666 & ~umask });
+function write(directory: Directory, name: string, content: string | Uint8Array, { umask }: Context): void {
+  const fd = directory.createFile(name, 0o666 & ~umask);
+  try {
+    writeAll(fd, Buffer.from(content));
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Moves a layout to its place; what stands there, and is not the complete image, goes. */
-function publish(layout: string, base: Directory, image: RemoteImage, staging: Staging): void {
-  const place = base.at(image.descriptor.digest);
+function publish(layout: Slot, base: Directory, image: RemoteImage, staging: Staging): void {
+  const { digest } = image.descriptor;
   try {
-    renameSync(layout, place);
+    staging.publish(layout, base, digest);
   } catch (error) {
-    if (!["EEXIST", "ENOTEMPTY", "ENOTDIR"].includes(errorCode(error) ?? "")) throw error;
+    if (!hasCode(error, "EEXIST", "ENOTEMPTY", "ENOTDIR")) throw error;
     // Another restorer may have been as fast.
     if (isComplete(base, image)) return;
-    staging.discard(place);
-    renameSync(layout, place);
+    staging.discard(base, digest);
+    staging.publish(layout, base, digest);
   }
 }
 

@@ -80,7 +80,7 @@ function readManifest(path: string): { digest: string; manifest: Manifest } {
     digest = member.digest;
     document = parseManifest(readBlob(path, member, manifestBytes), member.mediaType);
   }
-  if (digest === "") throw new Error("its index.json is no index");
+  if (digest === "") throw new Error("its index.json is not an index");
   return { digest, manifest: document };
 }
 

@@ -1,7 +1,7 @@
 import type { Registry } from "../registry/registry.ts";
 import type { Session } from "../session.ts";
-import type { Images } from "./images.ts";
 import type { ImagesPlan } from "./plan.ts";
+import type { Images } from "./resolve.ts";
 
 /** The images that are planned, opened as far as privileges are needed for it; undefined where there are none. */
 export async function openPlannedImages(
@@ -11,6 +11,6 @@ export async function openPlannedImages(
 ): Promise<Images | undefined> {
   if (plan === undefined) return undefined;
   // Loaded only when needed, as the registry is.
-  const { openImages } = await import("./images.ts");
+  const { openImages } = await import("./resolve.ts");
   return openImages(plan, session, registry);
 }

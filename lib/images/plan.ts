@@ -1,6 +1,8 @@
 import type { Inputs } from "../cli/inputs.ts";
+import { platformHas } from "../platform-api.ts";
 import type { Analyzed } from "../toml/analyzed.ts";
-import { type OfferedImage, otherNames } from "../toml/run-toml.ts";
+import type { OfferedImage } from "../toml/run-toml.ts";
+import { otherNames } from "./run-image-names.ts";
 
 /** Where images are that are only looked at. What is saved for kaniko comes from a registry in any case. */
 export type Source = "registry" | "daemon" | "layout";
@@ -41,7 +43,7 @@ export function planImages({ inputs, hasExtensions, analyzed, runToml }: PlanOpt
   if (analyzed === undefined) return undefined;
   const { platformApi, daemon, layout } = inputs;
   const source = layout ? "layout" : daemon ? "daemon" : "registry";
-  const buildImage = platformApi >= 10 ? inputs.buildImage : undefined;
+  const buildImage = platformHas(platformApi, "build-image") ? inputs.buildImage : undefined;
   const runImage = planRunImage(platformApi, source, hasExtensions, analyzed, runToml);
   const appImage = analyzed.exists ? undefined : inputs.appImage;
   if ((buildImage ?? runImage ?? appImage) === undefined) return undefined;
@@ -57,12 +59,13 @@ function planRunImage(
 ): RunImagePlan | undefined {
   if (runImage === undefined) return undefined;
   const selected = runImage.image || runImage.reference;
-  const mirrors = platformApi >= 14 && source === "registry" ? otherNames(runToml, selected) : undefined;
-  const extend = runImage.extend && platformApi >= 12 && source !== "layout";
-  const record = hasExtensions && runImage.targetOs === "" && platformApi >= 10;
+  const checks = platformHas(platformApi, "run-toml") && source === "registry";
+  const mirrors = checks ? otherNames(runToml, selected) : undefined;
+  const extend = runImage.extend && platformHas(platformApi, "extend-run-image") && source !== "layout";
+  const record = hasExtensions && runImage.targetOs === "" && platformHas(platformApi, "run-image-digest");
   const action = extend ? "save" : record ? "record" : "keep";
   if (action === "keep" && mirrors === undefined) return undefined;
-  return { selected, mirrors, action, target: platformApi >= 12 };
+  return { selected, mirrors, action, target: platformHas(platformApi, "run-image-target") };
 }
 
 /** The references that registries will be asked for. */

@@ -1,7 +1,7 @@
 import type { Cache } from "../caches/cache.ts";
 import { readCache } from "../caches/open.ts";
 import type { Directory } from "../disk/directory.ts";
-import type { Images } from "../images/images.ts";
+import type { Images } from "../images/resolve.ts";
 import type { Session } from "../session.ts";
 import type { Analyzed } from "../toml/analyzed.ts";
 import type { Group } from "../toml/group.ts";

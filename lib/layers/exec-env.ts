@@ -1,3 +1,4 @@
+import { buildpackHas, platformHas } from "../platform-api.ts";
 import { quote } from "../text.ts";
 import { isTable, type TomlValue } from "../toml/values.ts";
 import type { Reason } from "./outcomes.ts";
@@ -12,10 +13,11 @@ export interface ExecEnvRules {
 
 /**
  * Why a layer with this metadata is not for this build (D15): its `exec-env`, a non-empty array of strings, names neither
- * the build's execution environment nor `*`. Only from Platform API 0.15 and Buildpack API 0.12 on.
+ * the build's execution environment nor `*`. Only where both APIs know execution environments.
  */
 export function execEnvProblem(metadata: TomlValue | undefined, rules: ExecEnvRules): Reason | undefined {
-  if (rules.platformApi < 15 || rules.buildpackApi < 12 || !isTable(metadata)) return undefined;
+  if (!platformHas(rules.platformApi, "exec-env") || !buildpackHas(rules.buildpackApi, "exec-env")) return undefined;
+  if (!isTable(metadata)) return undefined;
   const environments = metadata["exec-env"];
   if (!Array.isArray(environments) || environments.length === 0) return undefined;
   if (!environments.every((item) => typeof item === "string")) return undefined;

@@ -1,7 +1,7 @@
-import { lstatSync, rmdirSync, unlinkSync } from "node:fs";
-import type { Directory } from "../disk/directory.ts";
+import { Directory, makeDirectories } from "../disk/directory.ts";
+import { MountError } from "../disk/removal.ts";
 import { hasStaging, Staging, sweepStaging } from "../disk/staging.ts";
-import { cannotWrite, describe, errorCode } from "../errors.ts";
+import { cannotWrite, describe, hasCode } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { BuildpackDirectory } from "./publish.ts";
@@ -52,12 +52,12 @@ export class LayersDirectory {
 
   /** Whether a buildpack has a directory. */
   has(name: string): boolean {
-    return lstatSync(this.#directory.at(name), { throwIfNoEntry: false })?.isDirectory() === true;
+    return this.#directory.stat(name)?.isDirectory() === true;
   }
 
   /** Opens the directory of a buildpack, made as needed; the caller closes it. */
   buildpack(name: string): BuildpackDirectory {
-    if (lstatSync(this.#directory.at(name), { throwIfNoEntry: false }) === undefined) this.#made.add(name);
+    if (this.#directory.stat(name) === undefined) this.#made.add(name);
     return new BuildpackDirectory(this.#directory, name, this.staging, this.#umask, this.#log);
   }
 
@@ -72,14 +72,17 @@ export class LayersDirectory {
 
   /** Removes `<layers>/sbom`, whatever it is. */
   removeSboms(): void {
-    const path = this.#directory.at("sbom");
     try {
-      const stat = lstatSync(path, { throwIfNoEntry: false });
-      if (stat?.isDirectory() === true) this.staging.discard(path);
-      else if (stat !== undefined) unlinkSync(path);
+      const stat = this.#directory.stat("sbom");
+      if (stat?.isDirectory() === true) this.staging.discard(this.#directory, "sbom");
+      else if (stat !== undefined) this.#directory.unlink("sbom");
     } catch (error) {
-      // Another restorer may do the same at this moment.
-      if (errorCode(error) !== "ENOENT") throw cannotWrite(`${this.#directory.path}/sbom`, error);
+      if (error instanceof MountError || hasCode(error, "EBUSY")) {
+        this.#log.warn(`Not removing ${quote(`${this.#directory.path}/sbom`)}: ${describe(error)}`);
+      } else if (!hasCode(error, "ENOENT")) {
+        // Another restorer may do the same at this moment.
+        throw cannotWrite(`${this.#directory.path}/sbom`, error);
+      }
     }
   }
 
@@ -106,14 +109,24 @@ export class LayersDirectory {
   /** Removes directories made for layers of which none came, unless another restorer may be about to fill them. */
   #removeEmpty(): void {
     if (this.#made.size === 0 || hasStaging(this.#directory)) return;
-    for (const name of this.#made) removeIfEmpty(this.#directory.at(name));
+    for (const name of this.#made) removeIfEmpty(this.#directory, name);
   }
 }
 
-function removeIfEmpty(path: string): void {
+function removeIfEmpty(parent: Directory, name: string): void {
   try {
-    rmdirSync(path);
+    parent.removeEmpty(name);
   } catch (error) {
-    if (!["ENOTEMPTY", "EEXIST", "ENOENT"].includes(errorCode(error) ?? "")) throw error;
+    if (!hasCode(error, "ENOTEMPTY", "EEXIST", "ENOENT")) throw error;
+  }
+}
+
+/** Opens the layers directory, made as needed; it may be a link itself (a mounted volume). Throws a RestorerError (exit 42). */
+export function openLayersDirectory(path: string, umask: number): Directory {
+  try {
+    makeDirectories(path, 0o777 & ~umask);
+    return Directory.open(path, path, true);
+  } catch (error) {
+    throw cannotWrite(path, error);
   }
 }

@@ -1,4 +1,5 @@
 import { isDigest } from "../oci/reference.ts";
+import { platformHas } from "../platform-api.ts";
 import { quote } from "../text.ts";
 import { buildpackMetadata, type ImageMetadata, type LayerMetadata } from "../toml/metadata.ts";
 import type { TomlValue } from "../toml/values.ts";
@@ -150,7 +151,7 @@ function appPass(app: LayerMetadata, cached: LayerMetadata | undefined): Choice 
 function cachePass(cached: LayerMetadata, fromApp: Choice | undefined, platformApi: number): Choice {
   if (!cached.cache) return fromApp ?? notChosen("cache-false", "cache=false in the cache");
   if (cached.launch && fromApp !== undefined) return fromApp;
-  if (cached.launch && platformApi < 14) {
+  if (cached.launch && !platformHas(platformApi, "launch-from-cache")) {
     return notChosen("only-in-cache", "launch=true in the cache, but not in the app image");
   }
   return { isChosen: true, source: "cache", from: cached };

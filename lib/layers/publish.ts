@@ -1,20 +1,7 @@
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  copyFileSync,
-  fchmodSync,
-  fsyncSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  unlinkSync,
-  writeSync,
-} from "node:fs";
-import { type Directory, isMountPoint } from "../disk/directory.ts";
-import { Staging } from "../disk/staging.ts";
-import { cannotWrite, errorCode } from "../errors.ts";
+import type { Directory } from "../disk/directory.ts";
+import { MountError, refuseMounts } from "../disk/removal.ts";
+import { type Slot, Staging } from "../disk/staging.ts";
+import { cannotWrite, describe, hasCode } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import type { SbomFile } from "./sbom.ts";
@@ -48,7 +35,7 @@ export class BuildpackDirectory {
       throw cannotWrite(`${layers.path}/${name}`, error);
     }
     try {
-      this.#ownsStaging = isMountPoint(this.#directory);
+      this.#ownsStaging = this.#directory.mountId !== layers.mountId;
       this.#staging = this.#ownsStaging ? new Staging(this.#directory) : staging;
     } catch (error) {
       this.#directory.close();
@@ -75,32 +62,46 @@ export class BuildpackDirectory {
   publishMetadata(layer: string, toml: string, sboms: readonly SbomFile[]): void {
     this.#guard(layer, () => {
       const staged = this.#stageText(toml);
-      for (const { suffix, path } of this.#stageSboms(sboms)) this.#replace(path, `${layer}.${suffix}`);
+      for (const { suffix, slot } of this.#stageSboms(sboms)) this.#replace(slot, `${layer}.${suffix}`);
       this.#replace(staged, `${layer}.toml`);
     });
   }
 
-  /** Replaces a layer by the directory at `root`, which gets mode `rootMode`, with its toml and SBOM files. */
-  publishLayer(layer: string, root: string, rootMode: number, toml: string, sboms: readonly SbomFile[]): void {
+  /** Replaces a layer by the directory in `slot`, which gets mode `rootMode`, with its toml and SBOM files. */
+  publishLayer(layer: string, slot: Slot, rootMode: number, toml: string, sboms: readonly SbomFile[]): void {
     this.#guard(layer, () => {
+      this.#refuseMounts(layer);
       const staged = this.#stageText(toml);
       const stagedSboms = this.#stageSboms(sboms);
-      const fd = openSync(root, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+      const root = this.#staging.directory.open(slot.name);
       try {
-        this.#clear(layer, () => renameSync(root, this.#directory.at(layer)));
+        this.#clear(layer, () => this.#staging.publish(slot, this.#directory, layer));
         // Only now: a directory that its owner may not write cannot be renamed.
-        if (rootMode !== 0o700) fchmodSync(fd, rootMode);
+        if (rootMode !== 0o700) root.setMode(rootMode);
       } finally {
-        closeSync(fd);
+        root.close();
       }
-      for (const { suffix, path } of stagedSboms) this.#replace(path, `${layer}.${suffix}`);
+      for (const sbom of stagedSboms) this.#replace(sbom.slot, `${layer}.${sbom.suffix}`);
       this.#replace(staged, `${layer}.toml`);
     });
   }
 
   /** Removes all that stands of a layer: directory, toml, SBOM files, and the `.sha` of old lifecycles. */
   removeLayer(layer: string): void {
-    this.#guard(layer, () => this.#clear(layer, () => {}));
+    this.#guard(layer, () => {
+      this.#refuseMounts(layer);
+      this.#clear(layer, () => {});
+    });
+  }
+
+  /** A layer that holds a mount stays whole, its toml included. */
+  #refuseMounts(layer: string): void {
+    try {
+      refuseMounts(this.#directory, layer);
+    } catch (error) {
+      if (error instanceof MountError) throw mountInTheWay(error);
+      throw error;
+    }
   }
 
   /** Removes what stands of a layer, toml first, and then puts another in its place. */
@@ -116,7 +117,7 @@ export class BuildpackDirectory {
         putInPlace();
         return;
       } catch (error) {
-        if (attempt === 10 || !["EEXIST", "ENOTEMPTY", "ENOTDIR"].includes(errorCode(error) ?? "")) throw error;
+        if (attempt === 10 || !hasCode(error, "EEXIST", "ENOTEMPTY", "ENOTDIR")) throw error;
       }
     }
   }
@@ -125,64 +126,49 @@ export class BuildpackDirectory {
     try {
       this.#moveAside(name);
     } catch (error) {
+      if (hasCode(error, "EBUSY")) throw mountInTheWay(error);
       // Another restorer may do the same at this moment.
-      if (errorCode(error) !== "ENOENT") throw error;
+      if (!hasCode(error, "ENOENT")) throw error;
     }
   }
 
   #moveAside(name: string): void {
-    const path = this.#directory.at(name);
-    const stat = lstatSync(path, { throwIfNoEntry: false });
-    if (stat === undefined) return;
-    if (!stat.isDirectory()) {
-      unlinkSync(path);
+    const directory = this.#directory.openIfThere(name);
+    if (directory === undefined) {
+      if (this.#directory.stat(name) !== undefined) this.#directory.unlink(name);
       return;
     }
     try {
-      this.#staging.discard(path);
+      this.#staging.discard(this.#directory, name);
     } catch (error) {
-      if (errorCode(error) === "EBUSY")
-        throw new PlaceError("its directory is a mount point, which cannot be replaced");
-      if (errorCode(error) !== "EACCES" || (stat.mode & 0o200) !== 0) throw error;
+      if (error instanceof MountError) throw mountInTheWay(error);
+      const { mode } = directory.ownStat();
+      if (!hasCode(error, "EACCES") || (mode & 0o200) !== 0) throw error;
       // A directory that its owner may not write cannot be renamed.
-      chmodSync(path, (stat.mode & 0o7777) | 0o700);
-      this.#staging.discard(path);
+      directory.setMode((mode & 0o7777) | 0o700);
+      this.#staging.discard(this.#directory, name);
+    } finally {
+      directory.close();
     }
   }
 
   /** Moves a staged file into place, over whatever stands there. */
-  #replace(staged: string, name: string): void {
+  #replace(slot: Slot, name: string): void {
     try {
-      renameSync(staged, this.#directory.at(name));
+      this.#staging.publish(slot, this.#directory, name);
     } catch (error) {
-      if (!["EISDIR", "ENOTEMPTY", "EEXIST"].includes(errorCode(error) ?? "")) throw error;
+      if (!hasCode(error, "EISDIR", "ENOTEMPTY", "EEXIST")) throw error;
       this.#discard(name);
-      renameSync(staged, this.#directory.at(name));
+      this.#staging.publish(slot, this.#directory, name);
     }
   }
 
-  #stageText(content: string): string {
-    const path = this.#staging.slot();
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-    const fd = openSync(path, flags, 0o666 & ~this.#umask);
-    try {
-      const bytes = Buffer.from(content);
-      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-      // Nowhere else: on the disk before its layer, it would outlive a power cut that the layer does not.
-      if (this.#staging.writesBehind) fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    return path;
+  #stageText(content: string): Slot {
+    return this.#staging.write(Buffer.from(content), 0o666 & ~this.#umask);
   }
 
-  #stageSboms(sboms: readonly SbomFile[]): { suffix: string; path: string }[] {
-    return sboms.map(({ suffix, fd }) => {
-      const path = this.#staging.slot();
-      copyFileSync(`/proc/self/fd/${fd}`, path, constants.COPYFILE_EXCL);
-      chmodSync(path, 0o666 & ~this.#umask);
-      return { suffix, path };
-    });
+  #stageSboms(sboms: readonly SbomFile[]): { suffix: string; slot: Slot }[] {
+    return sboms.map(({ suffix, fd }) => ({ suffix, slot: this.#staging.copy(fd, 0o666 & ~this.#umask) }));
   }
 
   #guard(name: string, act: () => void): void {
@@ -196,15 +182,14 @@ export class BuildpackDirectory {
 }
 
 function openOrMake(layers: Directory, name: string, umask: number, log: Log): Directory {
-  const path = layers.at(name);
-  if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true) {
+  if (layers.stat(name)?.isSymbolicLink() === true) {
     log.warn(`removing ${quote(`${layers.path}/${name}`)}, a symbolic link in the place of a buildpack's directory`);
-    unlinkSync(path);
+    layers.unlink(name);
   }
-  try {
-    mkdirSync(path, 0o777 & ~umask);
-  } catch (error) {
-    if (errorCode(error) !== "EEXIST") throw error;
-  }
-  return layers.open(name);
+  return layers.openOrMake(name, 0o777 & ~umask);
+}
+
+function mountInTheWay(error: unknown): PlaceError {
+  const why = error instanceof MountError ? describe(error) : "its directory is a mount point";
+  return new PlaceError(`${why}, so that what stands there cannot be replaced`);
 }

@@ -1,7 +1,8 @@
 import { closeSync } from "node:fs";
 import type { Cache } from "../caches/cache.ts";
-import { Directory } from "../disk/directory.ts";
+import type { Directory } from "../disk/directory.ts";
 import { isDigest } from "../oci/reference.ts";
+import { platformHas } from "../platform-api.ts";
 import type { Session } from "../session.ts";
 import { count, formatBytes, quote } from "../text.ts";
 import { formatMetadata } from "../toml/toml.ts";
@@ -62,7 +63,7 @@ class Restoration {
       return;
     }
     for (const layer of plan.layers) this.#narration.announce(layer);
-    const hasSboms = inputs.platformApi >= 8;
+    const hasSboms = platformHas(inputs.platformApi, "sbom");
     if (hasSboms) this.#sboms = new SbomFiles(await this.#sbomRoots(plan));
     // First what goes, for a layer that is written may be named like what stands of one that is not (`x` and `x.toml`).
     for (const layer of plan.layers) this.#leaveOut(layer);
@@ -96,10 +97,11 @@ class Restoration {
     const { sbom } = this.#places;
     if (this.#unpacker === undefined || sbom === "") return undefined;
     this.#session.log.info("Restoring data for SBOM from cache");
+    const { staging } = this.#layers;
     const unpacked = isDigest(sbom)
-      ? await this.#unpacker.unpack(sbom, ["sbom"], this.#layers.staging)
+      ? await this.#unpacker.unpack(sbom, ["sbom"], staging)
       : ({ isUsable: false, reason: `the cache names ${quote(sbom)}, which is not a sha256 digest` } as const);
-    if (unpacked.isUsable) return Directory.open(unpacked.root, "sbom");
+    if (unpacked.isUsable) return staging.directory.open(unpacked.slot.name);
     this.#narration.trouble(`Not restoring SBOM files from cache: ${unpacked.reason}`);
     return undefined;
   }
@@ -162,9 +164,9 @@ class Restoration {
         this.#remove(plan);
         return;
       }
-      const { root, extracted } = unpacked;
+      const { slot, extracted } = unpacked;
       this.#withSboms(plan, (sboms) => {
-        place.publishLayer(layer, root, extracted.rootMode, formatMetadata(metadata), sboms);
+        place.publishLayer(layer, slot, extracted.rootMode, formatMetadata(metadata), sboms);
       });
       this.#narration.restored(plan, extracted);
       this.#narration.dangling(extracted, this.#session.inputs.layersDir);

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync } from "node:fs";
+import { closeSync, fstatSync } from "node:fs";
 import { type Directory, unlessAbsent } from "../disk/directory.ts";
 import { describe, errorCode } from "../errors.ts";
 import { limits } from "../limits.ts";
@@ -61,8 +61,7 @@ export class SbomFiles {
   #openFiles({ directory, tell }: SbomRoot, found: Map<string, number>): void {
     for (const { name } of this.#ifAllowed(directory.path, tell, () => directory.list()) ?? []) {
       if (!fileName.test(name) || found.has(name)) continue;
-      const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-      const fd = this.#ifAllowed(`${directory.path}/${name}`, tell, () => openSync(directory.at(name), flags));
+      const fd = this.#ifAllowed(`${directory.path}/${name}`, tell, () => directory.openFile(name));
       if (fd === undefined) continue;
       const stat = fstatSync(fd);
       if (stat.isFile() && stat.size <= limits.sbomBytes) {

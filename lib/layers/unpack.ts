@@ -3,8 +3,7 @@ import type { LayerSource } from "../archive/source.ts";
 import { threadScripts } from "../archive/thread-scripts.ts";
 import { Workers } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
-import { removeTree } from "../disk/directory.ts";
-import type { Staging } from "../disk/staging.ts";
+import type { Slot, Staging } from "../disk/staging.ts";
 import { describe, ExitCode, RestorerError } from "../errors.ts";
 import type { Session } from "../session.ts";
 import { quote } from "../text.ts";
@@ -14,8 +13,8 @@ import type { Reason } from "./outcomes.ts";
 export type Unpacked =
   | {
       readonly isUsable: true;
-      /** The directory, in the staging given. */
-      readonly root: string;
+      /** Of the staging given, with the directory. */
+      readonly slot: Slot;
       readonly extracted: Extracted;
     }
   | ({ readonly isUsable: false } & Reason);
@@ -61,16 +60,16 @@ export class Unpacker {
    */
   async unpack(diffId: string, anchor: readonly string[], staging: Staging): Promise<Unpacked> {
     const { inputs, umask, signal } = this.#session;
-    const root = staging.slot();
-    const target = { root, anchor, writesBehind: staging.writesBehind, layersDir: inputs.layersDir, umask };
+    const slot = staging.slot();
+    const target = { root: slot.path, anchor, writesBehind: staging.writesBehind, layersDir: inputs.layersDir, umask };
     try {
       const outcome = await this.#workers.extract(target, diffId, () => this.#open(diffId));
       signal.throwIfAborted();
-      if (outcome.ok) return { isUsable: true, root, extracted: outcome.extracted };
+      if (outcome.ok) return { isUsable: true, slot, extracted: outcome.extracted };
       if (outcome.fault === "cancelled") throw new Stopped("stopped", { exitCode: ExitCode.restore });
       if (outcome.fault === "disk") throw await this.#diskTrouble(outcome.message);
       // What there is of it takes room that other layers may need.
-      removeTree(root);
+      staging.remove(slot);
       return { isUsable: false, code: "blob-unusable", reason: outcome.message };
     } catch (error) {
       signal.throwIfAborted();

@@ -1,8 +1,7 @@
-import { closeSync, constants, lstatSync, openSync, writeFileSync } from "node:fs";
+import { replaceFile } from "../disk/replace-file.ts";
 import { describe, ExitCode, RestorerError } from "../errors.ts";
 import type { Session } from "../session.ts";
 import { quote } from "../text.ts";
-import { mayFollow } from "../toml/analyzed.ts";
 import { emptyReport, formatReport, type Report } from "./report.ts";
 import { summarize } from "./summary.ts";
 
@@ -22,13 +21,15 @@ export async function withReport(session: Session, story: (report: Report) => Pr
   } finally {
     report.seconds = Number(((performance.now() - began) / 1000).toFixed(3));
     if (report.error === undefined) summarize(report, session.log);
-    if (reportPath !== undefined) tryToWrite(reportPath, report, session);
+    if (reportPath !== undefined) writeReport(reportPath, report, session);
   }
 }
 
-function tryToWrite(path: string, report: Report, session: Session): void {
+function writeReport(path: string, report: Report, { inputs, umask, log }: Session): void {
   try {
-    writeReport(path, formatReport(report), session);
+    // A link that a buildpack left in the layers directory is not the platform's.
+    const options = { umask, layersDir: inputs.layersDir, otherLinks: "refuse" } as const;
+    replaceFile(path, Buffer.from(formatReport(report)), options);
   } catch (error) {
     const failure = new RestorerError(`write report ${quote(path)}: ${describe(error)}`, {
       exitCode: ExitCode.failed,
@@ -37,19 +38,6 @@ function tryToWrite(path: string, report: Report, session: Session): void {
     });
     // The run's own failure is the one to end with.
     if (report.error === undefined) throw failure;
-    session.log.warn(failure.message);
-  }
-}
-
-/** Writes over what stands there. A link that a buildpack left in the layers directory is not the platform's. */
-function writeReport(path: string, content: string, { inputs, umask }: Session): void {
-  const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
-  const nofollow = isLink && mayFollow(path, inputs.layersDir) ? 0 : constants.O_NOFOLLOW;
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | nofollow;
-  const fd = openSync(path, flags, 0o666 & ~umask);
-  try {
-    writeFileSync(fd, content);
-  } finally {
-    closeSync(fd);
+    log.warn(failure.message);
   }
 }

@@ -3,7 +3,7 @@ import { RestorerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { parseBuildpackApi } from "../platform-api.ts";
 import { quote } from "../text.ts";
-import { explainFile } from "./problem.ts";
+import { describeFileError } from "./parse-error.ts";
 import { readToml } from "./toml.ts";
 
 const element = v.object({ id: v.string(), version: v.optional(v.string()), api: v.optional(v.string()) });
@@ -31,10 +31,10 @@ export function readGroup(path: string, log: Pick<Log, "warn">): Group {
   try {
     const raw = v.parse(groupSchema, readToml(path));
     const buildpacks = raw.group.map(({ id, api }) => ({ id, api: parseBuildpackApi(id, api) }));
-    if (buildpacks.length === 0) log.warn(`The group file ${quote(path)} names no buildpack (no [[group]])`);
+    if (buildpacks.length === 0) log.warn(`The group file ${quote(path)} lists no buildpacks: it has no [[group]]`);
     return { buildpacks, hasExtensions: raw["group-extensions"].length > 0 };
   } catch (error) {
     if (error instanceof RestorerError && error.exitCode !== 1) throw error;
-    throw new RestorerError(`read group file ${explainFile(path, error)}`, { hint });
+    throw new RestorerError(`read group file ${describeFileError(path, error)}`, { hint });
   }
 }

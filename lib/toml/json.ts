@@ -2,7 +2,7 @@ import { describe } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { int64, integral, isTable } from "./values.ts";
 
-/** Parses what may be no JSON: then it is undefined. */
+/** Parses text that may not be JSON; undefined where it is not. */
 export function parseIfJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -11,7 +11,7 @@ export function parseIfJson(text: string): unknown {
   }
 }
 
-/** As `parseIfJson`, for an object: valibot takes an array for one. */
+/** As `parseIfJson`, where an object is expected: an array is undefined, for valibot takes it for an object. */
 export function parseIfObject(text: string): unknown {
   const value = parseIfJson(text);
   return Array.isArray(value) ? undefined : value;
@@ -19,11 +19,18 @@ export function parseIfObject(text: string): unknown {
 
 /**
  * Parses JSON with exact numbers: integers up to 64 bits as bigint, however they are spelt (`1e3`, `2.0`), others as number.
- * Nulls in objects are dropped and nulls in arrays too, for TOML has none. Throws an Error that says what is wrong.
+ * Nulls in objects and arrays are dropped, for TOML has none. Throws an Error that says what is wrong.
  */
 export function parseJson(bytes: Uint8Array): unknown {
-  const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  return withoutNulls(parseExactly(text), 0);
+  return withoutNulls(parseExactly(decode(bytes)), 0);
+}
+
+function decode(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new Error("is not JSON: it holds bytes that are not UTF-8 text");
+  }
 }
 
 function parseExactly(text: string): unknown {
@@ -31,7 +38,7 @@ function parseExactly(text: string): unknown {
     return JSON.parse(text, exactNumber);
   } catch (error) {
     // The engine's message quotes the text, which may be a secret that a link led to.
-    throw new Error(describe(error).replace(/ ".*$/s, ""));
+    throw new Error(`is not JSON: ${describe(error).replace("JSON Parse error: ", "").replace(/ ".*$/s, "")}`);
   }
 }
 

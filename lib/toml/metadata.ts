@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { parseJson } from "./json.ts";
+import { describeParseError } from "./parse-error.ts";
 import { isTable, type TomlTable, type TomlValue } from "./values.ts";
 
 /** What an earlier build recorded of a layer: types, digest, and the buildpack's own metadata. */
@@ -40,7 +41,7 @@ const layerSchema = v.object({
 });
 
 // A custom check, since valibot's record drops keys such as `constructor`, which are fine names of layers.
-const table = v.custom<TomlTable>(isTable, "Invalid type: Expected a table of layers");
+const table = v.custom<TomlTable>(isTable, "a table of layers");
 
 const buildpackSchema = v.object({
   key: v.optional(v.string(), ""),
@@ -49,7 +50,7 @@ const buildpackSchema = v.object({
 });
 
 // valibot takes an array for an object.
-const object = v.custom<TomlTable>(isTable, "Invalid type: Expected an object");
+const object = v.custom<TomlTable>(isTable, "an object");
 
 const metadataSchema = v.object({
   buildpacks: v.optional(v.array(buildpackSchema), []),
@@ -58,26 +59,32 @@ const metadataSchema = v.object({
 
 /**
  * Reads layer metadata in either form: TOML (analyzed.toml `[metadata]`, layer data in `metadata`) or JSON (image labels
- * and a volume cache's metadata file, layer data in `data`). Throws a ValiError for values of the wrong type.
+ * and a volume cache's metadata file, layer data in `data`). Throws Errors for values of the wrong type, with their path.
  */
 export function toImageMetadata(raw: unknown): ImageMetadata {
   const { buildpacks, sbom } = v.parse(metadataSchema, v.parse(object, raw));
   return {
     sbom: sbom.sha,
-    buildpacks: buildpacks.map(({ key, layers, store }) => ({
+    buildpacks: buildpacks.map(({ key, layers, store }, at) => ({
       id: key,
-      layers: new Map(Object.entries(layers).map(([name, layer]) => [name, toLayerMetadata(layer)])),
+      layers: toLayers(layers, `buildpacks.${at}.layers`),
       store: store?.metadata ?? store?.data,
     })),
   };
 }
 
-function toLayerMetadata(raw: unknown): LayerMetadata {
-  const { data, metadata, ...types } = v.parse(layerSchema, raw);
+function toLayers(layers: TomlTable, path: string): ReadonlyMap<string, LayerMetadata> {
+  return new Map(Object.entries(layers).map(([name, layer]) => [name, toLayerMetadata(layer, `${path}.${name}`)]));
+}
+
+function toLayerMetadata(raw: unknown, path: string): LayerMetadata {
+  const { success, output, issues } = v.safeParse(layerSchema, raw);
+  if (!success) throw new Error(describeParseError(new v.ValiError(issues), { path }));
+  const { data, metadata, ...types } = output;
   return { ...types, metadata: metadata ?? data };
 }
 
-/** Parses a cache's metadata, or an app image's label: JSON. `null` is no metadata. Throws Errors that say what is wrong. */
+/** Parses a cache's metadata, or an app image's label: JSON. `null` means none. Throws Errors that say what is wrong. */
 export function parseMetadata(bytes: Uint8Array): ImageMetadata {
   const raw = parseJson(bytes);
   return raw === null ? noMetadata : toImageMetadata(raw);

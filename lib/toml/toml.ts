@@ -1,5 +1,6 @@
 import { parse, stringify, TomlError } from "smol-toml";
 import { readWithMode } from "../disk/read-file.ts";
+import { isRoot } from "../disk/user.ts";
 import { describe, RestorerError } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { inline, printable } from "../text.ts";
@@ -12,12 +13,12 @@ import { integral, type TomlTable, type TomlValue } from "./values.ts";
 export function readToml(path: string): TomlTable {
   const { bytes, mode } = readWithMode(path, limits.tomlBytes);
   // Root may have been led to a secret by a link: what not everybody may read is not shown.
-  const mayShow = process.geteuid?.() !== 0 || (mode & 0o004) !== 0;
+  const mayShow = !isRoot() || (mode & 0o004) !== 0;
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw new RestorerError(`${inline(path)} is not TOML: it holds bytes that are no UTF-8 text`);
+    throw new RestorerError(`${inline(path)} is not TOML: it holds bytes that are not UTF-8 text`);
   }
   try {
     return parse(text, { integersAsBigInt: true, maxDepth: limits.nesting });

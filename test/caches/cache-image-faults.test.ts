@@ -1,3 +1,4 @@
+// Runs alone: what it says about time should be about the restorer, not about other tests.
 /**
  * The executable and a cache image in a registry that fails: a run costs what the fault is about and nothing more, says so
  * once, leaves nothing half, tells no secret, and ends by itself.

@@ -123,7 +123,7 @@ test("nothing of a hostile current directory is run or believed", () => {
 });
 
 const canTrace = have("strace") && Bun.spawnSync(["strace", "-o", "/dev/null", "true"], { stderr: "ignore" }).success;
-skipUnless(canTrace, "a strace that may trace")("no file of it is as much as looked for", () => {
+skipUnless(canTrace, "a strace that may trace")("none of its files is even looked for", () => {
   using set = setTrap();
   const log = set.dir.join("trace");
   for (const args of set.runs) {
@@ -146,7 +146,7 @@ function isInside(call: string, cwd: string): boolean {
   });
 }
 
-test("a current directory that may not be read is no trouble", () => {
+test("a current directory that may not be read does not matter", () => {
   using set = setTrap();
   chmodSync(set.cwd, 0o111);
   const [restore = []] = set.runs;

@@ -119,7 +119,7 @@ describe("flag, environment, default", () => {
     expect({ groupPath, analyzedPath }).toEqual({ groupPath: "/l/x/group.toml", analyzedPath: "/l/x/analyzed.toml" });
   });
 
-  test("an empty value of a flag is no value, and not the environment's either", () => {
+  test("an empty value of a flag is as if not given, and hides the environment's", () => {
     expect(inputs(["-layers="], { CNB_LAYERS_DIR: "/env" }).layersDir).toBe("/layers");
     expect(inputs(["-cache-dir", ""], { CNB_CACHE_DIR: "/env" }).cacheDir).toBeUndefined();
   });

@@ -4,11 +4,13 @@ import { describe as explain, RestorerError } from "../../lib/errors.ts";
 import { type LogLevel, logLevels } from "../../lib/log.ts";
 import { printable, quote } from "../../lib/text.ts";
 
+const logFile = join(import.meta.dir, "../../lib/log.ts");
+
 /** Runs lines of code with a `log` in a process of its own, for it writes to the process's streams. */
-function run(level: LogLevel, code: string, color = { stdout: false, stderr: false }) {
+function run(level: LogLevel, code: string, colors = false) {
   const script = `
-    import { createLog } from ${JSON.stringify(join(import.meta.dir, "../../lib/log.ts"))};
-    const log = createLog(${JSON.stringify(level)}, ${JSON.stringify(color)});
+    import { StreamLog } from ${JSON.stringify(logFile)};
+    const log = new StreamLog(${JSON.stringify(level)}, { colors: ${colors} });
     ${code}
   `;
   const { stdout, stderr, exitCode } = Bun.spawnSync([process.execPath, "-e", script], {
@@ -29,12 +31,8 @@ describe("levels and streams", () => {
     expect(run(level, oneOfEach)).toEqual({ stdout: text(stdout), stderr: text(stderr), exitCode: 0 });
   });
 
-  test("only the prefix is coloured, and only on the stream it is asked for", () => {
-    expect(run("info", oneOfEach, { stdout: true, stderr: false })).toMatchObject({
-      stdout: "i\n",
-      stderr: "Warning: w\nERROR: e\n",
-    });
-    expect(run("info", oneOfEach, { stdout: false, stderr: true })).toMatchObject({
+  test("only the prefix is coloured, and only where that is asked for", () => {
+    expect(run("info", oneOfEach, true)).toMatchObject({
       stdout: "i\n",
       stderr: "\x1b[33;1mWarning: \x1b[0mw\n\x1b[31;1mERROR: \x1b[0me\n",
     });
@@ -42,8 +40,7 @@ describe("levels and streams", () => {
 
   test("lines keep their order across the streams", () => {
     const script = 'log.info("1"); log.warn("2"); log.info("3"); log.error("4"); log.info("5"); log.flush();';
-    const file = join(import.meta.dir, "../../lib/log.ts");
-    const code = `import { createLog } from ${JSON.stringify(file)}; const log = createLog("info", {}); ${script}`;
+    const code = `import { StreamLog } from ${JSON.stringify(logFile)}; const log = new StreamLog("info"); ${script}`;
     const { stdout } = Bun.spawnSync(["sh", "-c", 'exec "$@" 2>&1', "sh", process.execPath, "-e", code]);
     expect(stdout.toString()).toBe("1\nWarning: 2\n3\nERROR: 4\n5\n");
   });
@@ -52,9 +49,17 @@ describe("levels and streams", () => {
     expect(run("info", 'log.info("later");')).toEqual({ stdout: "later\n", stderr: "", exitCode: 0 });
   });
 
+  test("its functions may be passed on without it", () => {
+    expect(run("info", 'const { warn, flush } = log; const tell = log.info; tell("i"); flush(); warn("w");')).toEqual({
+      stdout: "i\n",
+      stderr: "Warning: w\n",
+      exitCode: 0,
+    });
+  });
+
   test("a reader that has gone away does not stop the run", () => {
-    const code = `import { createLog } from ${JSON.stringify(join(import.meta.dir, "../../lib/log.ts"))};
-      const log = createLog("info", { stdout: false, stderr: false });
+    const code = `import { StreamLog } from ${JSON.stringify(logFile)};
+      const log = new StreamLog("info");
       for (let i = 0; i < 20000; i++) log.info("a line that fills the pipe " + i);
       log.flush(); log.error("done");`;
     const command = '{ "$0" -e "$1"; echo "exit $?" >&2; } | head -n 1 >/dev/null';

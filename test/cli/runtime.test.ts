@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { refuseDangerousEnvironment } from "../../lib/cli/runtime.ts";
+import { disarmRuntime } from "../../lib/cli/runtime.ts";
 import { RestorerError } from "../../lib/errors.ts";
 import { groupToml } from "../support/cache-fixture.ts";
 import { isRoot, runRestorer, skipUnless, tempDir } from "../support/harness.ts";
@@ -7,35 +7,35 @@ import { isRoot, runRestorer, skipUnless, tempDir } from "../support/harness.ts"
 describe("the environment", () => {
   for (const name of ["BUN_OPTIONS", "BUN_INSPECT", "BUN_INSPECT_CONNECT_TO", "BUN_INSPECT_PRELOAD"]) {
     test(`with ${name} is refused as root, and warned about as a user`, () => {
-      expect(() => refuseDangerousEnvironment({ [name]: "x" }, true)).toThrow(RestorerError);
-      expect(() => refuseDangerousEnvironment({ [name]: "x" }, true)).toThrow(name);
-      expect(refuseDangerousEnvironment({ [name]: "x" }, false)).toEqual([expect.stringContaining(name)]);
-      expect(refuseDangerousEnvironment({ [name]: "" }, true)).toEqual([]);
+      expect(() => disarmRuntime({ [name]: "x" }, true)).toThrow(RestorerError);
+      expect(() => disarmRuntime({ [name]: "x" }, true)).toThrow(name);
+      expect(disarmRuntime({ [name]: "x" }, false)).toEqual([expect.stringContaining(name)]);
+      expect(disarmRuntime({ [name]: "" }, true)).toEqual([]);
     });
   }
 
   test("cannot turn off the verification of certificates", () => {
     const env = { NODE_TLS_REJECT_UNAUTHORIZED: "0", PATH: "/bin" };
-    expect(refuseDangerousEnvironment(env, true)).toEqual([expect.stringContaining("NODE_TLS_REJECT_UNAUTHORIZED")]);
+    expect(disarmRuntime(env, true)).toEqual([expect.stringContaining("NODE_TLS_REJECT_UNAUTHORIZED")]);
     expect(env).toEqual({ PATH: "/bin" } as typeof env);
-    expect(refuseDangerousEnvironment({ NODE_TLS_REJECT_UNAUTHORIZED: "1" }, true)).toEqual([]);
+    expect(disarmRuntime({ NODE_TLS_REJECT_UNAUTHORIZED: "1" }, true)).toEqual([]);
   });
 
   test("cannot have requests printed with their credentials", () => {
     for (const value of ["curl", "1", "true"]) {
       const env = { BUN_CONFIG_VERBOSE_FETCH: value };
-      expect(refuseDangerousEnvironment(env, false)).toEqual([expect.stringContaining("BUN_CONFIG_VERBOSE_FETCH")]);
+      expect(disarmRuntime(env, false)).toEqual([expect.stringContaining("BUN_CONFIG_VERBOSE_FETCH")]);
       expect(env.BUN_CONFIG_VERBOSE_FETCH).toBe("false");
     }
     for (const value of ["", "0", "false"]) {
-      expect(refuseDangerousEnvironment({ BUN_CONFIG_VERBOSE_FETCH: value }, false)).toEqual([]);
+      expect(disarmRuntime({ BUN_CONFIG_VERBOSE_FETCH: value }, false)).toEqual([]);
     }
   });
 
   test("that is ordinary is left as it is", () => {
     const env = { PATH: "/bin", HOME: "/root", CNB_PLATFORM_API: "0.15", NODE_EXTRA_CA_CERTS: "/ca.pem" };
     const before = { ...env };
-    expect(refuseDangerousEnvironment(env, true)).toEqual([]);
+    expect(disarmRuntime(env, true)).toEqual([]);
     expect(env).toEqual(before);
   });
 });

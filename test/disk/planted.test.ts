@@ -1,76 +1,29 @@
-import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import {
   chmodSync,
-  chownSync,
   linkSync,
-  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { Directory, removeTree } from "../../lib/disk/directory.ts";
-import { analyzedToml, groupToml, makeCache } from "../support/cache-fixture.ts";
-import { canaryTree, stamps } from "../support/canary.ts";
-import {
-  differences,
-  directory,
-  file,
-  have,
-  isRoot,
-  link,
-  type RunOptions,
-  type RunResult,
-  runRestorer,
-  skipUnless,
-  snapshot,
-  type TempDir,
-  type Tree,
-  tempDir,
-  writeTree,
-} from "../support/harness.ts";
+import { Directory } from "../../lib/disk/directory.ts";
+import { emptyDirectory } from "../../lib/disk/removal.ts";
+import { groupToml } from "../support/cache-fixture.ts";
+import { stamps } from "../support/canary.ts";
+import { differences, directory, isRoot, link, snapshot, type Tree, writeTree } from "../support/harness.ts";
 
-setDefaultTimeout(60_000);
+import { plantingScene, restore } from "../support/planting-scene.ts";
 
-const withRoot = skipUnless(isRoot, "root");
 const nobody = 65534;
-
-/** A layers directory before its first restore, the cache that belongs to it, and a canary beside them. */
-function scene(): TempDir & { readonly layers: string; readonly canary: string } {
-  const dir = tempDir("planted", {
-    canary: canaryTree,
-    tree: { data: "good", bin: { run: file("#!", 0o755) } },
-    sbom: { example_app: { dist: { "sbom.cdx.json": '"dist"' }, web: { "sbom.spdx.json": '"web"' } } },
-    layers: {
-      "group.toml": groupToml([{ id: "example/app" }]),
-      "analyzed.toml": analyzedToml({
-        buildpacks: [
-          { id: "example/app", store: { kept: "store" }, layers: [{ name: "web", metadata: { kept: "web" } }] },
-        ],
-      }),
-    },
-  });
-  const layers = [{ name: "dist", tree: dir.join("tree"), data: { kept: "dist" } }];
-  makeCache(dir.join("cache"), [{ id: "example/app", layers }], { sbom: { tree: dir.join("sbom") } });
-  return Object.assign(dir, { layers: dir.join("layers"), canary: dir.join("canary") });
-}
-
-type Scene = ReturnType<typeof scene>;
-
-function restore({ layers, join }: Scene, args: readonly string[] = [], options: RunOptions = {}): Promise<RunResult> {
-  // A read or write that blocks, such as on a fifo, is killed and so no exit code.
-  const all = ["-layers", layers, "-cache-dir", join("cache"), ...args];
-  return runRestorer(all, { timeoutMs: 20_000, ...options });
-}
 
 /** What a restore into an empty layers directory makes. */
 async function expected(): Promise<ReturnType<typeof snapshot>> {
-  using fresh = scene();
+  using fresh = plantingScene();
   expect((await restore(fresh)).exitCode).toBe(0);
   return snapshot(fresh.layers);
 }
@@ -122,7 +75,7 @@ describe("what is planted in the layers directory", () => {
       const should = await expected();
       await Promise.all(
         places.map(async (place) => {
-          using here = scene();
+          using here = plantingScene();
           const path = join(here.layers, place);
           mkdirSync(dirname(path), { recursive: true });
           plant(path, here.canary);
@@ -146,7 +99,7 @@ describe("what is planted in the layers directory", () => {
   test("a hard link to a file outside is replaced, the file kept as it is", async () => {
     const should = await expected();
     for (const place of places.filter((name) => name !== "example_app")) {
-      using here = scene();
+      using here = plantingScene();
       const path = join(here.layers, place);
       mkdirSync(dirname(path), { recursive: true });
       linkSync(join(here.canary, "file"), path);
@@ -159,7 +112,7 @@ describe("what is planted in the layers directory", () => {
   });
 
   test("names like staging directories: links and files are left, what is in a dead one is removed without following", async () => {
-    using here = scene();
+    using here = plantingScene();
     const name = (index: number) => `.restorer-0123456789ab-1-1-00000000000${index}`;
     symlinkSync(here.canary, join(here.layers, name(1)));
     writeFileSync(join(here.layers, name(2)), "");
@@ -174,7 +127,7 @@ describe("what is planted in the layers directory", () => {
   });
 
   test("links inside the SBOM directory are not read through", async () => {
-    using here = scene();
+    using here = plantingScene();
     const inside = (content: Tree) => ({ sbom: { launch: { example_app: { web: content } } } });
     writeTree(here.layers, inside({ "sbom.cdx.json": link(join(here.canary, "closed")) }));
     writeTree(here.layers, { sbom: { launch: { example_app: { dist: link(here.canary) } } } });
@@ -187,7 +140,7 @@ describe("what is planted in the layers directory", () => {
   });
 
   test("a tree deeper than any path may be long is replaced", async () => {
-    using here = scene();
+    using here = plantingScene();
     const layer = join(here.layers, "example_app/dist");
     mkdirSync(layer, { recursive: true });
     try {
@@ -196,7 +149,9 @@ describe("what is planted in the layers directory", () => {
       expect(readdirSync(layer).sort()).toEqual(["bin", "data"]);
       expect(readdirSync(here.layers).sort()).toEqual(["analyzed.toml", "example_app", "group.toml"]);
     } finally {
-      removeTree(here.layers);
+      const layers = Directory.open(here.layers);
+      emptyDirectory(layers);
+      layers.close();
     }
   });
 });
@@ -217,7 +172,7 @@ function deepTree(root: string, levels: number): void {
 
 describe("input files", () => {
   test("that are fifos, directories or devices end the run or are done without, but never block", async () => {
-    using here = scene();
+    using here = plantingScene();
     const replace = (name: string, plant: (path: string) => void) => {
       rmSync(join(here.layers, name), { recursive: true });
       plant(join(here.layers, name));
@@ -235,7 +190,7 @@ describe("input files", () => {
   });
 
   test("that are links do not show what they lead to in a message", async () => {
-    using here = scene();
+    using here = plantingScene();
     writeFileSync(join(here.canary, "closed"), "root:$6$hash:1:2\nother = [secret\n", { mode: 0o600 });
     for (const name of ["analyzed.toml", "group.toml"]) {
       rmSync(join(here.layers, name));
@@ -259,7 +214,7 @@ describe("input files", () => {
   });
 
   test("a report is not written through a link into the canary by a restore that has dropped privileges", async () => {
-    using here = scene();
+    using here = plantingScene();
     symlinkSync(join(here.canary, "file"), join(here.layers, "report.json"));
     chmodSync(join(here.canary, "file"), 0o644);
     const before = stamps(here.canary);
@@ -269,111 +224,4 @@ describe("input files", () => {
     expect(exitCode).toBe(1);
     expect(stamps(here.canary)).toEqual(before);
   });
-});
-
-describe("ownership", () => {
-  const asNobody = ["-uid", String(nobody), "-gid", String(nobody)];
-
-  withRoot(
-    "is changed for what stands in the layers directory, links themselves included, and for nothing they lead to",
-    async () => {
-      using here = scene();
-      writeTree(here.layers, {
-        old: {
-          out: link(here.canary),
-          file: link(join(here.canary, "file")),
-          dangling: link("nowhere"),
-          self: link("."),
-          loop: link("loop"),
-          own: "x",
-          closed: directory({ inside: file("x", 0) }, 0),
-        },
-      });
-      Bun.spawnSync(["mkfifo", join(here.layers, "old/fifo")]);
-      Bun.spawnSync(["mknod", join(here.layers, "old/null"), "c", "1", "3"]);
-      const before = stamps(here.canary);
-      const modes = (tree: ReturnType<typeof snapshot>) => [...tree].map(([name, { mode }]) => `${name} ${mode}`);
-      const old = modes(snapshot(join(here.layers, "old")));
-      expect(await restore(here, asNobody)).toMatchObject({ exitCode: 0 });
-      expect(stamps(here.canary)).toEqual(before);
-      for (const [name, { uid, gid }] of snapshot(here.layers))
-        expect({ name, uid, gid }).toEqual({ name, uid: nobody, gid: nobody });
-      expect(modes(snapshot(join(here.layers, "old")))).toEqual(old);
-      expect(statSync(here.layers)).toMatchObject({ uid: nobody, gid: nobody });
-    },
-  );
-
-  withRoot("of a file with other names outside stays as it is, with a warning", async () => {
-    using here = scene();
-    linkSync(join(here.canary, "file"), join(here.layers, "hard"));
-    const { exitCode, stderr } = await restore(here, asNobody);
-    expect(exitCode).toBe(0);
-    expect(stderr).toContain("hard");
-    expect(statSync(join(here.canary, "file")).uid).toBe(0);
-    expect(statSync(join(here.layers, "example_app/dist/data")).uid).toBe(nobody);
-  });
-
-  withRoot("is given where the layers directory is a link to a volume, and the link stays root's", async () => {
-    using here = scene();
-    renameSync(here.layers, here.join("volume"));
-    symlinkSync(here.join("volume"), here.layers);
-    expect(await restore(here, asNobody)).toMatchObject({ exitCode: 0 });
-    expect(lstatSync(here.layers).uid).toBe(0);
-    expect(statSync(here.join("volume")).uid).toBe(nobody);
-    expect(statSync(here.join("volume/example_app/dist/data")).uid).toBe(nobody);
-  });
-
-  withRoot("of the cache is never changed", async () => {
-    using here = scene();
-    const before = stamps(here.join("cache"));
-    expect(await restore(here, asNobody)).toMatchObject({ exitCode: 0 });
-    expect(stamps(here.join("cache"))).toEqual(before);
-  });
-
-  withRoot("cannot be raced out of the tree by a directory that becomes a link and back", async () => {
-    using here = scene();
-    const traps = Array.from({ length: 20 }, (_, index) => `trap-${index}`);
-    const reset = () => {
-      for (const trap of traps) {
-        rmSync(join(here.layers, trap), { recursive: true, force: true });
-        writeTree(here.layers, { [trap]: { file: "x", dir: { inside: "x" } } });
-      }
-      for (const path of [here.layers, ...traps.map((trap) => join(here.layers, trap))]) chownSync(path, 0, 0);
-    };
-    reset();
-    const before = stamps(here.canary);
-    const swap = `
-      const { renameSync, symlinkSync, unlinkSync } = require("node:fs");
-      const [layers, canary] = process.argv.slice(-2);
-      for (;;) for (let i = 0; i < ${traps.length}; i++) {
-        const trap = layers + "/trap-" + i, aside = canary + "-aside-" + i;
-        try { renameSync(trap, aside); symlinkSync(canary, trap); unlinkSync(trap); renameSync(aside, trap); } catch {}
-      }`;
-    const swapper = Bun.spawn([process.execPath, "-e", swap, "--", here.layers, here.canary], { stderr: "inherit" });
-    try {
-      for (let round = 0; round < 12; round++) {
-        // Losing the race may end the run, but with no more than an error.
-        const { exitCode, signal } = await restore(here, asNobody);
-        expect({ signal, known: [0, 1, 42].includes(exitCode ?? -1) }).toEqual({ signal: null, known: true });
-        chownSync(here.layers, 0, 0);
-      }
-    } finally {
-      swapper.kill("SIGKILL");
-      await swapper.exited;
-    }
-    expect(stamps(here.canary)).toEqual(before);
-  });
-
-  skipUnless(isRoot && have("setpriv"), "root and setpriv")(
-    "of nothing is changed for a user who is not root",
-    async () => {
-      using here = scene();
-      chownSync(here.layers, nobody, nobody);
-      const { exitCode, stderr } = await restore(here, ["-uid", "12345", "-gid", "12345"], { uid: nobody });
-      expect(exitCode).toBe(0);
-      expect(stderr).toContain("cannot become user 12345:12345");
-      expect(statSync(join(here.layers, "example_app/dist/data")).uid).toBe(nobody);
-      expect(statSync(join(here.layers, "group.toml")).uid).toBe(0);
-    },
-  );
 });

@@ -13,10 +13,10 @@ import {
 import { join } from "node:path";
 import { Directory } from "../../lib/disk/directory.ts";
 import { Staging, sweepStaging } from "../../lib/disk/staging.ts";
-import { createLog } from "../../lib/log.ts";
+import { StreamLog } from "../../lib/log.ts";
 import { isRoot, skipUnless, type TempDir, tempDir } from "../support/harness.ts";
 
-const quiet = createLog("error", { stdout: false, stderr: false });
+const quiet = new StreamLog("error");
 
 function withDirectory<T>(dir: TempDir, use: (directory: Directory) => T): T {
   const directory = Directory.open(dir.path);
@@ -144,9 +144,9 @@ describe("staging of this run", () => {
       const staging = new Staging(directory);
       const [name = ""] = readdirSync(dir.path);
       expect(statSync(dir.join(name)).mode & 0o7777).toBe(0o700);
-      mkdirSync(staging.slot());
-      writeFileSync(staging.slot(), "x");
-      const stuck = staging.slot();
+      mkdirSync(staging.slot().path);
+      writeFileSync(staging.slot().path, "x");
+      const stuck = staging.slot().path;
       mkdirSync(stuck);
       writeFileSync(join(stuck, "file"), "x");
       chmodSync(stuck, 0o555);
@@ -171,7 +171,7 @@ describe("staging of this run", () => {
     using dir = tempDir("staging", { layer: { file: "x" } });
     withDirectory(dir, (directory) => {
       const staging = new Staging(directory);
-      staging.discard(directory.at("layer"));
+      staging.discard(directory, "layer");
       expect(existsSync(dir.join("layer"))).toBe(false);
       staging.dispose();
     });
@@ -182,7 +182,7 @@ describe("staging of this run", () => {
     using dir = tempDir("staging");
     withDirectory(dir, (directory) => {
       const staging = new Staging(directory);
-      for (let i = 0; i < 100; i++) expect(staging.slot()).not.toMatch(/\.(toml|json|sha)$/);
+      for (let i = 0; i < 100; i++) expect(staging.slot().name).not.toMatch(/\.(toml|json|sha)$/);
       expect(readdirSync(dir.path)[0]).toMatch(/^\.restorer-[0-9a-f]{12}-[0-9]+-[0-9]+-[0-9a-f]{12}$/);
       staging.dispose();
     });

@@ -2,9 +2,9 @@ import { expect, describe as group, test } from "bun:test";
 import { chmodSync } from "node:fs";
 import { describe, ExitCode, RestorerError } from "../../lib/errors.ts";
 import { askDaemon } from "../../lib/images/daemon.ts";
-import { openImages } from "../../lib/images/images.ts";
 import { isNotFound } from "../../lib/images/known-image.ts";
 import { planImages } from "../../lib/images/plan.ts";
+import { openImages } from "../../lib/images/resolve.ts";
 import { answers, have, isRoot, skipUnless, type TempDir, tempDir } from "../support/harness.ts";
 import { analyzedOf, inputsOf, rejection, rememberingLog } from "../support/image-fixture.ts";
 
@@ -108,9 +108,9 @@ group("trouble with a daemon is told", () => {
       () => Response.json({ message: "bad\u001b" }, { status: 500 }),
       /500.*bad\\x1b/,
     ],
-    ["no JSON", () => new Response("<html>"), /no way we know/],
+    ["no JSON", () => new Response("<html>"), /cannot be used/],
     ["another thing's JSON", () => Response.json({ Id: "../../x" }), /not an image id/],
-    ["a list", () => Response.json([]), /no way we know/],
+    ["a list", () => Response.json([]), /cannot be used/],
     ["a flood", () => new Response(Buffer.alloc(17 * 1024 * 1024, " ")), /larger than/],
     ["a redirect, not followed", () => Response.redirect("http://127.0.0.1:1/", 302), /302/],
   ];

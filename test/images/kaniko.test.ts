@@ -1,86 +1,24 @@
-import { afterAll, beforeAll, expect, describe as group, test } from "bun:test";
+import { expect, describe as group, test } from "bun:test";
 import { randomBytes } from "node:crypto";
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  truncateSync,
-  utimesSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, statSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { describe, ExitCode, RestorerError } from "../../lib/errors.ts";
 import { openKaniko } from "../../lib/images/kaniko.ts";
 import { parseReference } from "../../lib/oci/reference.ts";
-import { type FaultRegistry, startFaultRegistry, type TestImage, testImage } from "../support/fault-registry.ts";
-import {
-  file,
-  have,
-  isRoot,
-  link,
-  removeTree,
-  skipUnless,
-  snapshot,
-  type TempDir,
-  tempDir,
-} from "../support/harness.ts";
+import { type FaultRegistry, startFaultRegistry, testImage } from "../support/fault-registry.ts";
+import { link, removeTree, snapshot, type TempDir, tempDir } from "../support/harness.ts";
 import { anonymousRegistry, rejection, rememberingLog } from "../support/image-fixture.ts";
-
-const [shared, large, small] = [randomBytes(40_000), randomBytes(300_000), randomBytes(100)];
-const buildImage = testImage({ layers: [shared, large, small, small], compression: "none" });
-const runImage = testImage({ layers: [shared], compression: "none", format: "docker", labels: { run: "yes" } });
-const digestOf = (bytes: Uint8Array) => `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
-
-// As in a run: modes are given exactly.
-let umask = 0;
-beforeAll(() => {
-  umask = process.umask(0);
-});
-afterAll(() => void process.umask(umask));
-
-async function served(): Promise<FaultRegistry> {
-  const registry = await startFaultRegistry();
-  registry.push("build", "latest", buildImage);
-  registry.push("run", "latest", runImage);
-  return registry;
-}
-
-interface Setup {
-  readonly umask?: number;
-  readonly signal?: AbortSignal;
-}
-
-/** A kaniko directory below `dir`, and how to save images there. */
-async function kanikoIn(dir: TempDir, server: FaultRegistry, { umask = 0o022, signal }: Setup = {}) {
-  const { log, lines } = rememberingLog();
-  const aborter = new AbortController();
-  const registry = await anonymousRegistry(log, signal ?? aborter.signal);
-  const kaniko = openKaniko({ kanikoDir: dir.join("kaniko"), umask, log, signal: signal ?? aborter.signal });
-  const save = async (name: string) =>
-    kaniko.save(await registry.image(parseReference(`${server.host}/${name}`)), registry);
-  return { save, lines };
-}
-
-const placeOf = (dir: TempDir, image: TestImage) => dir.join("kaniko", "cache", "base", image.digest);
-const blobOf = (dir: TempDir, image: TestImage, digest: string) =>
-  `${placeOf(dir, image)}/blobs/sha256/${digest.replace("sha256:", "")}`;
-
-/** What is below `cache/base`: complete layouts, and nothing else. */
-function expectComplete(dir: TempDir, ...images: TestImage[]): void {
-  expect(readdirSync(dir.join("kaniko", "cache", "base")).sort()).toEqual(images.map(({ digest }) => digest).sort());
-  for (const image of images) {
-    const blobs = new Map([...image.blobs, [image.digest, image.bytes]]);
-    const names = [...blobs.keys()].map((digest) => digest.replace("sha256:", ""));
-    expect(readdirSync(`${placeOf(dir, image)}/blobs/sha256`).sort()).toEqual(names.sort());
-    for (const [digest, bytes] of blobs) {
-      expect(readFileSync(blobOf(dir, image, digest)).equals(bytes)).toBeTrue();
-    }
-    const index = JSON.parse(readFileSync(`${placeOf(dir, image)}/index.json`, "utf8"));
-    const { mediaType, digest, bytes } = image;
-    expect(index.manifests).toEqual([{ mediaType, digest, size: bytes.length }]);
-  }
-}
+import {
+  blobOf,
+  buildImage,
+  digestOf,
+  expectComplete,
+  kanikoIn,
+  large,
+  placeOf,
+  runImage,
+  served,
+  shared,
+} from "../support/kaniko-scene.ts";
 
 group("saving for kaniko", () => {
   test("makes a complete layout, the manifest unchanged, with the modes of the umask", async () => {
@@ -272,56 +210,5 @@ group("saving for kaniko", () => {
     await kaniko.save(await real.image(parseReference(`${server.host}/many`)), counting);
     expectComplete(dir, image);
     expect(most).toBe(3);
-  });
-});
-
-group("a saved image is valid", () => {
-  const run = (...argv: string[]) => {
-    const { exitCode, stdout, stderr } = Bun.spawnSync(argv, { stderr: "pipe" });
-    return { exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
-  };
-  const tarball = () => {
-    using dir = tempDir("tar", { root: { hello: file("world", 0o644) } });
-    return Bun.spawnSync(["tar", "-C", dir.join("root"), "-cf", "-", "."]).stdout;
-  };
-
-  skipUnless(have("skopeo"), "skopeo")("for skopeo, which finds the digest unchanged", async () => {
-    await using server = await served();
-    using dir = tempDir();
-    const { save } = await kanikoIn(dir, server);
-    await save("run");
-    // The tag is separated by a colon, and so cannot be looked for in a path that has one.
-    const moved = dir.join("layout");
-    expect(run("cp", "-r", placeOf(dir, runImage), moved).exitCode).toBe(0);
-    const raw = run("skopeo", "inspect", "--raw", `oci:${moved}`);
-    expect(raw.stderr).toBe("");
-    expect(digestOf(Buffer.from(raw.stdout))).toBe(runImage.digest);
-    const copied = run(
-      "skopeo",
-      "--insecure-policy",
-      "copy",
-      "--preserve-digests",
-      `oci:${moved}`,
-      `dir:${dir.join("copy")}`,
-    );
-    expect([copied.exitCode, copied.stderr]).toEqual([0, ""]);
-  });
-
-  skipUnless(have("umoci") && have("tar") && isRoot, "umoci, tar, root")("for umoci, which unpacks it", async () => {
-    await using server = await startFaultRegistry();
-    const editConfig = (config: Record<string, unknown>) => ({ ...config, history: [{ created_by: "test" }] });
-    const image = testImage({ layers: [tarball()], editConfig });
-    server.push("app", "latest", image);
-    using dir = tempDir();
-    await (await kanikoIn(dir, server)).save("app");
-    const moved = dir.join("layout");
-    expect(run("cp", "-r", placeOf(dir, image), moved).exitCode).toBe(0);
-    // umoci finds images by tag only; one is added to the copy.
-    const index = JSON.parse(readFileSync(`${moved}/index.json`, "utf8"));
-    index.manifests[0].annotations = { "org.opencontainers.image.ref.name": "latest" };
-    writeFileSync(`${moved}/index.json`, JSON.stringify(index));
-    const unpacked = run("umoci", "unpack", "--image", `${moved}:latest`, dir.join("bundle"));
-    expect([unpacked.exitCode, unpacked.stderr]).toEqual([0, expect.any(String)]);
-    expect(readFileSync(dir.join("bundle", "rootfs", "hello"), "utf8")).toBe("world");
   });
 });

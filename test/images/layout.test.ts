@@ -1,9 +1,9 @@
 import { expect, describe as group, test } from "bun:test";
 import { describe, ExitCode } from "../../lib/errors.ts";
-import { openImages } from "../../lib/images/images.ts";
 import { isNotFound } from "../../lib/images/known-image.ts";
 import { layoutPath, readLayoutImage } from "../../lib/images/layout.ts";
 import { planImages } from "../../lib/images/plan.ts";
+import { openImages } from "../../lib/images/resolve.ts";
 import { type TestImage, testImage, testIndex } from "../support/fault-registry.ts";
 import { type Tree, tempDir } from "../support/harness.ts";
 import { analyzedOf, inputsOf, rememberingLog } from "../support/image-fixture.ts";

@@ -1,3 +1,4 @@
+// Runs alone: it keeps all cores busy.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";

@@ -1,3 +1,4 @@
+// Runs alone: it fills disks.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
   chmodSync,

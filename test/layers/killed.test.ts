@@ -1,3 +1,4 @@
+// Runs alone: it kills hundreds of runs, and keeps all cores busy.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, utimesSync } from "node:fs";
 import { join } from "node:path";

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, lstatSync } from "node:fs";
 import { readInputs } from "../../lib/cli/inputs.ts";
 import { readSituation, type Situation } from "../../lib/layers/situation.ts";
-import { createLog } from "../../lib/log.ts";
+import { StreamLog } from "../../lib/log.ts";
 import { Progress } from "../../lib/progress.ts";
 import { analyzedToml, groupToml, makeCache } from "../support/cache-fixture.ts";
 import { snapshot, type TempDir, tempDir, writeTree } from "../support/harness.ts";
@@ -19,10 +19,17 @@ function everything(dir: TempDir): string[] {
 async function look(dir: TempDir, ...args: readonly string[]): Promise<Situation> {
   const env = { CNB_PLATFORM_API: "0.15" };
   const inputs = readInputs(["-layers", dir.join("layers"), "-kaniko-dir", dir.join("kaniko"), ...args], env);
-  const log = createLog("error", { stdout: false, stderr: false });
+  const log = new StreamLog("error");
   const { signal } = new AbortController();
   const before = { tree: everything(dir), umask: process.umask(), user: [process.geteuid?.(), process.getegid?.()] };
-  const situation = await readSituation({ inputs, env, log, signal, progress: new Progress(), umask: process.umask() });
+  const situation = await readSituation({
+    inputs,
+    env,
+    log,
+    signal,
+    progress: new Progress(false),
+    umask: process.umask(),
+  });
   const after = { tree: everything(dir), umask: process.umask(), user: [process.geteuid?.(), process.getegid?.()] };
   expect(after).toEqual(before);
   return situation;

@@ -1,3 +1,4 @@
+// Runs alone: a run that is asked to stop has less than a second to clean up.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { closeSync, existsSync, ftruncateSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -51,11 +51,11 @@ describe("a group", () => {
     (text) => {
       const warnings: string[] = [];
       expect(read(text, (message) => warnings.push(message))).toEqual({ buildpacks: [], hasExtensions: false });
-      expect(warnings).toEqual([expect.stringMatching(/group\.toml" names no buildpack/)]);
+      expect(warnings).toEqual([expect.stringMatching(/group\.toml" lists no buildpacks/)]);
     },
   );
 
-  test("may have keys and tables that nobody knows", () => {
+  test("may have unknown keys and tables", () => {
     expect(read('[[group]]\nid = "a"\napi = "0.10"\nx = 1.5\n[group.y]\nz = 1\n[meta]\n').buildpacks).toHaveLength(1);
   });
 
@@ -68,12 +68,12 @@ describe("a group that cannot be read ends the run", () => {
   const table: readonly [string, string | Uint8Array | undefined, string][] = [
     ["missing", undefined, "no such file or directory"],
     ["not TOML", '[[group]]\nid = "a\n', "group.toml:2:"],
-    ["binary", new Uint8Array([0xff, 0xfe, 0x00, 0x01]), "no UTF-8 text"],
-    ["no list", 'group = "a"\n', "group: "],
-    ["a list of names", 'group = ["a"]\n', "group.0: "],
-    ["without an id", '[[group]]\napi = "0.10"\n', "group.0.id: "],
-    ["an id that is a number", '[[group]]\nid = 1\napi = "0.10"\n', "group.0.id: "],
-    ["an API that is a number", '[[group]]\nid = "a"\napi = 0.10\n', "group.0.api: "],
+    ["binary", new Uint8Array([0xff, 0xfe, 0x00, 0x01]), "not UTF-8 text"],
+    ["not a list", 'group = "a"\n', "group: expected an array, found a string"],
+    ["a list of names", 'group = ["a"]\n', "group.0: expected a table, found a string"],
+    ["without an id", '[[group]]\napi = "0.10"\n', "group.0.id: is missing"],
+    ["an id that is a number", '[[group]]\nid = 1\napi = "0.10"\n', "group.0.id: expected a string, found a number"],
+    ["an API that is a number", '[[group]]\nid = "a"\napi = 0.10\n', "group.0.api: expected a string, found a number"],
   ];
   test.each(table)("%s: exit 1, with the file's name and what to do", (_, text, message) => {
     const error = errorOf(text);

@@ -6,7 +6,7 @@ import {
   parseMetadata,
   toImageMetadata,
 } from "../../lib/toml/metadata.ts";
-import { explain } from "../../lib/toml/problem.ts";
+import { describeParseError } from "../../lib/toml/parse-error.ts";
 
 const sha = `sha256:${"a".repeat(64)}`;
 const parse = (text: string): ImageMetadata => parseMetadata(Buffer.from(text));
@@ -16,7 +16,7 @@ function problemOf(text: string | Uint8Array): string {
   try {
     parseMetadata(Buffer.from(text));
   } catch (error) {
-    return explain(error);
+    return describeParseError(error);
   }
   throw new Error("it was read");
 }
@@ -71,7 +71,7 @@ describe("what is left out", () => {
     '{"buildpacks":null,"sbom":null}',
     '{"buildpacks":[],"sbom":{}}',
     '\ufeff{"buildpacks":[]}',
-  ])("%s is no metadata", (text) => expect(parse(text)).toEqual(noMetadata));
+  ])("%s holds no metadata", (text) => expect(parse(text)).toEqual(noMetadata));
 
   test("null anywhere is as if left out", () => {
     const text =
@@ -81,7 +81,7 @@ describe("what is left out", () => {
     expect(buildpacks[0]?.layers.get("x")).toMatchObject({ sha: "", cache: true, metadata: undefined });
   });
 
-  test("keys that nobody knows are no trouble", () => {
+  test("unknown keys are ignored", () => {
     const text =
       '{"x":1,"buildpacks":[{"key":"bp","y":[],"layers":{"l":{"z":{},"cache":true}}}],"sbom":{"sha":"","w":1}}';
     expect(parse(text).buildpacks[0]?.layers.get("l")?.cache).toBe(true);
@@ -136,22 +136,31 @@ test("a buildpack's own metadata may be of any kind", () => {
 
 describe("metadata of the wrong kind is refused, with the path of what is wrong", () => {
   const table: readonly [string | Uint8Array, string][] = [
-    ["", "JSON"],
+    ["", "is not JSON: "],
     ["{", "JSON"],
     ["not json", "JSON"],
     ['{"buildpacks":[]} trailing', "JSON"],
-    [Buffer.from('{"sbom":{"sha":"\xe9"}}', "latin1"), ""],
-    ["[]", "Expected an object"],
-    ["1", "Expected an object"],
-    ['"x"', "Expected an object"],
-    ['{"buildpacks":{}}', "buildpacks: "],
-    ['{"buildpacks":["x"]}', "buildpacks.0: "],
-    ['{"buildpacks":[{"key":1}]}', "buildpacks.0.key: "],
-    ['{"buildpacks":[{"key":"bp","layers":[]}]}', "buildpacks.0.layers: Invalid type: Expected a table of layers"],
+    [Buffer.from('{"sbom":{"sha":"\xe9"}}', "latin1"), "not UTF-8 text"],
+    ["[]", "expected an object, found an array"],
+    ["1", "expected an object, found a number"],
+    ['"x"', "expected an object, found a string"],
+    ['{"buildpacks":{}}', "buildpacks: expected an array, found an object"],
+    ['{"buildpacks":["x"]}', "buildpacks.0: expected an object, found a string"],
+    ['{"buildpacks":[{"key":1}]}', "buildpacks.0.key: expected a string, found a number"],
+    ['{"buildpacks":[{"key":"bp","layers":[]}]}', "buildpacks.0.layers: expected a table of layers, found an array"],
     ['{"buildpacks":[{"key":"bp","layers":"x"}]}', "buildpacks.0.layers: "],
-    ['{"buildpacks":[{"key":"bp","layers":{"x":{"cache":"true"}}}]}', "cache: "],
-    ['{"buildpacks":[{"key":"bp","layers":{"x":{"sha":1}}}]}', "sha: "],
-    ['{"buildpacks":[{"key":"bp","layers":{"x":{"launch":1}}}]}', "launch: "],
+    [
+      '{"buildpacks":[{"key":"bp","layers":{"x":{"cache":"true"}}}]}',
+      "buildpacks.0.layers.x.cache: expected a boolean, found a string",
+    ],
+    [
+      '{"buildpacks":[{"key":"bp","layers":{"x":{"sha":1}}}]}',
+      "buildpacks.0.layers.x.sha: expected a string, found a number",
+    ],
+    [
+      '{"buildpacks":[{"key":"bp","layers":{"x":{"launch":1}}}]}',
+      "buildpacks.0.layers.x.launch: expected a boolean, found a number",
+    ],
     ['{"sbom":"x"}', "sbom: "],
     ['{"sbom":{"sha":1}}', "sbom.sha: "],
   ];

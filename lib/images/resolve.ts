@@ -1,4 +1,4 @@
-import { describe, RestorerError } from "../errors.ts";
+import { describe } from "../errors.ts";
 import { digestReference, parseReference } from "../oci/reference.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Session } from "../session.ts";
@@ -7,8 +7,10 @@ import type { ImageMetadata } from "../toml/metadata.ts";
 import type { TomlTable } from "../toml/values.ts";
 import { readAppMetadata } from "./app-image.ts";
 import { askDaemon } from "./daemon.ts";
+import { imageFailure } from "./failure.ts";
 import { type Kaniko, openKaniko } from "./kaniko.ts";
 import type { BaseConfig } from "./known-image.ts";
+import { readableMirror } from "./mirrors.ts";
 import { daemonImages, type ImagesPlan, type RunImagePlan } from "./plan.ts";
 import { type RunImageFacts, recordBuildImage, recordRunImage } from "./record.ts";
 import { readImage, type Sources, theRegistry } from "./source.ts";
@@ -64,7 +66,7 @@ async function resolveImages(context: Context): Promise<TomlTable | undefined> {
 
 async function resolveRunImage(plan: RunImagePlan, context: Context): Promise<RunImageFacts> {
   const { source, analyzed } = context.plan;
-  const taken = plan.mirrors && (await chooseMirror(plan.selected, plan.mirrors, context));
+  const taken = plan.mirrors && (await readableMirror(plan.selected, plan.mirrors, context));
   const name = taken ?? plan.selected;
   const image = taken === undefined ? {} : { image: taken };
   const target = async (config: () => Promise<BaseConfig>) => (plan.target ? { target: await config() } : {});
@@ -73,39 +75,11 @@ async function resolveRunImage(plan: RunImagePlan, context: Context): Promise<Ru
     return { ...image, reference, ...(await target(config)) };
   }
   if (plan.action === "keep" && taken === undefined) return {};
-  return attempt(`read run image ${quote(name)}`, context, async () => {
+  return naming(`read run image ${quote(name)}`, context, async () => {
     const { reference, config } = await readImage(source, name, context.sources);
     const isSame = plan.action === "keep" && digestOf(reference) === digestOf(analyzed.runImage?.reference ?? "");
     return { ...image, reference, ...(isSame ? {} : await target(config)) };
   });
-}
-
-/**
- * Checks that the selected run image can be read, else takes the first mirror that can; undefined when the selected one is
- * fine. The selected one may be a mirror itself: it is tried before the primary all the same.
- */
-async function chooseMirror(
-  selected: string,
-  mirrors: readonly string[],
-  { sources, log, signal }: Context,
-): Promise<string | undefined> {
-  const registry = theRegistry(sources);
-  const causes: { name: string; error: unknown }[] = [];
-  for (const name of [selected, ...mirrors]) {
-    try {
-      const reference = parseReference(name);
-      await (name === selected ? registry.check(reference) : registry.image(reference));
-      if (name === selected) return undefined;
-      const reasons = causes.map((cause) => `${quote(cause.name)}: ${describe(cause.error)}`);
-      log.warn(`The selected run image cannot be read, using ${quote(name)} instead: ${reasons.join("; ")}`);
-      return name;
-    } catch (error) {
-      signal.throwIfAborted();
-      causes.push({ name, error });
-    }
-  }
-  const lines = causes.map(({ name, error }) => `  ${quote(name)}: ${describe(error)}`);
-  throw failure(`cannot read the run image under any of its names:\n${lines.join("\n")}`, causes[0]?.error);
 }
 
 /** Saves an image for kaniko. */
@@ -115,7 +89,7 @@ async function save(
   context: Context,
 ): Promise<{ reference: string; config: () => Promise<BaseConfig> }> {
   const registry = theRegistry(context.sources);
-  return attempt(`save ${role} ${quote(name)} for its extension`, context, async () => {
+  return naming(`save ${role} ${quote(name)} for its extension`, context, async () => {
     const image = await registry.image(parseReference(name));
     await context.kaniko.save(image, registry);
     return {
@@ -125,18 +99,13 @@ async function save(
   });
 }
 
-async function attempt<T>(what: string, { signal }: Context, run: () => Promise<T>): Promise<T> {
+async function naming<T>(what: string, { signal }: Context, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (error) {
     signal.throwIfAborted();
-    throw failure(`cannot ${what}: ${describe(error)}`, error);
+    throw imageFailure(`cannot ${what}: ${describe(error)}`, error);
   }
-}
-
-function failure(message: string, cause: unknown): RestorerError {
-  const hint = cause instanceof RestorerError ? cause.hint : undefined;
-  return new RestorerError(message, { cause, ...(hint === undefined ? {} : { hint }) });
 }
 
 function digestOf(reference: string): string | undefined {

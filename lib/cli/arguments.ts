@@ -1,0 +1,95 @@
+import { ExitCode, RestorerError } from "../errors.ts";
+import { platformGates, platformHas } from "../platform-api.ts";
+import { quote } from "../text.ts";
+import { type Flag, flagNamed, flags } from "./flags.ts";
+
+/** What the command line gave: a flag's last value, or all values of a list. */
+export interface Arguments {
+  readonly text: ReadonlyMap<string, string>;
+  readonly lists: ReadonlyMap<string, readonly string[]>;
+  readonly booleans: ReadonlyMap<string, boolean>;
+}
+
+/**
+ * Reads arguments by the rules of Go's `flag` package: `-name value`, `-name=value`, `--name`; booleans only with `=`;
+ * flags end at the first positional argument or at `--`. Flags newer than Platform API 0.`minor` are unknown.
+ * Throws a RestorerError with exit code 3.
+ */
+export function parseArguments(argv: readonly string[], minor: number): Arguments {
+  const text = new Map<string, string>();
+  const lists = new Map<string, string[]>();
+  const booleans = new Map<string, boolean>();
+
+  for (let i = 0; i < argv.length; i++) {
+    const argument = argv[i] ?? "";
+    if (argument === "--" && i + 1 === argv.length) break;
+    const match = /^--?([^-=][^=]*)(?:=([\s\S]*))?$/.exec(argument);
+    if (match === null) throw notAFlag(argument === "--" ? (argv[i + 1] ?? "") : argument, argument !== "--");
+    const [, name = "", inline] = match;
+    const flag = findFlag(name, minor);
+    if (flag.kind === "boolean") {
+      const value = inline === undefined ? true : parseBoolean(inline);
+      if (value === undefined) throw invalid(`-${name}=${inline}: ${quote(inline ?? "")} is neither true nor false`);
+      booleans.set(flag.name, value);
+      continue;
+    }
+    const value = inline ?? argv[++i];
+    if (value === undefined) throw invalid(`-${name} needs a value`);
+    if (flag.kind === "list") lists.set(flag.name, [...(lists.get(flag.name) ?? []), value]);
+    else text.set(flag.name, value);
+  }
+  return { text, lists, booleans };
+}
+
+function findFlag(name: string, minor: number): Flag {
+  const flag = flagNamed(name === "h" ? "help" : name);
+  if (flag === undefined) throw invalid(`unknown flag -${name}${suggestion(name, minor)}`);
+  if (flag.since === undefined || platformHas(minor, flag.since)) return flag;
+  const { since } = platformGates[flag.since];
+  throw invalid(`unknown flag -${name}: it exists since Platform API 0.${since}, this is 0.${minor}`);
+}
+
+/** Flags that begin like an unknown name, as a question. */
+function suggestion(name: string, minor: number): string {
+  const plain = (text: string) => text.replace(/[-_]/g, "").toLowerCase();
+  const start = plain(name).slice(0, 4);
+  const exists = ({ since }: Flag) => since === undefined || platformHas(minor, since);
+  const similar = flags.filter((flag) => exists(flag) && plain(flag.name).startsWith(start));
+  return similar.length === 0 ? "" : `, did you mean ${similar.map((flag) => `-${flag.name}`).join(" or ")}?`;
+}
+
+/** Go's strconv.ParseBool: 1, t, T, TRUE, true, True, and the same of false; anything else is undefined. */
+export function parseBoolean(text: string): boolean | undefined {
+  if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;
+  if (/^(0|f|F|FALSE|false|False)$/.test(text)) return false;
+  return undefined;
+}
+
+/** A user or group id as Go's flag package reads integers: decimal, 0x…, 0o… or 0…, 0b…, `_` between digits. */
+export function parseId(text: string): number | undefined {
+  const match =
+    /^\+?(0[xX]_?[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*|0[bB]_?[01]+(?:_[01]+)*|0[oO]?_?[0-7]+(?:_[0-7]+)*|0|[1-9][0-9]*(?:_[0-9]+)*)$/.exec(
+      text,
+    );
+  const digits = match?.[1]?.replaceAll("_", "");
+  if (digits === undefined) return undefined;
+  const id = Number(/^0[0-7]/.test(digits) ? `0o${digits.slice(1)}` : digits);
+  return id <= maxId ? id : undefined;
+}
+
+/** One more is (uid_t)-1, which means "leave as it is" to the kernel. */
+export const maxId = 4294967294;
+
+/** An error of the command line: exit code 3 and a hint at -help. */
+export function invalid(message: string): RestorerError {
+  return new RestorerError(message, {
+    exitCode: ExitCode.invalidArguments,
+    hint: "Usage: restorer [-layers PATH] [-cache-dir PATH | -cache-image REF] [flag]…; see restorer -help",
+  });
+}
+
+/** In the words of the reference, which platforms may look for. */
+function notAFlag(argument: string, checkSyntax: boolean): RestorerError {
+  if (checkSyntax && argument.startsWith("-") && argument !== "-") return invalid(`bad flag syntax ${quote(argument)}`);
+  return invalid(`received unexpected Args: ${quote(argument)} is not a flag`);
+}

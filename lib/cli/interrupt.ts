@@ -1,0 +1,34 @@
+import { constants } from "node:os";
+
+const stopSignals = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
+type StopSignal = (typeof stopSignals)[number];
+
+/** How long a run may take to clean up behind itself once it is asked to stop. */
+const cleanUpMs = 900;
+
+/** What ends a run that a signal asks to stop; its exit code is the shell's for that signal (contract §1). */
+export class Interrupted extends Error {
+  readonly exitCode: number;
+
+  constructor(signal: StopSignal) {
+    super(`stopped by ${signal}`);
+    this.exitCode = 128 + constants.signals[signal];
+  }
+}
+
+/**
+ * Aborts the returned signal, with an Interrupted as its reason, when the process is asked to stop. `overdue` is called
+ * should the run still go on when the time for cleaning up is over.
+ */
+export function abortOnSignal(overdue: (reason: Interrupted) => void): AbortSignal {
+  const aborter = new AbortController();
+  for (const name of stopSignals) {
+    process.on(name, () => {
+      if (aborter.signal.aborted) return;
+      const reason = new Interrupted(name);
+      aborter.abort(reason);
+      setTimeout(() => overdue(reason), cleanUpMs).unref();
+    });
+  }
+  return aborter.signal;
+}

@@ -1,0 +1,88 @@
+import { join, resolve } from "node:path";
+import type { Environment } from "../environment.ts";
+import { quote } from "../text.ts";
+import { type Arguments, invalid, maxId, parseBoolean, parseId } from "./arguments.ts";
+import { type DefaultedFlag, type FlagName, flagNamed } from "./flags.ts";
+
+/**
+ * The value of each flag, by the rule of contract §1: what the command line gives, else the environment, else the default
+ * of the table in `flags`. Throws RestorerErrors (exit 3).
+ */
+export class Values {
+  /** What was found wrong in the environment, and is as if unset. */
+  readonly warnings: string[] = [];
+  readonly #given: Arguments;
+  readonly #env: Environment;
+
+  constructor(given: Arguments, env: Environment) {
+    this.#given = given;
+    this.#env = env;
+  }
+
+  get layersDir(): string {
+    return resolve(this.text("layers"));
+  }
+
+  /** Text that is not empty; a flag given as empty hides the environment, too. */
+  text(name: DefaultedFlag & FlagName<"text">): string;
+  text(name: FlagName<"text">): string | undefined;
+  text(name: FlagName<"text">): string | undefined {
+    const given = this.#given.text.get(name) ?? this.#fromEnvironment(name)?.value;
+    return given ? given : this.#default(name);
+  }
+
+  boolean(name: FlagName<"boolean">): boolean {
+    const given = this.#given.booleans.get(name);
+    if (given !== undefined) return given;
+    const { variables = [], anyValueOf } = flagNamed(name) ?? {};
+    if (anyValueOf !== undefined && this.#env[anyValueOf]) return true;
+    return variables.some((variable) => this.#isTrue(variable));
+  }
+
+  /** All values of a flag that may repeat; in the environment they are separated by commas. */
+  list(name: FlagName<"list">): readonly string[] {
+    const given = this.#given.lists.get(name);
+    if (given !== undefined) return given;
+    const parts = this.#fromEnvironment(name)?.value.split(",") ?? [];
+    return parts.map((part) => part.trim()).filter((part) => part !== "");
+  }
+
+  /** A user or group id. Go reads flags by their prefix (0x…, 0o…), but the environment as decimal. */
+  id(name: FlagName<"id">): number | undefined {
+    const given = this.#given.text.get(name);
+    if (given !== undefined) return idOr(parseId(given), `-${name}`, given);
+    const found = this.#fromEnvironment(name);
+    if (found === undefined) return undefined;
+    const { variable, value } = found;
+    if (/^[+-]?[0-9]+$/.test(value)) return idOr(parseId(String(Number(value))), variable, value);
+    this.warnings.push(`${variable}=${quote(value)} is not a number, ignoring it`);
+    return undefined;
+  }
+
+  #fromEnvironment(name: string): { variable: string; value: string } | undefined {
+    const [variable] = flagNamed(name)?.variables ?? [];
+    const value = variable === undefined ? undefined : this.#env[variable];
+    return variable !== undefined && value ? { variable, value } : undefined;
+  }
+
+  /** Whether a variable is true; one that is not a boolean is false, as for the reference, but not without a word. */
+  #isTrue(variable: string): boolean {
+    const text = this.#env[variable] ?? "";
+    const value = parseBoolean(text);
+    if (value === undefined && text !== "") {
+      this.warnings.push(`${variable}=${quote(text)} is neither true nor false, taking it for false`);
+    }
+    return value === true;
+  }
+
+  #default(name: string): string | undefined {
+    const text = flagNamed(name)?.default;
+    const prefix = "<layers>/";
+    return text?.startsWith(prefix) ? join(this.layersDir, text.slice(prefix.length)) : text;
+  }
+}
+
+function idOr(id: number | undefined, source: string, value: string): number {
+  if (id !== undefined) return id;
+  throw invalid(`${source}: ${quote(value)} is not an id from 0 to ${maxId}`);
+}

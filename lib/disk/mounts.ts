@@ -1,0 +1,43 @@
+import { readFileSync, statfsSync } from "node:fs";
+
+/**
+ * The mount that an open handle lies on, as the kernel numbers them: a bind mount of the same disk is another one, which
+ * `st_dev` does not tell. Empty where /proc does not say; then all are taken for one.
+ */
+export function mountIdOf(fd: number): string {
+  try {
+    return /^mnt_id:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"))?.[1] ?? "";
+  } catch {
+    return "";
+  }
+}
+
+/** Where something is mounted below a path, links in it resolved; undefined where nothing is. */
+export function mountBelow(path: string): string | undefined {
+  const below = path.endsWith("/") ? path : `${path}/`;
+  return mountPoints().find((point) => point === path || point.startsWith(below));
+}
+
+/** Read anew each time: a mount may come at any moment. */
+function mountPoints(): string[] {
+  try {
+    const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+    return lines.map((line) => withoutEscapes(line.split(" ")[4] ?? ""));
+  } catch {
+    // A removal asks the kernel about each directory all the same.
+    return [];
+  }
+}
+
+/** A path of mountinfo, where blanks and backslashes are written in octal (proc(5)). */
+function withoutEscapes(path: string): string {
+  return path.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)));
+}
+
+/** Types (statfs) of file systems that send what is written to somebody else later: NFS, CIFS, SMB2, FUSE, 9p, Ceph. */
+const remoteTypes = new Set([0x6969, 0xff534d42, 0xfe534d42, 0x65735546, 0x01021997, 0x00c36400]);
+
+/** Whether the file system of a path may report only after a write, when synced, that it could not write. */
+export function writesBehind(path: string): boolean {
+  return remoteTypes.has(statfsSync(path).type >>> 0);
+}

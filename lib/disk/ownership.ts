@@ -1,0 +1,146 @@
+import { closeSync, fstatSync } from "node:fs";
+import { describe, hasCode, RestorerError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { quote } from "../text.ts";
+import { Directory, giveHandle, type Identity, isSame } from "./directory.ts";
+import type { User } from "./user.ts";
+import { type Visitor, walkTree } from "./walk.ts";
+
+/**
+ * Gives the layers directory and the kaniko directory, where there is one, to the user who will write there (contract §6).
+ * Throws RestorerErrors (exit 1).
+ */
+export function handOver(layers: Directory, places: HandedOver, user: User, log: Log): void {
+  const cache = cachePlaces(places.cacheDir);
+  giveTo(layers, user, log, cache);
+  const kaniko = openIfThere(places.kanikoDir);
+  if (kaniko === undefined) return;
+  giveTo(kaniko, user, log, cache);
+  kaniko.close();
+}
+
+interface HandedOver {
+  readonly kanikoDir: string;
+  /** Never given to anybody. */
+  readonly cacheDir: string | undefined;
+}
+
+function openIfThere(path: string): Directory | undefined {
+  try {
+    return Directory.open(path, path, true);
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw new RestorerError(`open ${quote(path)}: ${describe(error)}`, { cause: error });
+  }
+}
+
+/**
+ * Gives a directory with all that is in it to a user (contract §6), unless it is the user's own or writable for them
+ * already. Links are not followed, modes not changed, mounts not entered, and files with further names (hard links) left
+ * alone, since those names may lie anywhere. The cache is left alone, wherever it lies. Throws RestorerErrors (exit 1).
+ */
+export function giveTo(directory: Directory, user: User, log: Log, { root, contents }: CachePlaces): void {
+  try {
+    if (isWritable(directory.ownStat(), user)) return;
+    const isOfCache = root.some((place) => directory.isSame(place)) || liesIn(directory, contents);
+    if (isOfCache) {
+      log.warn(`not giving ${quote(directory.path)} to user ${user.uid}: the cache is there`);
+      return;
+    }
+    walkTree(directory, new Giving(user, log, [...root, ...contents]));
+    directory.give(user.uid, user.gid);
+  } catch (error) {
+    throw new RestorerError(`give ${quote(directory.path)} to user ${user.uid}:${user.gid}: ${describe(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+class Giving implements Visitor {
+  readonly #user: User;
+  readonly #log: Log;
+  readonly #except: readonly Identity[];
+
+  constructor(user: User, log: Log, except: readonly Identity[]) {
+    this.#user = user;
+    this.#log = log;
+    this.#except = except;
+  }
+
+  entry(parent: Directory, name: Buffer): Directory | undefined {
+    // What is checked and what is changed must be the same thing, whatever happens to its name meanwhile.
+    const fd = parent.handle(name);
+    if (fd === undefined) return undefined;
+    try {
+      const stat = fstatSync(fd);
+      if (this.#except.some((other) => isSame(stat, other))) return undefined;
+      const path = `${parent.path}/${name}`;
+      if (stat.isDirectory()) return Directory.open(`/proc/self/fd/${fd}/.`, path);
+      if (stat.nlink > 1 && stat.uid !== this.#user.uid) {
+        this.#log.warn(`not giving ${quote(path)} to user ${this.#user.uid}: it has other names (hard links)`);
+      } else {
+        giveHandle(fd, this.#user.uid, this.#user.gid);
+      }
+      return undefined;
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  leave(_parent: Directory, _name: unknown, directory: Directory): void {
+    directory.give(this.#user.uid, this.#user.gid);
+  }
+
+  mounted(parent: Directory, name: Buffer): void {
+    const path = quote(`${parent.path}/${name}`);
+    this.#log.warn(`not giving ${path} to user ${this.#user.uid}: something is mounted there`);
+  }
+}
+
+function isWritable(stat: { mode: number; uid: number; gid: number }, user: User): boolean {
+  if (stat.uid === user.uid) return (stat.mode & 0o300) === 0o300;
+  if (stat.gid === user.gid) return (stat.mode & 0o030) === 0o030;
+  return (stat.mode & 0o003) === 0o003;
+}
+
+/** Whether a directory is one of these, or lies in one. */
+function liesIn(directory: Directory, places: readonly Identity[]): boolean {
+  for (let at = directory.reopen(); ; ) {
+    const above = at.openParent();
+    const isTop = above.isSame(at.identity);
+    const found = places.some((place) => at.isSame(place));
+    at.close();
+    at = above;
+    if (!found && !isTop) continue;
+    at.close();
+    return found;
+  }
+}
+
+/** A volume cache's directories, which keep their owners whatever they are nested in. */
+export interface CachePlaces {
+  /** The cache directory itself; what else is in it may be anything. */
+  readonly root: readonly Identity[];
+  /** Where its contents are. */
+  readonly contents: readonly Identity[];
+}
+
+export function cachePlaces(cacheDir: string | undefined): CachePlaces {
+  if (cacheDir === undefined) return { root: [], contents: [] };
+  return {
+    root: identityOf(cacheDir),
+    contents: ["committed", "committed-backup"].flatMap((name) => identityOf(`${cacheDir}/${name}`)),
+  };
+}
+
+function identityOf(path: string): Identity[] {
+  try {
+    const directory = Directory.open(path, path, true);
+    const { identity } = directory;
+    directory.close();
+    return [identity];
+  } catch {
+    // What cannot be opened now is told when it is read.
+    return [];
+  }
+}

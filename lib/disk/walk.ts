@@ -1,0 +1,71 @@
+import { type Directory, type Identity, isSame, type Name } from "./directory.ts";
+
+/** What is done on a walk through a tree; names are relative to the directory given beside them. */
+export interface Visitor {
+  /** For each entry: returns the directory to go down into, opened, or undefined where there is none. */
+  entry(parent: Directory, name: Buffer): Directory | undefined;
+  /** All that lies in a directory has been visited; `name` is its own in `parent`. */
+  leave(parent: Directory, name: Name, directory: Directory): void;
+  /** Something else is mounted at a directory, which is not entered. */
+  mounted(parent: Directory, name: Name): void;
+}
+
+/** Up to this depth directories stay open, so that a walk back up costs nothing. */
+const openLevels = 16;
+
+interface Level {
+  readonly name: Buffer;
+  readonly path: string;
+  readonly identity: Identity;
+  /** Entries still to visit, the next one last. */
+  readonly names: Buffer[];
+  /** Undefined below `openLevels`, while the walk is further down. */
+  directory: Directory | undefined;
+}
+
+/**
+ * Visits a tree depth first, links never followed and mounts never entered. Neither descriptors nor the call stack grow with
+ * its depth: deep down the way back is `..`, believed only where it leads to the directory that was come from. Throws what
+ * the visitor throws, and an Error when the tree is moved about meanwhile.
+ */
+export function walkTree(root: Directory, visitor: Visitor): void {
+  const levels: Level[] = [];
+  try {
+    for (let here = root, names = here.names(); ; ) {
+      const name = names.pop();
+      if (name !== undefined) {
+        const child = visitor.entry(here, name);
+        if (child === undefined) continue;
+        if (child.mountId !== root.mountId) {
+          child.close();
+          visitor.mounted(here, name);
+          continue;
+        }
+        const isNear = levels.length < openLevels;
+        levels.push({ name, names, path: here.path, identity: here.identity, directory: isNear ? here : undefined });
+        if (!isNear) here.close();
+        [here, names] = [child, child.names()];
+        continue;
+      }
+      const level = levels.pop();
+      if (level === undefined) return;
+      const parent = goUp(here, level);
+      try {
+        visitor.leave(parent, level.name, here);
+      } finally {
+        here.close();
+      }
+      [here, names] = [parent, level.names];
+    }
+  } finally {
+    for (const { directory } of levels) if (directory !== root) directory?.close();
+  }
+}
+
+function goUp(from: Directory, { directory, path, identity }: Level): Directory {
+  if (directory !== undefined) return directory;
+  const parent = from.openParent(path);
+  if (isSame(parent.identity, identity)) return parent;
+  parent.close();
+  throw new Error(`${from.path} was moved meanwhile`);
+}

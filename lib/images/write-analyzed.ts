@@ -1,0 +1,21 @@
+import { replaceFile } from "../disk/replace-file.ts";
+import { describe, ExitCode, RestorerError } from "../errors.ts";
+import { quote } from "../text.ts";
+import { formatToml } from "../toml/toml.ts";
+import type { TomlTable } from "../toml/values.ts";
+
+/**
+ * Writes analyzed.toml anew (contract §2, D18). A link that leads out of the layers directory is replaced, not followed.
+ * Throws a RestorerError (exit 42).
+ */
+export function writeAnalyzed(path: string, table: TomlTable, layersDir: string, umask: number): void {
+  try {
+    replaceFile(path, Buffer.from(formatToml(table)), { umask, layersDir, otherLinks: "replace" });
+  } catch (error) {
+    throw new RestorerError(`write analyzed metadata ${quote(path)}: ${describe(error)}`, {
+      exitCode: ExitCode.restore,
+      cause: error,
+      hint: "Its directory must be writable for the user the restorer runs as.",
+    });
+  }
+}

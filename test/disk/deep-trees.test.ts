@@ -1,0 +1,112 @@
+import { describe, expect, test } from "bun:test";
+import { chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Directory } from "../../lib/disk/directory.ts";
+import { giveTo } from "../../lib/disk/ownership.ts";
+import { emptyDirectory } from "../../lib/disk/removal.ts";
+import { StreamLog } from "../../lib/log.ts";
+import { have, isRoot, restorerPath, skipUnless, tempDir } from "../support/harness.ts";
+import { plantingScene } from "../support/planting-scene.ts";
+
+const nobody = 65534;
+const log = new StreamLog("error");
+
+/** Directories in directories, `levels` deep, with a file in each. */
+function makeDeep(root: string, levels: number): void {
+  let at = Directory.open(root);
+  for (let level = 0; level < levels; level++) {
+    writeFileSync(at.at("file"), "");
+    const next = at.openOrMake("d", 0o755);
+    at.close();
+    at = next;
+  }
+  at.close();
+}
+
+function clear(path: string): void {
+  using root = Directory.open(path);
+  emptyDirectory(root);
+}
+
+const openFiles = () => readdirSync("/proc/self/fd").length;
+
+describe("a tree of any depth", () => {
+  test("is removed without a descriptor a level, and without recursion", () => {
+    using dir = tempDir("deep", { tree: {} });
+    makeDeep(dir.join("tree"), 40_000);
+    const before = openFiles();
+    clear(dir.join("tree"));
+    expect(readdirSync(dir.join("tree"))).toEqual([]);
+    expect(openFiles()).toBe(before);
+  });
+
+  skipUnless(isRoot, "root")("is given to a user to its last file", () => {
+    using dir = tempDir("deep", { tree: {} });
+    makeDeep(dir.join("tree"), 3_000);
+    {
+      using root = Directory.open(dir.join("tree"));
+      giveTo(root, { uid: nobody, gid: nobody }, log, { root: [], contents: [] });
+    }
+    let at = Directory.open(dir.join("tree"));
+    for (let level = 0; level < 3_000; level++) {
+      const owners = [at.ownStat().uid, at.stat("file")?.uid];
+      if (owners.some((uid) => uid !== nobody)) expect({ level, owners }).toEqual({ level, owners: [nobody, nobody] });
+      const next = at.open("d");
+      at.close();
+      at = next;
+    }
+    expect(at.ownStat().uid).toBe(nobody);
+    at.close();
+    clear(dir.join("tree"));
+  });
+
+  skipUnless(isRoot && have("prlimit"), "root, prlimit (util-linux)")(
+    "that an earlier buildpack left does not keep a run with few descriptors from its work",
+    async () => {
+      using here = plantingScene();
+      const old = join(here.layers, "example_app/dist");
+      mkdirSync(old, { recursive: true });
+      try {
+        makeDeep(old, 10_000);
+        chownSync(here.layers, 0, 0);
+        const args = ["-layers", here.layers, "-cache-dir", here.join("cache"), "-uid", "65534", "-gid", "65534"];
+        const child = Bun.spawn(["prlimit", "--nofile=128:128", restorerPath(), ...args], {
+          env: { PATH: process.env.PATH, CNB_PLATFORM_API: "0.15", CNB_KANIKO_DIR: here.join("kaniko") },
+          stdout: "pipe",
+          stderr: "pipe",
+        });
+        const [stderr, exitCode] = await Promise.all([child.stderr.text(), child.exited]);
+        expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+        expect(readdirSync(old).sort()).toEqual(["bin", "data"]);
+        expect(statSync(old).uid).toBe(nobody);
+        expect(readdirSync(here.layers).filter((name) => name.startsWith(".restorer-"))).toEqual([]);
+      } finally {
+        clear(here.layers);
+      }
+    },
+  );
+
+  test("that is moved about while it is removed costs an error, never what lies elsewhere", async () => {
+    using dir = tempDir("deep", { tree: {}, elsewhere: { kept: "precious" } });
+    makeDeep(dir.join("tree"), 40);
+    using root = Directory.open(dir.join("tree"));
+    // What the walk finds above it is not what it came from.
+    const { walkTree } = await import("../../lib/disk/walk.ts");
+    let depth = 0;
+    const walk = () =>
+      walkTree(root, {
+        entry(parent, name) {
+          const child = parent.openIfThere(name);
+          if (child !== undefined && ++depth === 30) {
+            using elsewhere = Directory.open(dir.join("elsewhere"));
+            parent.move(name, elsewhere, "stolen");
+          }
+          return child;
+        },
+        leave() {},
+        mounted() {},
+      });
+    expect(walk).toThrow("was moved meanwhile");
+    expect(readdirSync(dir.join("elsewhere")).sort()).toEqual(["kept", "stolen"]);
+  });
+});
