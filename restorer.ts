@@ -1,20 +1,20 @@
-import { openCache, readCache } from "./lib/caches/open.ts";
+import { openCache } from "./lib/caches/open.ts";
 import { handOver } from "./lib/disk/ownership.ts";
 import { become, userToBecome } from "./lib/disk/user.ts";
 import { cacheTrouble } from "./lib/failures.ts";
+import { openPlannedImages } from "./lib/images/open.ts";
 import { imagesInUse, planImages } from "./lib/images/plan.ts";
 import { writeAnalyzed } from "./lib/images/write-analyzed.ts";
+import { decide } from "./lib/layers/decide.ts";
 import { openLayersDirectory } from "./lib/layers/layers-directory.ts";
-import { planLayers } from "./lib/layers/plan.ts";
-import { type Report, withReport } from "./lib/layers/report.ts";
+import type { Report } from "./lib/layers/report.ts";
 import { restoreLayers } from "./lib/layers/restore.ts";
-import { standingLayers } from "./lib/layers/standing.ts";
+import { withReport } from "./lib/layers/with-report.ts";
 import { platformHas } from "./lib/platform-api.ts";
-import type { Registry } from "./lib/registry/registry.ts";
+import { openRegistry } from "./lib/registry/open.ts";
 import { runSession, type Session } from "./lib/session.ts";
 import { readAnalyzed } from "./lib/toml/analyzed.ts";
 import { readGroup } from "./lib/toml/group.ts";
-import { noMetadata } from "./lib/toml/metadata.ts";
 import { readRunToml } from "./lib/toml/run-toml.ts";
 
 /** Restores layers and metadata of an earlier build (Platform API, "Restorer"). */
@@ -24,12 +24,11 @@ async function restore(session: Session, report: Report): Promise<void> {
   // What is asked for, and what it takes.
   const group = readGroup(inputs.groupPath, log);
   const analyzed = readAnalyzed(inputs.analyzedPath, log);
-  const runToml =
-    analyzed !== undefined && platformHas(inputs.platformApi, "run-toml") ? readRunToml(inputs.runPath, log) : [];
+  const readsRunToml = analyzed !== undefined && platformHas(inputs.platformApi, "run-toml");
+  const runToml = readsRunToml ? readRunToml(inputs.runPath, log) : [];
   const imagesPlan = planImages({ inputs, hasExtensions: group.hasExtensions, analyzed, runToml });
   const registry = await openRegistry(session, imagesInUse(inputs, imagesPlan));
-  const images =
-    imagesPlan && (await (await import("./lib/images/resolve.ts")).openImages(imagesPlan, session, registry));
+  const images = await openPlannedImages(imagesPlan, session, registry);
   const cache = await openCache(session, registry);
   const layers = openLayersDirectory(inputs.layersDir, umask);
 
@@ -50,28 +49,10 @@ async function restore(session: Session, report: Report): Promise<void> {
 
   // Layers of the earlier build: decide, then do.
   report.cache = cache?.name ?? null;
-  const cached = await readCache(cache, session, (message) => report.troubles.push(message));
-  const plan = planLayers({
-    ...inputs,
-    buildpacks: group.buildpacks,
-    app: (await images?.appMetadata()) ?? analyzed?.metadata ?? noMetadata,
-    cache: cached,
-    standing: (directory) => standingLayers(layers, directory),
-  });
-  const threads = {
-    blob: new URL("./lib/archive/blob-thread.ts", import.meta.url),
-    layer: new URL("./lib/archive/layer-thread.ts", import.meta.url),
-  };
-  await restoreLayers(session, { layers, cache, sbom: cached.sbom, threads }, plan, report);
+  const sources = { group, analyzed, images, cache, layers };
+  const { plan, cached } = await decide(session, sources, (trouble) => report.troubles.push(trouble));
+  await restoreLayers(session, { layers, cache, sbom: cached.sbom }, plan, report);
   if (inputs.strict && report.troubles.length > 0) throw cacheTrouble(report.troubles.join("; "));
-}
-
-/** A client for the registries of these images, with credentials, which only root may be able to read. */
-async function openRegistry(session: Session, images: readonly string[]): Promise<Registry | undefined> {
-  // Malformed credentials are an error also where nothing is asked for them.
-  if (images.length === 0 && !session.env["CNB_REGISTRY_AUTH"]) return undefined;
-  // Loaded only when needed: it takes longer than a restore from a small volume cache.
-  return (await import("./lib/registry/connect.ts")).connect(images, session);
 }
 
 await runSession((session) => withReport(session, (report) => restore(session, report)));

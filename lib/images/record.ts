@@ -1,4 +1,4 @@
-import { isTable, type TomlTable, type TomlValue } from "../toml/toml.ts";
+import { isTable, type TomlTable, type TomlValue } from "../toml/values.ts";
 import type { BaseConfig } from "./known-image.ts";
 
 /** What is found out about the run image. */

@@ -4,7 +4,7 @@ import type { Registry } from "../registry/registry.ts";
 import type { Session } from "../session.ts";
 import { quote } from "../text.ts";
 import type { ImageMetadata } from "../toml/metadata.ts";
-import type { TomlTable } from "../toml/toml.ts";
+import type { TomlTable } from "../toml/values.ts";
 import { readAppMetadata } from "./app-image.ts";
 import { askDaemon } from "./daemon.ts";
 import { imageFailure } from "./failure.ts";

@@ -2,7 +2,8 @@ import { replaceFile } from "../disk/replace-file.ts";
 import { describe } from "../errors.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
 import { quote } from "../text.ts";
-import { formatToml, type TomlTable } from "../toml/toml.ts";
+import { formatToml } from "../toml/toml.ts";
+import type { TomlTable } from "../toml/values.ts";
 
 /**
  * Writes analyzed.toml anew (contract §2, D18). A link that leads out of the layers directory is replaced, not followed.

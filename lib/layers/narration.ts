@@ -1,11 +1,12 @@
 import type { Extracted } from "../archive/extract.ts";
 import type { Log } from "../log.ts";
 import { count, formatBytes, quote } from "../text.ts";
-import type { LayerPlan } from "./plan.ts";
+import type { Reason } from "./outcomes.ts";
+import type { LayerPlan, RestorePlan, Subject } from "./plan.ts";
 import type { LayerReport, Report } from "./report.ts";
 
-/** Tells what happens to each layer, in one line, and records it in the report. */
-export class Account {
+/** Tells what happens to each layer, in one line, and keeps the report of it. */
+export class Narration {
   readonly #log: Log;
   readonly #report: Report;
   #danglingTold = false;
@@ -15,32 +16,38 @@ export class Account {
     this.#report = report;
   }
 
-  /** What is going to happen; the first two wordings are what platforms look for. */
-  announce({ action, buildpack, layer, source, reason }: LayerPlan): void {
-    const name = quote(`${buildpack}:${layer}`);
-    if (action === "restore" || action === "metadata") this.#log.info(`Restoring metadata for ${name} from ${source}`);
-    if (action === "restore") this.#log.info(`Restoring data for ${name} from cache`);
-    if (action === "remove") this.#log.info(`Removing ${name}, ${reason}`);
-    if (action === "skip") this.#log.info(`Not restoring ${name}: ${reason}`);
+  /** What is going to happen. Platforms look for the wordings, the last one aside. */
+  announce(plan: LayerPlan): void {
+    const name = nameOf(plan);
+    if (plan.action === "restore" || plan.action === "metadata") {
+      this.#log.info(`Restoring metadata for ${name} from ${plan.source}`);
+    }
+    if (plan.action === "restore") this.#log.info(`Restoring data for ${name} from cache`);
+    if (plan.action === "remove") this.#log.info(`Removing ${name}, ${plan.reason}`);
+    if (plan.action === "skip") this.#log.info(`Not restoring ${name}: ${plan.reason}`);
   }
 
-  restored(plan: LayerPlan, extracted: Extracted): void {
-    const { files, entries, bytes } = extracted;
-    const name = quote(`${plan.buildpack}:${plan.layer}`);
-    this.#log.debug(
-      `Restored ${name}: ${count(entries, "entry", "entries")}, ${formatBytes(bytes)}, verified as ${plan.sha}`,
-    );
-    this.#record(plan, "restored", plan.reason, { files, bytes });
+  /** A layer of which all came back. */
+  restored(plan: RestorePlan, { files, entries, bytes }: Extracted): void {
+    const contents = `${count(entries, "entry", "entries")}, ${formatBytes(bytes)}`;
+    this.#log.debug(`Restored ${nameOf(plan)}: ${contents}, verified as ${plan.sha}`);
+    this.#record(plan, "restored", plan, { files, bytes });
   }
 
   /** A layer that went as planned, without contents. */
   done(plan: LayerPlan, outcome: "metadata" | "removed" | "skipped"): void {
-    this.#record(plan, outcome, plan.reason);
+    this.#record(plan, outcome);
   }
 
-  refused(plan: LayerPlan, reason: string): void {
-    this.trouble(`Not restoring ${quote(`${plan.buildpack}:${plan.layer}`)}: ${reason}`);
-    this.#record(plan, "refused", reason);
+  /** A layer that does not come back, as planned or against the plan. */
+  refused(plan: LayerPlan, why: Reason): void {
+    this.trouble(`Not restoring ${nameOf(plan)}: ${why.reason}`);
+    this.#record(plan, "refused", why);
+  }
+
+  /** What stands of a layer that does not come back, and cannot be removed either. */
+  notRemoved(plan: LayerPlan, reason: string): void {
+    this.#log.warn(`Not removing ${nameOf(plan)}: ${reason}`);
   }
 
   /** Trouble with the cache. */
@@ -49,7 +56,7 @@ export class Account {
     this.#log.warn(message);
   }
 
-  /** Links that relocation broke; said once. */
+  /** Links that relocation broke (D6); said once. */
   dangling({ dangling }: Extracted, layersDir: string): void {
     if (dangling.count === 0 || this.#danglingTold) return;
     this.#danglingTold = true;
@@ -58,8 +65,18 @@ export class Account {
     );
   }
 
-  #record(plan: LayerPlan, outcome: LayerReport["outcome"], reason: string, contents: object = {}): void {
-    const { buildpack, layer, source, sha } = plan;
-    this.#report.layers.push({ buildpack, layer, outcome, reason, source, sha, ...contents });
+  #record(plan: LayerPlan, outcome: LayerReport["outcome"], why: Reason = plan, contents: Contents = {}): void {
+    const { buildpack, layer } = plan;
+    const { code, reason } = why;
+    const source = "source" in plan ? { source: plan.source } : {};
+    const sha = "sha" in plan ? { sha: plan.sha } : {};
+    this.#report.layers.push({ buildpack, layer, outcome, code, reason, ...source, ...sha, ...contents });
   }
+}
+
+type Contents = Pick<LayerReport, "files" | "bytes">;
+
+/** How messages name a layer. */
+function nameOf({ buildpack, layer }: Subject): string {
+  return quote(`${buildpack}:${layer}`);
 }

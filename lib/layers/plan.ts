@@ -1,29 +1,46 @@
 import { isDigest } from "../oci/digest.ts";
-import { buildpackHas, platformHas } from "../platform-api.ts";
+import { platformHas } from "../platform-api.ts";
 import { quote } from "../text.ts";
-import type { Buildpack } from "../toml/group.ts";
 import { buildpackMetadata, type ImageMetadata, type LayerMetadata } from "../toml/metadata.ts";
-import { isTable, type TomlValue } from "../toml/toml.ts";
+import type { TomlValue } from "../toml/values.ts";
+import { type ExecEnvRules, execEnvProblem } from "./exec-env.ts";
+import { buildpackNameProblem, escapeId, isLayersOwnPlace, layerNameProblem } from "./names.ts";
+import type { OutcomeCode, Reason } from "./outcomes.ts";
 
-/**
- * What happens to one layer:
- * - `restore`: contents from the cache, `<layer>.toml` and SBOM files, all or none;
- * - `metadata`: `<layer>.toml` and SBOM files only (a launch layer whose contents stay in the app image);
- * - `skip`: nothing; what stands of it is left;
- * - `remove`: what stands of it is removed;
- * - `refuse`: as remove, but since something is wrong with the cache or the metadata.
- */
-export interface LayerPlan {
+/** Where the metadata of a layer come from. */
+export type MetadataSource = "app image" | "cache";
+
+/** Whose layer, and where it stands. */
+export interface Subject {
   readonly buildpack: string;
   /** Directory of the buildpack below the layers directory. */
   readonly directory: string;
   readonly layer: string;
-  readonly action: "restore" | "metadata" | "skip" | "remove" | "refuse";
-  readonly reason: string;
-  readonly source?: "app image" | "cache";
-  /** diffID of the contents to restore. */
-  readonly sha?: string;
-  readonly metadata?: TomlValue | undefined;
+}
+
+/**
+ * What happens to one layer, and why:
+ * - `restore`: contents of diffID `sha` from the cache, `<layer>.toml` and SBOM files, all or none (D1);
+ * - `metadata`: `<layer>.toml` and SBOM files only (a launch layer whose contents stay in the app image);
+ * - `skip`: nothing; what stands of it is left;
+ * - `remove`: what stands of it is removed;
+ * - `refuse`: something is wrong with the cache or the metadata; what stands of it is removed where `removes` says so.
+ */
+export type LayerPlan = Subject & Decision;
+export type RestorePlan = LayerPlan & { action: "restore" };
+export type MetadataPlan = LayerPlan & { action: "metadata" };
+
+type Decision = Reason &
+  (
+    | (RestoredMetadata & { readonly action: "restore"; readonly sha: string })
+    | (RestoredMetadata & { readonly action: "metadata" })
+    | { readonly action: "skip" | "remove" }
+    | { readonly action: "refuse"; readonly removes: boolean }
+  );
+
+interface RestoredMetadata {
+  readonly source: MetadataSource;
+  readonly metadata: TomlValue | undefined;
 }
 
 export interface StorePlan {
@@ -35,8 +52,12 @@ export interface StorePlan {
 export interface Plan {
   readonly layers: readonly LayerPlan[];
   readonly stores: readonly StorePlan[];
-  /** Buildpacks whose id is no directory name. */
-  readonly refused: readonly { buildpack: string; reason: string }[];
+  /** Buildpacks whose id cannot be the name of a directory. */
+  readonly refused: readonly RefusedBuildpack[];
+}
+
+export interface RefusedBuildpack extends Reason {
+  readonly buildpack: string;
 }
 
 export interface PlanInputs {
@@ -45,156 +66,131 @@ export interface PlanInputs {
   /** CNB_EXEC_ENV. */
   readonly execEnv: string;
   readonly skipLayers: boolean;
-  readonly buildpacks: readonly Buildpack[];
+  /** The group; `api` is N of Buildpack API 0.N. */
+  readonly buildpacks: readonly GroupMember[];
   readonly app: ImageMetadata;
   readonly cache: ImageMetadata;
   /** Names of the layers that stand below a buildpack's directory now, as a directory or a `.toml`. */
-  readonly standing: (directory: string) => ReadonlySet<string>;
+  readonly layersOnDisk: (directory: string) => ReadonlySet<string>;
 }
 
-/** A layer's metadata chosen by the app or cache pass. */
-interface Choice {
+interface GroupMember {
+  readonly id: string;
+  readonly api: number;
+}
+
+/** What the passes over the metadata say of a layer so far: whose metadata is restored, or why none is. */
+type Choice = Chosen | NotChosen;
+
+interface Chosen {
+  readonly isChosen: true;
+  readonly source: MetadataSource;
   readonly from: LayerMetadata;
-  readonly source: "app image" | "cache";
+}
+
+interface NotChosen extends Reason {
+  readonly isChosen: false;
 }
 
 /** Decides what happens to every layer (contract §3): a pure function of its inputs. */
 export function planLayers(inputs: PlanInputs): Plan {
   const layers: LayerPlan[] = [];
   const stores: StorePlan[] = [];
-  const refused: { buildpack: string; reason: string }[] = [];
+  const refused: RefusedBuildpack[] = [];
 
   const buildpacks = new Map(inputs.buildpacks.map((buildpack) => [buildpack.id, buildpack]));
-  for (const buildpack of buildpacks.values()) {
-    const directory = escapeId(buildpack.id);
-    const reason = buildpackProblem(directory);
-    if (reason !== undefined) {
-      refused.push({ buildpack: buildpack.id, reason });
+  for (const { id, api } of buildpacks.values()) {
+    const directory = escapeId(id);
+    const problem = buildpackNameProblem(directory);
+    if (problem !== undefined) {
+      refused.push({ buildpack: id, ...problem });
       continue;
     }
-    const store = buildpackMetadata(inputs.app, buildpack.id)?.store;
+    const store = buildpackMetadata(inputs.app, id)?.store;
     // Of ids that escape alike the first one counts.
     const isTaken = stores.some((other) => other.directory === directory);
-    if (store !== undefined && !isTaken) stores.push({ buildpack: buildpack.id, directory, metadata: store });
-    if (!inputs.skipLayers) layers.push(...planBuildpack(inputs, buildpack, directory));
+    if (store !== undefined && !isTaken) stores.push({ buildpack: id, directory, metadata: store });
+    if (!inputs.skipLayers) layers.push(...planBuildpack(inputs, id, directory, api));
   }
   return { layers: refuseClashes(layers), stores, refused };
 }
 
-/** The directory of a buildpack below the layers directory (Platform API: every `/` becomes `_`). */
-export function escapeId(id: string): string {
-  return id.replaceAll("/", "_");
-}
+/** The passes of contract §3 over the layers of one buildpack. */
+function planBuildpack(inputs: PlanInputs, buildpack: string, directory: string, buildpackApi: number): LayerPlan[] {
+  const app = buildpackMetadata(inputs.app, buildpack)?.layers ?? new Map<string, LayerMetadata>();
+  const cache = buildpackMetadata(inputs.cache, buildpack)?.layers ?? new Map<string, LayerMetadata>();
+  const onDisk = inputs.layersOnDisk(directory);
 
-function planBuildpack(inputs: PlanInputs, buildpack: Buildpack, directory: string): LayerPlan[] {
-  const app = buildpackMetadata(inputs.app, buildpack.id)?.layers ?? new Map<string, LayerMetadata>();
-  const cached = buildpackMetadata(inputs.cache, buildpack.id)?.layers ?? new Map<string, LayerMetadata>();
-  const standing = inputs.standing(directory);
-  const names = [...new Set([...app.keys(), ...cached.keys()])].sort();
+  const choices = new Map<string, Choice>();
+  for (const [name, layer] of app) choices.set(name, appPass(layer, cache.get(name)));
+  for (const [name, layer] of cache) choices.set(name, cachePass(layer, choices.get(name), inputs.platformApi));
+  for (const [name, choice] of choices) choices.set(name, execEnvPass(choice, { ...inputs, buildpackApi }));
 
-  return names.map((layer) => {
-    const plan = { buildpack: buildpack.id, directory, layer };
-    const fromApp = app.get(layer);
-    const fromCache = cached.get(layer);
-    const choice = choose(inputs, buildpack, fromApp, fromCache);
-    const isChosen = typeof choice !== "string";
-    const inCache = fromCache?.cache === true;
-    const stands = standing.has(layer);
-
-    const problem = layerProblem(layer);
-    if (problem !== undefined) {
-      return isChosen || inCache
-        ? { ...plan, action: "refuse", reason: problem }
-        : { ...plan, action: "skip", reason: choice };
-    }
-    if (!isChosen) {
-      if (inCache && stands) return { ...plan, action: "remove", reason: `wrong sha: ${choice}` };
-      return { ...plan, action: "skip", reason: choice };
-    }
-    const { source, from } = choice;
-    if (!inCache) return { ...plan, action: "metadata", reason: "launch layer", source, metadata: from.metadata };
-    if (from.sha !== fromCache.sha || from.sha === "") {
-      return from.sha === ""
-        ? { ...plan, action: "refuse", reason: `the ${source} names no digest for it` }
-        : {
-            ...plan,
-            action: "remove",
-            reason: `wrong sha: the ${source} has ${quote(from.sha)}, the cache ${quote(fromCache.sha)}`,
-          };
-    }
-    if (!isDigest(from.sha)) return { ...plan, action: "refuse", reason: `${quote(from.sha)} is no sha256 digest` };
-    return { ...plan, action: "restore", reason: "cached", source, sha: from.sha, metadata: from.metadata };
+  const sorted = [...choices].sort(([a], [b]) => (a < b ? -1 : 1));
+  return sorted.map(([layer, choice]) => {
+    const entry = cache.get(layer);
+    const cached = entry?.cache === true ? entry : undefined;
+    const decision = namePass(layer, choice, cached) ?? dataPass(choice, cached, onDisk.has(layer));
+    return { buildpack, directory, layer, ...decision };
   });
 }
 
-/** The metadata to restore for a layer, or the reason why none is: the app pass, then the cache pass. */
-function choose(
-  inputs: PlanInputs,
-  buildpack: Buildpack,
-  app: LayerMetadata | undefined,
-  cached: LayerMetadata | undefined,
-): Choice | string {
-  const fromApp = chooseFromApp(app, cached);
-  const fromCache = chooseFromCache(inputs.platformApi, app, cached);
-  const choice = typeof fromCache === "string" && typeof fromApp !== "string" ? fromApp : fromCache;
-  if (typeof choice === "string") return typeof fromApp === "string" && fromApp !== "" ? fromApp : choice;
-  const elsewhere = execEnvProblem(inputs, buildpack, choice.from.metadata);
-  return elsewhere ?? choice;
+/** App pass: is the metadata of a layer of the app image restored? */
+function appPass(app: LayerMetadata, cached: LayerMetadata | undefined): Choice {
+  if (!app.launch) return notChosen("not-launch", "launch=false in the app image");
+  if (app.build && !app.cache) {
+    return notChosen("build-layer", "build=true and cache=false in the app image, the buildpack makes it anew");
+  }
+  if (app.cache && cached?.cache !== true) {
+    return notChosen("not-cached", "cache=true in the app image, but not in the cache");
+  }
+  return { isChosen: true, source: "app image", from: app };
 }
 
-function chooseFromApp(app: LayerMetadata | undefined, cached: LayerMetadata | undefined): Choice | string {
-  if (app === undefined) return "";
-  if (!app.launch) return "launch=false in the app image";
-  if (app.build && !app.cache) return "build=true and cache=false in the app image, the buildpack makes it anew";
-  if (app.cache && cached?.cache !== true) return "cache=true in the app image, but not in the cache";
-  return { from: app, source: "app image" };
+/** Cache pass: does the metadata of a layer of the cache take the place of what the app pass said, if it has the layer? */
+function cachePass(cached: LayerMetadata, fromApp: Choice | undefined, platformApi: number): Choice {
+  if (!cached.cache) return fromApp ?? notChosen("cache-false", "cache=false in the cache");
+  if (cached.launch && fromApp !== undefined) return fromApp;
+  if (cached.launch && !platformHas(platformApi, "launch-from-cache")) {
+    return notChosen("only-in-cache", "launch=true in the cache, but not in the app image");
+  }
+  return { isChosen: true, source: "cache", from: cached };
 }
 
-function chooseFromCache(
-  platformApi: number,
-  app: LayerMetadata | undefined,
-  cached: LayerMetadata | undefined,
-): Choice | string {
-  if (cached === undefined) return "not in the cache";
-  if (!cached.cache) return "cache=false in the cache";
-  if (cached.launch && app !== undefined) return "launch=true in the cache, and the app image has the last word";
-  if (cached.launch && !platformHas(platformApi, "launch-from-cache"))
-    return "launch=true in the cache, but not in the app image";
-  return { from: cached, source: "cache" };
+/** D15: what is made for other execution environments is not restored. */
+function execEnvPass(choice: Choice, rules: ExecEnvRules): Choice {
+  const problem = choice.isChosen ? execEnvProblem(choice.from.metadata, rules) : undefined;
+  return problem === undefined ? choice : { isChosen: false, ...problem };
 }
 
-/** Platform API 0.15: a layer made for other execution environments need not be restored (D15). */
-function execEnvProblem(inputs: PlanInputs, buildpack: Buildpack, metadata: TomlValue | undefined): string | undefined {
-  if (!platformHas(inputs.platformApi, "exec-env") || !buildpackHas(buildpack.api, "exec-env")) return undefined;
-  if (!isTable(metadata)) return undefined;
-  const environments = metadata["exec-env"];
-  if (!Array.isArray(environments) || environments.length === 0) return undefined;
-  if (!environments.every((item) => typeof item === "string")) return undefined;
-  if (environments.includes(inputs.execEnv) || environments.includes("*")) return undefined;
-  return `made for other execution environments than ${quote(inputs.execEnv)}`;
+/** D11: what would be written or removed under a name that cannot be a layer's is refused. */
+function namePass(layer: string, choice: Choice, cached: LayerMetadata | undefined): Decision | undefined {
+  const problem = layerNameProblem(layer);
+  if (problem === undefined) return undefined;
+  if (choice.isChosen || cached !== undefined) {
+    return { action: "refuse", ...problem, removes: isLayersOwnPlace(layer) };
+  }
+  return skip(choice);
 }
 
-/** NAME_MAX less the longest suffix that is put behind a layer's name. */
-const maxNameBytes = 255 - ".sbom.spdx.json".length;
-
-/** Why a name cannot be a layer of a buildpack (D11). */
-function layerProblem(name: string): string | undefined {
-  if (["store", "launch", "build"].includes(name)) return `a layer may not be named ${quote(name)}`;
-  return componentProblem(name, "layer name");
-}
-
-/** Why an escaped buildpack id cannot be a directory below the layers directory. */
-function buildpackProblem(directory: string): string | undefined {
-  if (directory === "sbom") return '<layers>/sbom is the place of SBOM files, so no buildpack may be named "sbom"';
-  return componentProblem(directory, "buildpack id");
-}
-
-function componentProblem(name: string, what: string): string | undefined {
-  if (name === "") return `the ${what} is empty`;
-  if (name === "." || name === ".." || /[/\0]/.test(name)) return `the ${what} is no safe file name`;
-  if (name.startsWith(".restorer-")) return `the ${what} begins like a staging directory`;
-  if (Buffer.byteLength(name) > maxNameBytes) return `the ${what} is longer than ${maxNameBytes} bytes`;
-  return undefined;
+/** Data pass: do the contents come back, too? `cached` is the layer's entry in the cache, if that says cache=true. */
+function dataPass(choice: Choice, cached: LayerMetadata | undefined, isOnDisk: boolean): Decision {
+  if (!choice.isChosen) {
+    if (cached === undefined || !isOnDisk) return skip(choice);
+    return { action: "remove", code: choice.code, reason: `wrong sha: ${choice.reason}` };
+  }
+  const { source, from } = choice;
+  const { sha, metadata } = from;
+  if (cached === undefined) {
+    return { action: "metadata", code: "launch-layer", reason: "launch layer", source, metadata };
+  }
+  if (sha === "") return refuse("no-digest", `the ${source} names no digest for it`);
+  if (sha !== cached.sha) {
+    const reason = `wrong sha: the ${source} has ${quote(sha)}, the cache ${quote(cached.sha)}`;
+    return { action: "remove", code: "stale", reason };
+  }
+  if (!isDigest(sha)) return refuse("bad-digest", `${quote(sha)} is not a sha256 digest`);
+  return { action: "restore", code: "cached", reason: "cached", source, sha, metadata };
 }
 
 /**
@@ -203,16 +199,36 @@ function componentProblem(name: string, what: string): string | undefined {
  */
 function refuseClashes(layers: readonly LayerPlan[]): LayerPlan[] {
   const isWritten = ({ action }: LayerPlan) => action === "restore" || action === "metadata";
-  const placeOf = ({ directory }: LayerPlan, layer: string) => `${directory}/${layer}`;
-  const places = new Set(layers.filter(isWritten).map((plan) => placeOf(plan, plan.layer)));
+  const place = (directory: string, layer: string) => `${directory}/${layer}`;
+  const places = new Set(layers.filter(isWritten).map(({ directory, layer }) => place(directory, layer)));
   const owners = new Map<string, string>();
   return layers.map((plan) => {
     if (!isWritten(plan)) return plan;
-    const place = placeOf(plan, plan.layer);
-    const owner = owners.get(place) ?? plan.buildpack;
-    owners.set(place, owner);
-    const besides = plan.action === "restore" && /^(.+)\.(?:toml|sbom\.[A-Za-z0-9_-]+\.json)$/s.exec(plan.layer)?.[1];
-    if (owner === plan.buildpack && (!besides || !places.has(placeOf(plan, besides)))) return plan;
-    return { ...plan, action: "refuse", reason: "another layer of this build has the same place" };
+    const { buildpack, directory, layer } = plan;
+    const owner = owners.get(place(directory, layer)) ?? buildpack;
+    owners.set(place(directory, layer), owner);
+    const neighbour = plan.action === "restore" ? layerOfFile(layer) : undefined;
+    const isInItsWay = neighbour !== undefined && places.has(place(directory, neighbour));
+    if (owner === buildpack && !isInItsWay) return plan;
+    const clash = refuse("same-place", "another layer of this build has the same place");
+    return { buildpack, directory, layer, ...clash };
   });
+}
+
+/** The layer that a file of this name belongs to: `x` of `x.toml` and `x.sbom.cdx.json`. */
+function layerOfFile(name: string): string | undefined {
+  return /^(.+)\.(?:toml|sbom\.[A-Za-z0-9_-]+\.json)$/s.exec(name)?.[1];
+}
+
+function notChosen(code: OutcomeCode, reason: string): NotChosen {
+  return { isChosen: false, code, reason };
+}
+
+function skip({ code, reason }: NotChosen): Decision {
+  return { action: "skip", code, reason };
+}
+
+/** Refuses a layer whose name is safe, with what stands of it. */
+function refuse(code: OutcomeCode, reason: string): Decision {
+  return { action: "refuse", code, reason, removes: true };
 }

@@ -1,26 +1,26 @@
-import { replaceFile } from "../disk/replace-file.ts";
-import { describe } from "../errors.ts";
-import { ExitCode, RestorerError } from "../failures.ts";
-import type { Session } from "../session.ts";
-import { quote } from "../text.ts";
-import { summarize } from "./summary.ts";
+import type { OutcomeCode } from "./outcomes.ts";
+import type { MetadataSource } from "./plan.ts";
 
 /** What happened to one layer. */
 export interface LayerReport {
   readonly buildpack: string;
   readonly layer: string;
   readonly outcome: "restored" | "metadata" | "skipped" | "removed" | "refused";
+  /** Why, for programs. */
+  readonly code: OutcomeCode;
+  /** Why, for people. */
   readonly reason: string;
-  readonly source?: "app image" | "cache" | undefined;
-  readonly sha?: string | undefined;
+  readonly source?: MetadataSource;
+  readonly sha?: string;
   readonly files?: number;
   readonly bytes?: number;
 }
 
-/** What a run did, for `-report`. Keys are only ever added. */
+/** What a run did, for `-report` (D26). Keys are only ever added. */
 export interface Report {
   readonly platformApi: string;
   cache: string | null;
+  /** In the order in which they ended. */
   readonly layers: LayerReport[];
   /** Trouble with the cache, as it was warned about. */
   readonly troubles: string[];
@@ -29,39 +29,17 @@ export interface Report {
   error?: string;
 }
 
-/**
- * Runs `story` and writes its report where the inputs ask for one: also of a run that fails, which is when it is wanted
- * most. Throws what `story` throws, and a RestorerError (exit 1) when the report cannot be written.
- */
-export async function withReport(session: Session, story: (report: Report) => Promise<void>): Promise<void> {
-  const { platformApi, reportPath } = session.inputs;
-  const report: Report = { platformApi: `0.${platformApi}`, cache: null, layers: [], troubles: [], seconds: 0 };
-  const began = performance.now();
-  try {
-    await story(report);
-  } catch (error) {
-    report.error = describe(error);
-    throw error;
-  } finally {
-    report.seconds = Number(((performance.now() - began) / 1000).toFixed(3));
-    if (report.error === undefined) summarize(report, session.log);
-    if (reportPath !== undefined) writeReport(reportPath, report, session);
-  }
+/** The report of a run that has done nothing yet, at Platform API 0.N. */
+export function emptyReport(platformApi: number): Report {
+  return { platformApi: `0.${platformApi}`, cache: null, layers: [], troubles: [], seconds: 0 };
 }
 
-function writeReport(path: string, report: Report, { inputs, umask, log }: Session): void {
-  try {
-    const text = `${JSON.stringify({ reportVersion: 1, ...report }, null, 2)}\n`;
-    // A link that a buildpack left in the layers directory is not the platform's.
-    replaceFile(path, Buffer.from(text), { umask, layersDir: inputs.layersDir, otherLinks: "refuse" });
-  } catch (error) {
-    const failure = new RestorerError(`write report ${quote(path)}: ${describe(error)}`, {
-      exitCode: ExitCode.failed,
-      cause: error,
-      hint: "Name a file in a directory that the user the restorer runs as may write to.",
-    });
-    // The run's own failure is the one to end with.
-    if (report.error === undefined) throw failure;
-    log.warn(failure.message);
-  }
+/** A report as JSON text, its layers sorted by buildpack and name. */
+export function formatReport(report: Report): string {
+  const layers = report.layers.toSorted((a, b) => compare(a.buildpack, b.buildpack) || compare(a.layer, b.layer));
+  return `${JSON.stringify({ reportVersion: 1, ...report, layers }, null, 2)}\n`;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
 }

@@ -1,21 +1,18 @@
 import { closeSync } from "node:fs";
-import type { Extracted, ExtractionTarget } from "../archive/extract.ts";
-import { type WorkerScripts, Workers } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
 import type { Directory } from "../disk/directory.ts";
-import { describe } from "../errors.ts";
-import { ExitCode, RestorerError } from "../failures.ts";
 import { isDigest } from "../oci/digest.ts";
 import { platformHas } from "../platform-api.ts";
 import type { Session } from "../session.ts";
 import { count, formatBytes, quote } from "../text.ts";
 import { formatMetadata } from "../toml/toml.ts";
 import { LayersDirectory } from "./layers-directory.ts";
-import { Account } from "./narration.ts";
-import type { LayerPlan, Plan } from "./plan.ts";
+import { Narration } from "./narration.ts";
+import type { LayerPlan, MetadataPlan, Plan, RestorePlan } from "./plan.ts";
 import { PlaceError } from "./publish.ts";
 import type { Report } from "./report.ts";
-import { SbomFiles, type SbomRoot } from "./sbom.ts";
+import { type SbomFile, SbomFiles, type SbomRoot } from "./sbom.ts";
+import { Stopped, Unpacker } from "./unpack.ts";
 
 /** What layers are restored from and to. */
 export interface Places {
@@ -23,214 +20,166 @@ export interface Places {
   readonly cache: Cache | undefined;
   /** diffID of the cache's SBOM layer, or empty. */
   readonly sbom: string;
-  readonly threads: WorkerScripts;
-}
-
-interface Restoration extends Places, Pick<Session, "umask" | "progress" | "log" | "signal"> {
-  /** As given by -layers; cached archives made for it need no relocation. */
-  readonly layersDir: string;
-  /** Whether SBOM files are restored (Platform API 0.8). */
-  readonly restoresSboms: boolean;
-  readonly skipLayers: boolean;
-  readonly workers: Workers;
 }
 
 /** Carries out a plan (contract §3) and adds what happened to the report. Throws RestorerErrors, and on abort the signal's reason. */
 export async function restoreLayers(session: Session, places: Places, plan: Plan, report: Report): Promise<void> {
-  const { inputs, signal } = session;
-  const { layersDir, skipLayers } = inputs;
-  const workers = new Workers(places.threads);
-  const run = new Run(
-    { ...session, ...places, layersDir, skipLayers, workers, restoresSboms: platformHas(inputs.platformApi, "sbom") },
-    report,
-  );
-  // A thread in the middle of a layer looks at its control word only.
-  const stop = () => void workers.cancel();
-  signal.addEventListener("abort", stop);
+  const restoration = new Restoration(session, places, report);
   try {
-    await run.execute(plan);
+    await restoration.carryOut(plan);
   } finally {
-    signal.removeEventListener("abort", stop);
-    await run.end();
+    await restoration.end();
   }
 }
 
-/** A layer that is given up because another one failed. */
-class Stopped extends RestorerError {}
-
-class Run {
-  readonly #in: Restoration;
-  readonly #account: Account;
+class Restoration {
+  readonly #session: Session;
+  readonly #places: Places;
+  readonly #narration: Narration;
   readonly #layers: LayersDirectory;
+  /** Undefined where there is no cache, and so no layer with contents to restore. */
+  readonly #unpacker: Unpacker | undefined;
   #sboms: SbomFiles | undefined;
 
-  constructor(restoration: Restoration, report: Report) {
-    this.#in = restoration;
-    this.#account = new Account(restoration.log, report);
-    this.#layers = new LayersDirectory(restoration.layers, restoration.umask, restoration.log);
+  constructor(session: Session, places: Places, report: Report) {
+    this.#session = session;
+    this.#places = places;
+    this.#narration = new Narration(session.log, report);
+    this.#layers = new LayersDirectory(places.layers, session.umask, session.log);
+    this.#unpacker = places.cache && new Unpacker(places.cache, session);
   }
 
-  async execute(plan: Plan): Promise<void> {
-    const { log, skipLayers, restoresSboms } = this.#in;
+  async carryOut(plan: Plan): Promise<void> {
+    const { inputs, log } = this.#session;
     this.#layers.sweep(new Set(plan.layers.map(({ directory }) => directory)));
     for (const { buildpack, reason } of plan.refused) {
-      this.#account.trouble(`Not restoring layers of buildpack ${quote(buildpack)}: ${reason}`);
+      this.#narration.trouble(`Not restoring layers of buildpack ${quote(buildpack)}: ${reason}`);
     }
     for (const { directory, metadata } of plan.stores) {
       this.#layers.inBuildpack(directory, (place) => place.writeFile("store.toml", formatMetadata(metadata)));
     }
-    if (skipLayers) {
+    if (inputs.skipLayers) {
       log.info("Skipping buildpack layer analysis");
       return;
     }
-    const restores = plan.layers.filter(({ action }) => action === "restore");
-    for (const layer of plan.layers) this.#account.announce(layer);
-    if (restoresSboms) await this.#openSboms(plan);
+    for (const layer of plan.layers) this.#narration.announce(layer);
+    const hasSboms = platformHas(inputs.platformApi, "sbom");
+    if (hasSboms) this.#sboms = new SbomFiles(await this.#sbomRoots(plan));
     // First what goes, for a layer that is written may be named like what stands of one that is not (`x` and `x.toml`).
-    const written = (layer: LayerPlan) => Number(layer.action === "metadata");
-    for (const layer of plan.layers.toSorted((a, b) => written(a) - written(b))) this.#withoutContents(layer);
-    await this.#restoreAll(restores);
-    if (restoresSboms) this.#layers.removeSboms();
+    for (const layer of plan.layers) this.#leaveOut(layer);
+    for (const layer of plan.layers) if (layer.action === "metadata") this.#restoreMetadata(layer);
+    await this.#restoreContents(plan.layers.filter((layer) => layer.action === "restore"));
+    if (hasSboms) this.#layers.removeSboms();
   }
 
   async end(): Promise<void> {
-    this.#in.progress.stop();
-    await this.#in.workers.cancel();
+    this.#session.progress.stop();
+    await this.#unpacker?.end();
     this.#sboms?.close();
     this.#layers.end();
   }
 
-  /** Handles a layer of which no contents come back. */
-  #withoutContents(plan: LayerPlan): void {
-    const { action, layer, reason } = plan;
-    if (action === "metadata") {
-      this.#layers.inBuildpack(plan.directory, (place) => {
-        this.#withSboms(plan, (sboms) => place.publishMetadata(layer, formatMetadata(plan.metadata), sboms));
-      });
-      this.#account.done(plan, "metadata");
-    } else if (action === "remove") {
+  /** Where SBOM files of earlier builds lie: in the cache's SBOM layer, and already in `<layers>/sbom`. */
+  async #sbomRoots(plan: Plan): Promise<SbomRoot[]> {
+    const roots: SbomRoot[] = [];
+    const isNeeded = plan.layers.some(({ action }) => action === "restore" || action === "metadata");
+    const cached = isNeeded ? await this.#unpackSboms() : undefined;
+    if (cached !== undefined) {
+      roots.push({ directory: cached, tell: (message) => this.#narration.trouble(message) });
+    }
+    const standing = this.#places.layers.openIfThere("sbom");
+    if (standing !== undefined) roots.push({ directory: standing, tell: this.#session.log.warn });
+    return roots;
+  }
+
+  /** The directory with the contents of the cache's SBOM layer; undefined where there is none that can be used (D9). */
+  async #unpackSboms(): Promise<Directory | undefined> {
+    const { sbom } = this.#places;
+    if (this.#unpacker === undefined || sbom === "") return undefined;
+    this.#session.log.info("Restoring data for SBOM from cache");
+    const { staging } = this.#layers;
+    const unpacked = isDigest(sbom)
+      ? await this.#unpacker.unpack(sbom, ["sbom"], staging)
+      : ({ isUsable: false, reason: `the cache names ${quote(sbom)}, which is not a sha256 digest` } as const);
+    if (unpacked.isUsable) return staging.directory.open(unpacked.slot.name);
+    this.#narration.trouble(`Not restoring SBOM files from cache: ${unpacked.reason}`);
+    return undefined;
+  }
+
+  /** A layer that does not come back. */
+  #leaveOut(plan: LayerPlan): void {
+    if (plan.action === "skip") this.#narration.done(plan, "skipped");
+    if (plan.action === "remove") {
       this.#remove(plan);
-      this.#account.done(plan, "removed");
-    } else if (action === "refuse") {
-      this.#refuse(plan, reason);
-    } else if (action === "skip") {
-      this.#account.done(plan, "skipped");
+      this.#narration.done(plan, "removed");
+    }
+    if (plan.action === "refuse") {
+      this.#narration.refused(plan, plan);
+      if (plan.removes) this.#remove(plan);
     }
   }
 
-  /** Restores the contents of layers, largest first so that none is left to run alone at the end. */
-  async #restoreAll(plans: readonly LayerPlan[]): Promise<void> {
-    const { cache, workers, progress } = this.#in;
-    if (cache === undefined || plans.length === 0) return;
-    const sized = plans.map((plan) => ({ plan, size: cache.size(plan.sha ?? "") })).sort((a, b) => b.size - a.size);
+  /** A layer whose contents stay in the app image. */
+  #restoreMetadata(plan: MetadataPlan): void {
+    this.#layers.inBuildpack(plan.directory, (place) => {
+      this.#withSboms(plan, (sboms) => place.publishMetadata(plan.layer, formatMetadata(plan.metadata), sboms));
+    });
+    this.#narration.done(plan, "metadata");
+  }
+
+  /** Layers that come back from the cache: several at once, the largest first so that none is left to run alone at the end. */
+  async #restoreContents(plans: readonly RestorePlan[]): Promise<void> {
+    const { progress, signal } = this.#session;
+    const unpacker = this.#unpacker;
+    if (unpacker === undefined || plans.length === 0) return;
+    const sized = plans.map((plan) => ({ plan, size: unpacker.size(plan.sha) })).sort((a, b) => b.size - a.size);
     const total = sized.reduce((sum, { size }) => sum + size, 0);
+    const before = unpacker.progress;
     let done = 0;
-    const started = workers.progress;
     progress.start(() => {
-      const bytes = Math.min(total, (workers.progress - started) * 1024);
-      const percent = total === 0 ? 0 : Math.floor((100 * bytes) / total);
-      return `Restoring: ${done} of ${count(plans.length, "layer")}, ${formatBytes(bytes)} of ${formatBytes(total)}, ${percent}%`;
+      const bytes = Math.min(total, unpacker.progress - before);
+      return describeProgress(done, plans.length, bytes, total);
     });
     const queue = sized.values();
     const work = async () => {
       for (const { plan } of queue) {
-        await this.#restore(plan, cache);
+        await this.#restoreLayer(plan, unpacker);
         done += 1;
       }
     };
-    const results = await Promise.allSettled(Array.from({ length: Math.min(workers.limit, sized.length) }, work));
+    const results = await Promise.allSettled(Array.from({ length: Math.min(unpacker.limit, sized.length) }, work));
     progress.stop();
-    this.#in.signal.throwIfAborted();
+    signal.throwIfAborted();
     const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
     if (failures.length > 0) throw failures.find((failure) => !(failure instanceof Stopped)) ?? failures[0];
   }
 
-  async #restore(plan: LayerPlan, cache: Cache): Promise<void> {
-    const place = this.#layers.buildpack(plan.directory);
+  async #restoreLayer(plan: RestorePlan, unpacker: Unpacker): Promise<void> {
+    const { directory, layer, sha, metadata } = plan;
+    const place = this.#layers.buildpack(directory);
     try {
-      const slot = place.staging.slot();
-      const target = {
-        root: slot.path,
-        anchor: [plan.directory, plan.layer],
-        writesBehind: place.staging.writesBehind,
-      };
-      const extracted = await this.#extract(target, plan.sha ?? "", cache);
-      if (typeof extracted === "string") {
-        // What there is of it takes room that other layers may need.
-        place.staging.remove(slot);
-        this.#refuse(plan, extracted);
+      const unpacked = await unpacker.unpack(sha, [directory, layer], place.staging);
+      if (!unpacked.isUsable) {
+        this.#narration.refused(plan, unpacked);
+        this.#remove(plan);
         return;
       }
+      const { slot, extracted } = unpacked;
       this.#withSboms(plan, (sboms) => {
-        place.publishLayer(plan.layer, slot, extracted.rootMode, formatMetadata(plan.metadata), sboms);
+        place.publishLayer(layer, slot, extracted.rootMode, formatMetadata(metadata), sboms);
       });
-      this.#account.restored(plan, extracted);
-      this.#account.dangling(extracted, this.#in.layersDir);
+      this.#narration.restored(plan, extracted);
+      this.#narration.dangling(extracted, this.#session.inputs.layersDir);
     } catch (error) {
       if (!(error instanceof PlaceError)) throw error;
-      this.#account.refused(plan, error.message);
+      this.#narration.refused(plan, { code: "place-taken", reason: error.message });
     } finally {
       place.close();
     }
   }
 
-  /** Extracts a blob of the cache, or says why it cannot be used. Throws when the disk is the trouble. */
-  async #extract(
-    target: Pick<ExtractionTarget, "root" | "anchor" | "writesBehind">,
-    sha: string,
-    cache: Cache,
-  ): Promise<Extracted | string> {
-    const { layersDir, umask, workers, signal } = this.#in;
-    const opened: { failure?: unknown } = {};
-    const open = async () => {
-      signal.throwIfAborted();
-      return cache.open(sha).catch((error: unknown) => {
-        opened.failure = error;
-        throw error;
-      });
-    };
-    try {
-      const outcome = await workers.extract({ ...target, layersDir, umask }, sha, open);
-      signal.throwIfAborted();
-      if (outcome.ok) return outcome.extracted;
-      if (outcome.fault === "layer") return outcome.message;
-      // Another layer has hit the end of the disk; its error is the one to tell.
-      if (outcome.fault === "cancelled") throw new Stopped("stopped", { exitCode: ExitCode.restoreFailed });
-      await workers.cancel();
-      throw new RestorerError(`write below ${quote(layersDir)}: ${outcome.message}`, {
-        exitCode: ExitCode.restoreFailed,
-        hint: "The layers directory needs room for all layers, and must be writable.",
-      });
-    } catch (error) {
-      signal.throwIfAborted();
-      if (opened.failure === undefined) throw error;
-      return describe(opened.failure);
-    }
-  }
-
-  /** Opens the SBOM files of earlier builds: the cache's SBOM layer, and what already lies in `<layers>/sbom`. */
-  async #openSboms(plan: Plan): Promise<void> {
-    const { cache, sbom, layers, log } = this.#in;
-    const isNeeded = plan.layers.some(({ action }) => action === "restore" || action === "metadata");
-    const roots: SbomRoot[] = [];
-    if (cache !== undefined && sbom !== "" && isNeeded) {
-      log.info("Restoring data for SBOM from cache");
-      const { staging } = this.#layers;
-      const slot = staging.slot();
-      const extracted = isDigest(sbom)
-        ? await this.#extract({ root: slot.path, anchor: ["sbom"], writesBehind: staging.writesBehind }, sbom, cache)
-        : `the cache names ${quote(sbom)}, which is no sha256 digest`;
-      if (typeof extracted === "string") this.#account.trouble(`Not restoring SBOM files from cache: ${extracted}`);
-      else
-        roots.push({ directory: staging.directory.open(slot.name), tell: (message) => this.#account.trouble(message) });
-    }
-    const standing = layers.openIfThere("sbom");
-    if (standing !== undefined) roots.push({ directory: standing, tell: log.warn });
-    this.#sboms = new SbomFiles(roots);
-  }
-
-  #withSboms(plan: LayerPlan, use: (sboms: ReturnType<SbomFiles["open"]>) => void): void {
-    const sboms = this.#sboms?.open(plan.directory, plan.layer) ?? [];
+  #withSboms({ directory, layer }: LayerPlan, use: (sboms: SbomFile[]) => void): void {
+    const sboms = this.#sboms?.open(directory, layer) ?? [];
     try {
       use(sboms);
     } finally {
@@ -238,21 +187,19 @@ class Run {
     }
   }
 
-  #refuse(plan: LayerPlan, reason: string): void {
-    this.#account.refused(plan, reason);
-    this.#remove(plan);
-  }
-
   /** Removes what stands of a layer, where there can be something. */
   #remove(plan: LayerPlan): void {
-    const isName = plan.layer !== "" && plan.layer !== "." && plan.layer !== ".." && !/[/\0]/.test(plan.layer);
-    if (!isName || ["store", "launch", "build"].includes(plan.layer)) return;
     if (!this.#layers.has(plan.directory)) return;
     try {
       this.#layers.inBuildpack(plan.directory, (place) => place.removeLayer(plan.layer));
     } catch (error) {
       if (!(error instanceof PlaceError)) throw error;
-      this.#in.log.warn(`Not removing ${quote(`${plan.buildpack}:${plan.layer}`)}: ${error.message}`);
+      this.#narration.notRemoved(plan, error.message);
     }
   }
+}
+
+function describeProgress(done: number, layers: number, bytes: number, total: number): string {
+  const percent = total === 0 ? 0 : Math.floor((100 * bytes) / total);
+  return `Restoring: ${done} of ${count(layers, "layer")}, ${formatBytes(bytes)} of ${formatBytes(total)}, ${percent}%`;
 }

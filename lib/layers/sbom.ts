@@ -69,7 +69,7 @@ export class SbomFiles {
         continue;
       }
       closeSync(fd);
-      const why = stat.isFile() ? `it is larger than ${limits.sbomBytes} bytes` : "it is no regular file";
+      const why = stat.isFile() ? `it is larger than ${limits.sbomBytes} bytes` : "it is not a regular file";
       this.#tellOnce(tell, `Not restoring SBOM file ${quote(`${directory.path}/${name}`)}: ${why}`);
     }
   }

@@ -4,7 +4,8 @@ import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { type ImageMetadata, noMetadata, toImageMetadata } from "./metadata.ts";
 import { describeFileError } from "./parse-error.ts";
-import { isTable, readToml, type TomlTable } from "./toml.ts";
+import { readToml } from "./toml.ts";
+import { isTable, type TomlTable } from "./values.ts";
 
 const text = v.optional(v.string(), "");
 const identifier = v.optional(v.object({ reference: text }));

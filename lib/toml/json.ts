@@ -1,6 +1,6 @@
 import { describe } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { int64, integral, isTable } from "./toml.ts";
+import { int64, integral, isTable } from "./values.ts";
 
 /** Parses text that may not be JSON; undefined where it is not. */
 export function parseIfJson(text: string): unknown {

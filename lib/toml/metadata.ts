@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { parseJson } from "./json.ts";
 import { describeParseError } from "./parse-error.ts";
-import { isTable, type TomlTable, type TomlValue } from "./toml.ts";
+import { isTable, type TomlTable, type TomlValue } from "./values.ts";
 
 /** What an earlier build recorded of a layer: types, digest, and the buildpack's own metadata. */
 export interface LayerMetadata {

@@ -1,12 +1,11 @@
-import { parse, stringify, TomlError, type TomlTable, type TomlValue } from "smol-toml";
+import { parse, stringify, TomlError } from "smol-toml";
 import { readWithMode } from "../disk/read-file.ts";
 import { isRoot } from "../disk/user.ts";
 import { describe } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { limits } from "../limits.ts";
 import { inline, printable } from "../text.ts";
-
-export type { TomlTable, TomlValue };
+import { integral, type TomlTable, type TomlValue } from "./values.ts";
 
 /**
  * Reads a TOML file. Integers become bigint and floats number, so that `1` and `1.0` stay apart.
@@ -55,23 +54,4 @@ export function formatToml(table: TomlTable): string {
  */
 export function formatMetadata(metadata: TomlValue | undefined): string {
   return metadata === undefined ? "" : formatToml({ metadata: integral(metadata) });
-}
-
-export const int64 = { min: -(2n ** 63n), max: 2n ** 63n - 1n } as const;
-
-/** A value with every integral number that fits 64 bits as a bigint; what does not is a float, or no reader would take it. */
-export function integral(value: TomlValue): TomlValue {
-  if (typeof value === "bigint" || (typeof value === "number" && Number.isInteger(value))) {
-    const exact = BigInt(value);
-    return exact >= int64.min && exact <= int64.max ? exact : Number(value);
-  }
-  if (Array.isArray(value)) return value.map(integral);
-  if (!isTable(value)) return value;
-  // fromEntries defines own properties, so that a key `__proto__` stays a key.
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, integral(item)]));
-}
-
-/** Whether a parsed value is a table (dates are objects, too). */
-export function isTable(value: unknown): value is TomlTable {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }

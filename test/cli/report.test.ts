@@ -29,15 +29,16 @@ describe("-report", () => {
         buildpack: "bp",
         layer: "deps",
         outcome: "restored",
+        code: "cached",
         reason: "cached",
         source: "cache",
         sha: made.cache.sha("bp", "deps"),
         files: 3,
         bytes: expect.any(Number),
       },
-      bad: expect.objectContaining({ outcome: "refused", reason: expect.any(String) }),
-      no: expect.objectContaining({ outcome: "skipped", reason: "cache=false in the cache" }),
-      app: expect.objectContaining({ outcome: "metadata", source: "app image" }),
+      bad: expect.objectContaining({ outcome: "refused", code: "blob-unusable", reason: expect.any(String) }),
+      no: expect.objectContaining({ outcome: "skipped", code: "cache-false", reason: "cache=false in the cache" }),
+      app: expect.objectContaining({ outcome: "metadata", code: "launch-layer", source: "app image" }),
     });
     expect(report.troubles).toHaveLength(1);
     expect(stderr).toBe(`Warning: ${report.troubles[0]}\n`);

@@ -5,7 +5,8 @@ import { RestorerError } from "../../lib/failures.ts";
 import { writeAnalyzed } from "../../lib/images/write-analyzed.ts";
 import { StreamLog } from "../../lib/log.ts";
 import { readAnalyzed } from "../../lib/toml/analyzed.ts";
-import { formatToml, isTable, readToml, type TomlTable } from "../../lib/toml/toml.ts";
+import { formatToml, readToml } from "../../lib/toml/toml.ts";
+import { isTable, type TomlTable } from "../../lib/toml/values.ts";
 import { have, isRoot, skipUnless, tempDir } from "../support/harness.ts";
 
 describe("writing analyzed.toml", () => {

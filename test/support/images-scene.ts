@@ -1,7 +1,7 @@
 import type { Inputs } from "../../lib/cli/inputs.ts";
 import { type PlanOptions, planImages } from "../../lib/images/plan.ts";
 import { type Images, openImages } from "../../lib/images/resolve.ts";
-import type { TomlTable } from "../../lib/toml/toml.ts";
+import type { TomlTable } from "../../lib/toml/values.ts";
 import { type FaultRegistry, startFaultRegistry, testImage } from "./fault-registry.ts";
 import type { TempDir } from "./harness.ts";
 import { analyzedOf, anonymousRegistry, inputsOf, rememberingLog } from "./image-fixture.ts";

@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { parse } from "smol-toml";
 import { parseJson } from "../../lib/toml/json.ts";
 import { parseMetadata } from "../../lib/toml/metadata.ts";
-import { formatMetadata, formatToml, readToml, type TomlTable } from "../../lib/toml/toml.ts";
+import { formatMetadata, formatToml, readToml } from "../../lib/toml/toml.ts";
+import type { TomlTable } from "../../lib/toml/values.ts";
 import { tempDir } from "../support/harness.ts";
 
 const key = fc.oneof(

@@ -3,10 +3,11 @@ import { cannotWrite } from "../failures.ts";
 
 /**
  * Names of the layers that stand below a buildpack's directory: what is there as such, and as `<layer>.toml`
- * (Buildpack spec, layers directory). A buildpack directory that is a link or a file holds none. Throws a RestorerError
- * (exit 42) where it cannot be read.
+ * (Buildpack spec, layers directory). A buildpack directory that is a link or a file holds none, and so does a layers
+ * directory that does not exist. Throws a RestorerError (exit 42) where it cannot be read.
  */
-export function standingLayers(layers: Directory, buildpackDirectory: string): ReadonlySet<string> {
+export function layersOnDisk(layers: Directory | undefined, buildpackDirectory: string): ReadonlySet<string> {
+  if (layers === undefined) return new Set();
   let directory: Directory | undefined;
   try {
     directory = layers.openIfThere(buildpackDirectory);

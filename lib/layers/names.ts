@@ -1,0 +1,47 @@
+import { quote } from "../text.ts";
+import type { Reason } from "./outcomes.ts";
+
+/** Files of a buildpack's directory that a layer's `<layer>.toml` would take the place of (Buildpack spec). */
+const reservedLayerNames: ReadonlySet<string> = new Set(["store", "launch", "build"]);
+
+/** NAME_MAX less the longest suffix that is put behind a layer's name. */
+const maxNameBytes = 255 - ".sbom.spdx.json".length;
+
+/** The directory of a buildpack below the layers directory (Platform API: every `/` becomes `_`). */
+export function escapeId(id: string): string {
+  return id.replaceAll("/", "_");
+}
+
+/** Why a name cannot be a layer of a buildpack (D11). */
+export function layerNameProblem(name: string): Reason | undefined {
+  if (reservedLayerNames.has(name)) return { code: "reserved-name", reason: `a layer may not be named ${quote(name)}` };
+  return componentProblem(name, "layer name");
+}
+
+/** Why an escaped buildpack id cannot be a directory below the layers directory (D11). */
+export function buildpackNameProblem(directory: string): Reason | undefined {
+  if (directory === "sbom") {
+    const reason = '<layers>/sbom is the place of SBOM files, so no buildpack may be named "sbom"';
+    return { code: "reserved-name", reason };
+  }
+  return componentProblem(directory, "buildpack id");
+}
+
+/** Whether what stands under a layer's name can be that layer's, and may be removed with it. */
+export function isLayersOwnPlace(name: string): boolean {
+  return isComponent(name) && !reservedLayerNames.has(name);
+}
+
+function componentProblem(name: string, what: string): Reason | undefined {
+  const unsafe = (problem: string): Reason => ({ code: "unsafe-name", reason: `the ${what} ${problem}` });
+  if (name === "") return unsafe("is empty");
+  if (!isComponent(name)) return unsafe("is not a safe file name");
+  if (name.startsWith(".restorer-")) return unsafe("begins like a staging directory");
+  if (Buffer.byteLength(name) > maxNameBytes) return unsafe(`is longer than ${maxNameBytes} bytes`);
+  return undefined;
+}
+
+/** Whether a name is one component of a path that leads to an entry of its own. */
+function isComponent(name: string): boolean {
+  return name !== "" && name !== "." && name !== ".." && !/[/\0]/.test(name);
+}
