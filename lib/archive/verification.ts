@@ -1,11 +1,12 @@
 import { limits } from "../limits.ts";
+import { Digester } from "../oci/digest.ts";
 import { BlobError } from "./blob-file.ts";
 import { Decompressor, type Sink } from "./decompress.ts";
 
 /** Bounds and hashes the uncompressed bytes of a blob: the archive, whose SHA-256 is the layer's diffID. */
 export class Content {
   readonly #diffId: string;
-  readonly #hash = new Bun.CryptoHasher("sha256");
+  readonly #hash = new Digester();
   readonly #maxBytes: number;
   #bytes = 0;
 
@@ -24,7 +25,7 @@ export class Content {
 
   /** Throws a BlobError unless what was taken in is the layer. */
   verify(): void {
-    const diffId = digestOf(this.#hash);
+    const diffId = this.#hash.digest();
     if (diffId !== this.#diffId) throw new BlobError(`its content has the digest ${diffId}, not ${this.#diffId}`);
   }
 }
@@ -32,7 +33,7 @@ export class Content {
 /** A blob as it is stored, compressed or plain, that comes in chunks: hashed, and decompressed into a sink. */
 export class StoredBlob {
   readonly #digest: string;
-  readonly #hash = new Bun.CryptoHasher("sha256");
+  readonly #hash = new Digester();
   readonly #decompressor: Decompressor;
 
   /** `digest` is what the hash of the blob must be, `sha256:<hex>`. */
@@ -50,7 +51,7 @@ export class StoredBlob {
   /** Says that the blob is complete. Throws a CompressionError where it is cut off, a BlobError where it is another one. */
   finish(): void {
     this.#decompressor.end();
-    const digest = digestOf(this.#hash);
+    const digest = this.#hash.digest();
     if (digest !== this.#digest) throw new BlobError(`its blob has the digest ${digest}, not ${this.#digest}`);
   }
 
@@ -58,8 +59,4 @@ export class StoredBlob {
   close(): void {
     this.#decompressor.close();
   }
-}
-
-function digestOf(hash: Bun.CryptoHasher): string {
-  return `sha256:${hash.digest("hex")}`;
 }
