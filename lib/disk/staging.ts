@@ -1,9 +1,10 @@
-import { chmodSync, closeSync, constants, copyFileSync, fsyncSync, utimesSync } from "node:fs";
+import { chmodSync, closeSync, constants, copyFileSync, fstatSync, fsyncSync, utimesSync } from "node:fs";
 import { describe, hasCode } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Directory } from "./directory.ts";
 import { isLeftBehind, isPrivateName, privateName } from "./private-names.ts";
 import { emptyDirectory, refuseMounts, removeTree } from "./removal.ts";
+import { currentUser } from "./user.ts";
 import { writeAll } from "./write.ts";
 
 const heartbeatMs = 1_000;
@@ -33,6 +34,7 @@ export class Staging {
     this.#name = privateName();
     parent.make(this.#name, 0o700);
     this.directory = parent.open(this.#name);
+    refuseOthers(this.directory);
     // A parent with setgid hands it down; content must not inherit it.
     this.directory.setMode(0o700);
     this.writesBehind = this.directory.writesBehind;
@@ -111,6 +113,26 @@ export class Staging {
     try {
       utimesSync(this.directory.at("."), now, now);
     } catch {}
+  }
+}
+
+/** Another process that may write beside it can put a directory of its own in the place of what was made. */
+function refuseOthers(directory: Directory): void {
+  if (isOwn(directory) && directory.names().length === 0) return;
+  directory.close();
+  throw new Error("somebody else's directory took the place of our own");
+}
+
+/** File servers may give all that a user makes to another one (root_squash): then files have the directory's owner, too. */
+function isOwn(directory: Directory): boolean {
+  const { uid } = directory.ownStat();
+  if (uid === currentUser().uid) return true;
+  const fd = directory.createFile("probe", 0o600);
+  try {
+    return fstatSync(fd).uid === uid;
+  } finally {
+    closeSync(fd);
+    directory.unlink("probe");
   }
 }
 
