@@ -1,0 +1,64 @@
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { glibcVersion, pack } from "../../build/pack.ts";
+import { have, skipUnless, tempDir } from "../support/harness.ts";
+
+const project = resolve(import.meta.dir, "../..");
+const stubSource = join(project, "build/stub-x64.S");
+const stub = readFileSync(join(project, "build/stub-x64.bin"));
+
+skipUnless(have("gcc") && have("objcopy") && process.arch === "x64", "gcc, objcopy, x64")(
+  "the stub's bytes are those of its source",
+  () => {
+    using dir = tempDir("stub");
+    const run = (...argv: string[]) => Bun.spawnSync(argv, { cwd: dir.path, stderr: "pipe" });
+    const assembled = run("gcc", "-c", "-nostdlib", stubSource, "-o", "stub.o");
+    expect([assembled.exitCode, assembled.stderr.toString()]).toEqual([0, ""]);
+    expect(run("objcopy", "-O", "binary", "-j", ".text", "stub.o", "stub.bin").exitCode).toBe(0);
+    expect(readFileSync(dir.join("stub.bin")).equals(stub)).toBe(true);
+  },
+);
+
+describe("what the packer does not know it refuses with a sentence", () => {
+  const nothing = Buffer.alloc(0);
+  const parts = { executable: nothing, loader: nothing, libc: nothing, libm: nothing, stub };
+
+  /** The smallest ELF header: of a machine (62 is x86-64, 183 arm64), and a type (2 is at fixed addresses). */
+  function elf(machine: number, type: number): Buffer {
+    const bytes = Buffer.alloc(64);
+    bytes.write("\x7fELF\x02\x01", "latin1");
+    bytes.writeUInt16LE(type, 16);
+    bytes.writeUInt16LE(machine, 18);
+    return bytes;
+  }
+
+  test.each([
+    ["a text file", { executable: Buffer.from("#!/bin/sh\n".repeat(10)) }, "the executable is not an ELF file"],
+    ["an executable for another machine", { executable: elf(183, 2), loader: elf(183, 3) }, "is for arm64, not x64"],
+    [
+      "an executable that can lie anywhere",
+      { executable: elf(62, 3), loader: elf(62, 3) },
+      "not linked to fixed addresses",
+    ],
+    ["a loader for another machine", { executable: elf(62, 2), loader: elf(183, 3) }, "another machine"],
+    ["no glibc", { executable: elf(62, 2), loader: elf(62, 3), libc: Buffer.from("musl") }, "libc.so.6 is not glibc's"],
+    [
+      "an old glibc",
+      {
+        executable: elf(62, 2),
+        loader: elf(62, 3),
+        libc: Buffer.from("GNU C Library (Debian GLIBC 2.31-13) stable release version 2.31."),
+      },
+      "glibc 2.31 is too old: expected 2.34 or newer",
+    ],
+  ])("%s", (_, changed, message) => {
+    // A header alone has no dynamic section, whose strings are looked for only where something is needed.
+    expect(() => pack({ ...parts, ...changed })).toThrow(message);
+  });
+
+  test("glibc's version is read from what it says of itself", () => {
+    expect(glibcVersion(Buffer.from("GNU C Library (GNU libc) stable release version 2.36.\n"))).toEqual([2, 36]);
+    expect(glibcVersion(Buffer.from("musl libc"))).toBeUndefined();
+  });
+});
