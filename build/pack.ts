@@ -1,10 +1,7 @@
 /**
- * Makes one self-contained file of the compiled executable, glibc's loader, libc and libm: `bun build/pack.ts <executable>
- * <output> <ld.so> <libc.so.6> <libm.so.6>`. The kernel maps all of it; a stub hands libc and libm to the loader as memory
- * files, then the loader starts the program as it always does.
+ * Makes one self-contained file of the compiled executable, glibc's loader, libc and libm. The kernel maps all of it; a stub
+ * hands libc and libm to the loader as memory files, then the loader starts the program as it always does.
  */
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { dynamicTag, Elf, type Segment, segmentBytes, segmentType, writeSegment } from "./elf.ts";
 
 /** A library that goes into the file, by the name under which the loader knows it. */
@@ -75,10 +72,10 @@ function check(program: Elf, loader: Elf, libraries: readonly Library[]): void {
 }
 
 function neededNames(program: Elf): string[] {
+  const needed = program.dynamic.filter(({ tag }) => tag === dynamicTag.needed);
+  if (needed.length === 0) return [];
   const strings = program.offsetOf(program.dynamicValue(dynamicTag.strings));
-  return program.dynamic
-    .filter(({ tag }) => tag === dynamicTag.needed)
-    .map(({ value }) => program.text(strings + value));
+  return needed.map(({ value }) => program.text(strings + value));
 }
 
 /** glibc says its version in a sentence of its own. */
@@ -263,20 +260,4 @@ function pointNeededAt(program: Elf, { strings, paths }: Tail): void {
     if (tag === dynamicTag.strings) program.setWord(offset + 8, strings.address);
     if (tag === dynamicTag.stringsSize) program.setWord(offset + 8, strings.size);
   }
-}
-
-if (import.meta.main) {
-  const [executable, output, loader, libc, libm] = process.argv.slice(2);
-  if (!executable || !output || !loader || !libc || !libm) {
-    console.error("usage: bun build/pack.ts <executable> <output> <ld.so> <libc.so.6> <libm.so.6>");
-    process.exit(3);
-  }
-  const read = (path: string): Buffer => readFileSync(path);
-  const stub = read(join(import.meta.dir, "stub-x64.bin"));
-  const parts = { executable: read(executable), loader: read(loader), libc: read(libc), libm: read(libm), stub };
-  // A file that is being run cannot be written to: another one takes its place.
-  const temporary = `${output}.new`;
-  rmSync(temporary, { force: true });
-  writeFileSync(temporary, pack(parts), { mode: 0o755 });
-  renameSync(temporary, output);
 }
