@@ -1,14 +1,16 @@
 import { closeSync, constants, fstatSync, openSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { LayerSource } from "../archive/source.ts";
-import { readWhole } from "../disk/read-file.ts";
+import { FileBytes } from "../disk/file-bytes.ts";
 import type { User } from "../disk/user.ts";
 import { describe, errorCode } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { isDigest } from "../oci/digest.ts";
 import { quote } from "../text.ts";
-import { buildpackMetadata, type ImageMetadata, parseMetadata } from "../toml/metadata.ts";
+import { buildpackMetadata, type ImageMetadata } from "../toml/metadata.ts";
+import { readMetadata } from "../toml/metadata-json.ts";
 import { describeParseError } from "../toml/parse-error.ts";
+import { Pauses } from "../waiting.ts";
 import { type Cache, CacheError } from "./cache.ts";
 
 const metadataFile = "io.buildpacks.lifecycle.cache.metadata";
@@ -17,13 +19,15 @@ const metadataFile = "io.buildpacks.lifecycle.cache.metadata";
 export class VolumeCache implements Cache {
   readonly name: string;
   readonly #dir: string;
+  readonly #signal: AbortSignal;
   readonly #opened = new Map<string, number>();
   #committed: string;
   /** Read ahead of dropping privileges. */
   #metadata: ImageMetadata | undefined;
 
-  constructor(dir: string) {
+  constructor(dir: string, signal: AbortSignal) {
     this.#dir = dir;
+    this.#signal = signal;
     this.#committed = join(dir, "committed");
     this.name = `cache directory ${quote(dir)}`;
   }
@@ -32,19 +36,19 @@ export class VolumeCache implements Cache {
     return this.#metadata ?? this.#readMetadata();
   }
 
-  #readMetadata(): ImageMetadata | undefined {
+  async #readMetadata(): Promise<ImageMetadata | undefined> {
     this.#committed = this.#findCommitted();
     const path = join(this.#committed, metadataFile);
-    let bytes: Uint8Array;
+    let file: FileBytes | undefined;
     try {
-      bytes = readWhole(path, limits.metadataBytes);
+      file = new FileBytes(path, limits.metadataBytes);
+      const pauses = new Pauses(this.#signal);
+      // The file stays open: the layers' own data is read from it when it is needed.
+      return await readMetadata(file, () => pauses.pause());
     } catch (error) {
+      file?.close();
+      this.#signal.throwIfAborted();
       if (errorCode(error) === "ENOENT") return undefined;
-      throw new CacheError(`cannot read cache metadata ${quote(path)}: ${describe(error)}`, { cause: error });
-    }
-    try {
-      return parseMetadata(bytes);
-    } catch (error) {
       throw new CacheError(`cannot read cache metadata ${quote(path)}: ${describeParseError(error)}`, { cause: error });
     }
   }
@@ -82,8 +86,9 @@ export class VolumeCache implements Cache {
    * Reads the metadata and opens now, while privileges allow it, what user `uid:gid` could not open later of the layers of
    * these buildpacks. Trouble is left to `metadata` and `open` to report.
    */
-  openAhead(buildpacks: readonly { id: string }[], user: User): void {
-    const metadata = ifPossible(() => this.#readMetadata());
+  async openAhead(buildpacks: readonly { id: string }[], user: User): Promise<void> {
+    const metadata = await this.#readMetadata().catch(() => undefined);
+    this.#signal.throwIfAborted();
     // What root cannot read, the user may.
     if (metadata === undefined) return;
     this.#metadata = metadata;

@@ -5,6 +5,7 @@ import { readWhole } from "../disk/read-file.ts";
 import { Digester } from "../oci/digest.ts";
 import { type Descriptor, manifestBytes, mediaTypes } from "../oci/manifest.ts";
 import type { RemoteImage } from "../registry/registry.ts";
+import { judgeJson } from "../toml/json.ts";
 
 /** The files of an OCI image layout (OCI image specification) with one image, beside its blobs. */
 export function layoutFiles({ mediaType, digest, size }: Descriptor): [name: string, content: string][] {
@@ -48,7 +49,9 @@ export function hexOf(digest: string): string {
 }
 
 function readJson(path: string): unknown {
-  return JSON.parse(readWhole(path, manifestBytes).toString());
+  const bytes = readWhole(path, manifestBytes);
+  judgeJson(bytes);
+  return JSON.parse(bytes.toString());
 }
 
 /** Whether a blob is there, whole and unchanged: somebody may have had the directory since. */

@@ -52,7 +52,7 @@ export interface Analyzed {
 export function readAnalyzed(path: string, log: Log): Analyzed | undefined {
   try {
     const table = readToml(path);
-    const { metadata, "run-image": run } = v.parse(analyzedSchema, table);
+    const { metadata, "run-image": run } = v.parse(analyzedSchema, table, { abortEarly: true });
     const runImage = run && {
       reference: run.reference,
       image: run.image,

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { RestorerError } from "../failures.ts";
+import { limits, refuseMore } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { parseBuildpackApi } from "../platform-api.ts";
 import { quote } from "../text.ts";
@@ -29,7 +30,8 @@ export interface Group {
 export function readGroup(path: string, log: Pick<Log, "warn">): Group {
   const hint = "It is written by the detector; name it with -group or CNB_GROUP_PATH.";
   try {
-    const raw = v.parse(groupSchema, readToml(path));
+    const raw = v.parse(groupSchema, readToml(path), { abortEarly: true });
+    refuseMore(raw.group.length, limits.buildpacks, "buildpack");
     const buildpacks = raw.group.map(({ id, api }) => ({ id, api: parseBuildpackApi(id, api) }));
     if (buildpacks.length === 0) log.warn(`The group file ${quote(path)} lists no buildpacks: it has no [[group]]`);
     return { buildpacks, hasExtensions: raw["group-extensions"].length > 0 };

@@ -25,7 +25,7 @@ export interface OfferedImage {
  */
 export function readRunToml(path: string, log: Log): readonly OfferedImage[] {
   try {
-    return v.parse(runSchema, readToml(path)).images;
+    return v.parse(runSchema, readToml(path), { abortEarly: true }).images;
   } catch (error) {
     if (errorCode(error) === "ENOENT") {
       log.debug(`No run metadata found at path ${quote(path)}`);

@@ -5,7 +5,8 @@ import { describe } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { limits } from "../limits.ts";
 import { inline, printable } from "../text.ts";
-import { integral, type TomlTable, type TomlValue } from "./values.ts";
+import { judgeToml } from "./judge-toml.ts";
+import type { TomlTable } from "./values.ts";
 
 /**
  * Reads a TOML file. Integers become bigint and floats number, so that `1` and `1.0` stay apart.
@@ -16,6 +17,11 @@ export function readToml(path: string): TomlTable {
   // Root may have been led to a secret by a link: what not everybody may read is not shown.
   const mayShow = !isRoot() || (mode & 0o004) !== 0;
   let text: string;
+  try {
+    judgeToml(bytes);
+  } catch (error) {
+    throw new RestorerError(`${inline(path)} ${describe(error)}`);
+  }
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
@@ -46,12 +52,4 @@ function caret(text: string, line: number, column: number): string {
 /** TOML text of a table read by `readToml`: numbers keep their kind, dates their offset. */
 export function formatToml(table: TomlTable): string {
   return stringify(table, { numbersAsFloat: true });
-}
-
-/**
- * The text of a `<layer>.toml` or `store.toml`: only `[metadata]`, every integral number as an integer (D7).
- * Without metadata it is empty.
- */
-export function formatMetadata(metadata: TomlValue | undefined): string {
-  return metadata === undefined ? "" : formatToml({ metadata: integral(metadata) });
 }

@@ -1,12 +1,22 @@
 import { describe, expect, test } from "bun:test";
 import { type OutcomeCode, outcomeCodes } from "../../lib/layers/outcomes.ts";
+import { knownData } from "../../lib/toml/layer-data.ts";
 import type { LayerMetadata } from "../../lib/toml/metadata.ts";
 import { buildpack, image, layer, plan, shaA, shaB } from "./plan-fixture.ts";
 
 test("the codes are these: programs rely on them, so one may be added, but none renamed or taken away", () => {
   expect(Object.keys(outcomeCodes).sort()).toEqual(
     [
-      ...["bad-digest", "blob-unavailable", "blob-unusable", "build-layer", "cache-false", "cached", "exec-env"],
+      ...[
+        "bad-digest",
+        "bad-metadata",
+        "blob-unavailable",
+        "blob-unusable",
+        "build-layer",
+        "cache-false",
+        "cached",
+        "exec-env",
+      ],
       ...["launch-layer", "no-digest", "not-cached", "not-launch", "only-in-cache", "place-taken", "reserved-name"],
       ...["same-place", "stale", "unsafe-name"],
     ].sort(),
@@ -61,7 +71,7 @@ describe("a layer's code and sentence, where", () => {
       is: ["remove", "stale", `wrong sha: the app image has "${shaB}", the cache "${shaA}"`],
     },
     "it is made for another execution environment": {
-      cached: cached({ metadata: { "exec-env": ["test"] } }),
+      cached: cached({ data: knownData({ "exec-env": ["test"] }) }),
       is: ["skip", "exec-env", 'made for other execution environments than "production"'],
     },
     "its name is not a safe one": {
