@@ -5,7 +5,7 @@ VERSION_COMMIT = $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 # The same as in test/support/restorer-path.ts.
 SOURCES = Makefile package.json package-lock.json restorer.ts $(shell find lib -name '*.ts') $(shell find build -type f)
 
-.PHONY: build test check demo bench fuzz clean help
+.PHONY: build test check demo bench fuzz race clean help
 .DELETE_ON_ERROR:
 
 ## make build   dist/restorer, where a source is newer; and before it node_modules
@@ -50,6 +50,13 @@ bench: dist/restorer
 ##              SEED=n           again as in a run that failed
 fuzz: dist/restorer
 	@$(BUN) test/archive/fuzz.ts $(FOR)
+
+## make race    an adversary swaps directories for links while root works on them; needs root
+##              FOR=2000         rounds of each kind
+##              KIND="sweep sbom"  some kinds only
+##              RESTORER=path    another executable than dist/restorer
+race: dist/restorer
+	@$(BUN) test/race/race.ts $(or $(FOR),2000) $(KIND)
 
 node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --loglevel=error
