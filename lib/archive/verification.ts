@@ -2,17 +2,23 @@ import { limits } from "../limits.ts";
 import { Digester } from "../oci/digest.ts";
 import { BlobError } from "./blob-file.ts";
 import { Decompressor, type Sink } from "./decompress.ts";
+import type { BlobFile } from "./source.ts";
 
 /** Bounds and hashes the uncompressed bytes of a blob: the archive, whose SHA-256 is the layer's diffID. */
 export class Content {
   readonly #diffId: string;
   readonly #hash = new Digester();
   readonly #maxBytes: number;
+  readonly #isSecret: boolean;
   #bytes = 0;
 
-  /** `diffId` is what the hash must be, `sha256:<hex>`; `blobBytes` the size of the blob as stored. */
-  constructor(diffId: string, blobBytes: number) {
+  /**
+   * `diffId` is what the hash must be, `sha256:<hex>`; `blobBytes` the size of the blob as stored. `isSecret`: what the
+   * hash is instead is not told.
+   */
+  constructor(diffId: string, blobBytes: number, isSecret: boolean) {
     this.#diffId = diffId;
+    this.#isSecret = isSecret;
     this.#maxBytes = Math.max(limits.expansionFloor, blobBytes * limits.expansion);
   }
 
@@ -26,8 +32,17 @@ export class Content {
   /** Throws a BlobError unless what was taken in is the layer. */
   verify(): void {
     const diffId = this.#hash.digest();
-    if (diffId !== this.#diffId) throw new BlobError(`its content has the digest ${diffId}, not ${this.#diffId}`);
+    if (diffId === this.#diffId) return;
+    const found = this.#isSecret
+      ? "another digest, which is not told, for not everybody may read it"
+      : `the digest ${diffId}`;
+    throw new BlobError(`its content has ${found}, not ${this.#diffId}`);
   }
+}
+
+/** The content to be of the blob of a source. */
+export function contentOf(source: Pick<BlobFile, "size" | "isSecret">, diffId: string): Content {
+  return new Content(diffId, source.size, source.isSecret === true);
 }
 
 /** A blob as it is stored, compressed or plain, that comes in chunks: hashed, and decompressed into a sink. */

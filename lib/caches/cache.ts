@@ -12,7 +12,7 @@ export interface Cache {
   size(sha: string): number;
   /** Opens, while privileges allow it, what a user could not open later of the layers of these buildpacks. */
   openAhead?(buildpacks: readonly { id: string }[], user: User): Promise<void>;
-  /** Opens the blob of a layer by its diffID. The caller closes a file. Throws a CacheError. */
+  /** Opens the blob of a layer by its diffID. The caller closes a file that does not stay open. Throws a CacheError. */
   open(sha: string): Promise<LayerSource>;
 }
 

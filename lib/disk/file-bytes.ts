@@ -1,19 +1,21 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, readSync } from "node:fs";
+import { isSecret, openFile } from "./read-file.ts";
 
 /** A regular file, open, of which parts are read when they are needed: also after privileges were dropped. */
 export class FileBytes {
   readonly size: number;
+  /** Whether nothing of it may be told, see `isSecret`. */
+  readonly isSecret: boolean;
   readonly #fd: number;
   #buffer = Buffer.alloc(0);
 
   /** Opens a file of at most `limit` bytes. Throws the system's error, or an Error that says what is wrong. */
   constructor(path: string, limit: number) {
-    // A fifo would block.
-    this.#fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    this.#fd = openFile(path);
     try {
       const stat = fstatSync(this.#fd);
-      if (!stat.isFile()) throw new Error("is not a regular file");
-      if (stat.size > limit) throw new Error(`has ${stat.size} bytes, more than ${limit}, the limit`);
+      this.isSecret = isSecret(stat);
+      if (stat.size > limit) throw new Error(`is larger than ${limit} bytes, the limit`);
       this.size = stat.size;
     } catch (error) {
       this.close();

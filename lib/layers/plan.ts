@@ -186,11 +186,16 @@ function dataPass(choice: Choice, cached: LayerMetadata | undefined, isOnDisk: b
   }
   if (sha === "") return refuse("no-digest", `the ${source} names no digest for it`);
   if (sha !== cached.sha) {
-    const reason = `wrong sha: the ${source} has ${quote(sha)}, the cache ${quote(cached.sha)}`;
+    const reason = `wrong sha: the ${source} has ${shown(sha)}, the cache ${shown(cached.sha)}`;
     return { action: "remove", code: "stale", reason };
   }
-  if (!isDigest(sha)) return refuse("bad-digest", `${quote(sha)} is not a sha256 digest`);
+  if (!isDigest(sha)) return refuse("bad-digest", "what is recorded as its digest is not a sha256 digest");
   return { action: "restore", code: "cached", reason: "cached", source, sha, data };
+}
+
+/** A recorded digest, for messages. What is not one stands for itself nowhere: it may come from a file that is a secret. */
+function shown(sha: string): string {
+  return isDigest(sha) ? quote(sha) : sha === "" ? "none" : "something that is not a digest";
 }
 
 /**

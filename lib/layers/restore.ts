@@ -108,7 +108,7 @@ class Restoration {
     const { staging } = this.#layers;
     const unpacked = isDigest(sbom)
       ? await this.#unpacker.unpack(sbom, ["sbom"], staging)
-      : ({ isUsable: false, reason: `the cache names ${quote(sbom)}, which is not a sha256 digest` } as const);
+      : ({ isUsable: false, reason: "what the cache names is not a sha256 digest" } as const);
     if (unpacked.isUsable) return staging.directory.open(unpacked.slot.name);
     this.#narration.trouble(`Not restoring SBOM files from cache: ${unpacked.reason}`);
     return undefined;

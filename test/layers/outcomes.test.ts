@@ -90,7 +90,7 @@ describe("a layer's code and sentence, where", () => {
     },
     "its digest is not one": {
       cached: cached({ sha: "sha1:1" }),
-      is: ["refuse", "bad-digest", '"sha1:1" is not a sha256 digest'],
+      is: ["refuse", "bad-digest", "what is recorded as its digest is not a sha256 digest"],
     },
   };
   test.each(Object.entries(situations))("%s", (_, { app, cached: inCache, name = "x", onDisk = false, ...rest }) => {
