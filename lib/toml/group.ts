@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { RestorerError } from "../failures.ts";
+import { limits, refuseMore } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { parseBuildpackApi } from "../platform-api.ts";
 import { quote } from "../text.ts";
