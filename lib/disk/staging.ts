@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, constants, copyFileSync, fsyncSync, utimesSync } from "node:fs";
+import { chmodSync, closeSync, constants, copyFileSync, fstatSync, fsyncSync, utimesSync } from "node:fs";
 import { describe, hasCode } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Directory } from "./directory.ts";
@@ -32,7 +32,7 @@ export class Staging {
     this.#parent = parent;
     this.#name = privateName();
     parent.make(this.#name, 0o700);
-    this.directory = parent.open(this.#name);
+    this.directory = openOwn(parent, this.#name);
     // A parent with setgid hands it down; content must not inherit it.
     this.directory.setMode(0o700);
     this.writesBehind = this.directory.writesBehind;
@@ -111,6 +111,26 @@ export class Staging {
     try {
       utimesSync(this.directory.at("."), now, now);
     } catch {}
+  }
+}
+
+/**
+ * Opens a directory that was just made. Whoever may write in `parent` may have put one of their own in its place: then what
+ * is made in it has another owner than it. Not compared with the user of the process, for on some mounts (NFS that squashes
+ * root, CIFS) all that it makes is somebody else's.
+ */
+function openOwn(parent: Directory, name: string): Directory {
+  const directory = parent.open(name);
+  try {
+    const probe = directory.createFile("probe", 0o600);
+    const { uid } = fstatSync(probe);
+    closeSync(probe);
+    directory.unlink("probe");
+    if (uid === directory.ownStat().uid) return directory;
+    throw new Error("another user has put a directory in the place of the one just made");
+  } catch (error) {
+    directory.close();
+    throw error;
   }
 }
 

@@ -12,8 +12,9 @@ import {
 import { join } from "node:path";
 import { makeCache } from "../support/cache-fixture.ts";
 import { stamps } from "../support/canary.ts";
-import { type FaultRegistry, startFaultRegistry, testImage, testIndex } from "../support/fault-registry.ts";
-import { removeTree, restorerPath, type TempDir, type Tree, tempDir, writeTree } from "../support/harness.ts";
+import { type FaultRegistry, startFaultRegistry, testImage } from "../support/fault-registry.ts";
+import { have, removeTree, restorerPath, type TempDir, tempDir, writeTree } from "../support/harness.ts";
+import { layoutTree } from "../support/layout-fixture.ts";
 import { attacker, type Ground, type Kind, raceCanary, roundTree } from "./kinds.ts";
 
 /** What came of the rounds of one kind. */
@@ -60,13 +61,19 @@ class Batch implements AsyncDisposable {
   constructor(kind: Kind, registry: FaultRegistry) {
     this.#kind = kind;
     this.#registry = registry;
-    this.#dir = tempDir("race", { canary: raceCanary, tree: { data: "good" }, layouts: layoutOfRunImage() });
+    this.#dir = tempDir("race", { canary: raceCanary, tree: { data: "good" }, layouts: layoutTree("host.test/run") });
     makeCache(this.#dir.join("cache"), [
       { id: "example/app", layers: [{ name: "dist", tree: this.#dir.join("tree") }] },
     ]);
-    this.#adversaries = kind.swaps.map(({ place, pairs }) => {
+    this.#adversaries = kind.swaps.map(({ place, pairs, lure }) => {
       const script = join(import.meta.dir, "swapper.ts");
-      const args = [String(attacker), this.#dir.join("now"), place, JSON.stringify(pairs)];
+      const args = [
+        String(attacker),
+        this.#dir.join("now"),
+        place,
+        JSON.stringify(pairs),
+        ...(lure === undefined ? [] : [lure]),
+      ];
       return Bun.spawn([process.execPath, script, ...args], { cwd: "/", stdin: "ignore", stderr: "inherit" });
     });
   }
@@ -75,7 +82,7 @@ class Batch implements AsyncDisposable {
     const ground = this.#prepare(`round-${number}`);
     const canary = this.#dir.join("canary");
     const before = stamps(canary);
-    const exit = await this.#restore(ground);
+    const exit = await this.#restore(ground, number % 2 === 0 ? this.#kind.slow : undefined);
     rmSync(this.#dir.join("now"));
     const changed = differences(before, stamps(canary)).map((line) => line.replaceAll(this.#dir.path, ""));
     if (changed.length > 0) this.#renewCanary();
@@ -98,10 +105,10 @@ class Batch implements AsyncDisposable {
     return ground;
   }
 
-  async #restore(ground: Ground): Promise<string> {
+  async #restore(ground: Ground, slow: string | undefined): Promise<string> {
     const { round, cache } = ground;
     const args = ["-layers", `${round}/layers`, "-cache-dir", cache, "-kaniko-dir", `${round}/kaniko`];
-    const child = Bun.spawn([restorerPath(), ...args, ...(this.#kind.args?.(ground) ?? [])], {
+    const child = Bun.spawn([...slowly(slow), restorerPath(), ...args, ...(this.#kind.args?.(ground) ?? [])], {
       env: { PATH: process.env.PATH, HOME: "/nonexistent", CNB_PLATFORM_API: "0.13" },
       cwd: "/",
       stdin: "ignore",
@@ -126,13 +133,11 @@ class Batch implements AsyncDisposable {
   }
 }
 
-function layoutOfRunImage(): Tree {
-  const image = testImage({ labels: { "io.buildpacks.base.id": "base" } });
-  const index = testIndex([{ image, platform: { os: "linux", architecture: "amd64" } }]);
-  const blobs = [[image.digest, image.bytes] as const, ...image.blobs];
-  const sha256 = Object.fromEntries(blobs.map(([digest, bytes]) => [digest.replace("sha256:", ""), bytes]));
-  const layout = { "oci-layout": '{"imageLayoutVersion":"1.0.0"}', "index.json": index.bytes, blobs: { sha256 } };
-  return { "host.test": { run: { latest: layout } } };
+/** What makes a run get the answers to a system call 5 ms late. */
+function slowly(call: string | undefined): string[] {
+  if (call === undefined || !have("strace")) return [];
+  const delay = `inject=${call}:delay_exit=5000`;
+  return ["strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", `trace=${call}`, "-e", delay];
 }
 
 /** Gives the attacker a tree, links themselves included, as it was long ago: no run vouches for it. */
