@@ -31,8 +31,8 @@ export interface Tally {
 const roundsPerBatch = 40;
 const longestRunMs = 120_000;
 
-/** Runs the executable against an adversary again and again. Needs root. `onHit` is told at once. */
-export async function race(kind: Kind, rounds: number, onHit: (text: string) => void = () => {}): Promise<Tally> {
+/** Runs the executable against an adversary again and again. Needs root. `tell` hears of hits at once, and now and then how far it is. */
+export async function race(kind: Kind, rounds: number, tell: (text: string) => void = () => {}): Promise<Tally> {
   const tally: Tally = { kind: kind.name, rounds: 0, hits: [], exits: new Map() };
   await using registry = await startFaultRegistry();
   registry.push("build", "latest", testImage({ layers: [Buffer.from("build")] }));
@@ -41,11 +41,12 @@ export async function race(kind: Kind, rounds: number, onHit: (text: string) => 
     for (let left = roundsPerBatch; left > 0 && tally.rounds < rounds; left--) {
       tally.rounds += 1;
       const { exit, changed } = await batch.round(tally.rounds);
+      if (tally.rounds % 100 === 0) tell(`${kind.name}: round ${tally.rounds}, ${tally.hits.length} hits`);
       tally.exits.set(exit, (tally.exits.get(exit) ?? 0) + 1);
       const what = ["0", "1", "42"].includes(exit) ? changed : [...changed, `the run ended with ${exit}`];
       if (what.length === 0) continue;
       tally.hits.push({ round: tally.rounds, what });
-      onHit(`HIT ${kind.name}, round ${tally.rounds}:\n  ${what.join("\n  ")}`);
+      tell(`HIT ${kind.name}, round ${tally.rounds}:\n  ${what.join("\n  ")}`);
     }
   }
   return tally;
