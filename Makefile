@@ -3,7 +3,7 @@ BUN = $(firstword $(wildcard node_modules/@oven/bun-*/bin/bun))
 BIOME = $(firstword $(wildcard node_modules/@biomejs/cli-linux-*/biome))
 VERSION_COMMIT = $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 # The same as in test/support/restorer-path.ts.
-SOURCES = Makefile package.json package-lock.json restorer.ts $(shell find lib -name '*.ts')
+SOURCES = Makefile package.json package-lock.json restorer.ts $(shell find lib -name '*.ts') $(shell find build -type f)
 
 .PHONY: build test check demo bench fuzz race inject clean help
 .DELETE_ON_ERROR:
@@ -11,9 +11,13 @@ SOURCES = Makefile package.json package-lock.json restorer.ts $(shell find lib -
 ## make build   dist/restorer, where a source is newer; and before it node_modules
 build: dist/restorer
 
+# The file for every root: with this machine's glibc inside, where it has one.
+dist/restorer: dist/plain/restorer
+	@$(BUN) build/self-contained.ts $< $@
+
 # No .env and no bunfig.toml of the directory it is run in may reach the executable: that directory may hold anybody's code.
-dist/restorer: node_modules/.package-lock.json $(SOURCES)
-	@mkdir -p dist
+dist/plain/restorer: node_modules/.package-lock.json $(SOURCES)
+	@mkdir -p dist/plain
 	@$(BUN) build --compile --minify --bytecode --format=esm --splitting --sourcemap \
 	  --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
 	  --define 'RESTORER_COMMIT="$(VERSION_COMMIT)"' \

@@ -35,7 +35,7 @@ async function restore(session: Session, report: Report): Promise<void> {
   // As root: open what only root can read, hand over what is to be written, and be root no more.
   const user = userToBecome(inputs, log);
   if (user !== undefined) {
-    cache?.openAhead?.(group.buildpacks, user);
+    await cache?.openAhead?.(group.buildpacks, user);
     handOver(layers, inputs, user, log);
     become(user);
   }

@@ -7,6 +7,7 @@ import { quote } from "./text.ts";
  * | trouble                                          | comes as                              | costs             | exit |
  * |--------------------------------------------------|---------------------------------------|-------------------|------|
  * | one blob: corrupt, missing, not a layer's        | BlobError, CompressionError, TarError | the layer         | 0    |
+ * | the metadata of one layer, not to be written     | DataError                             | the layer         | 0    |
  * | the place of one layer, such as a mount point    | PlaceError                            | the layer         | 0    |
  * | opening one blob of a cache                      | CacheError                            | the layer         | 0    |
  * | the whole cache: absent, unreachable, malformed  | CacheError                            | the cache         | 0    |

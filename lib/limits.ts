@@ -1,12 +1,34 @@
+import { count } from "./text.ts";
+
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
 /** Bounds on files, archives and metadata, in one place. No real build comes near them; what exceeds one is refused by name. */
 export const limits = {
   /** Bytes of a TOML file (group.toml, analyzed.toml, run.toml). */
-  tomlBytes: 32 * MiB,
+  tomlBytes: 16 * MiB,
+  /** What a TOML file is made of: its values, tables, parts of keys, lines and escapes. */
+  tomlPieces: 400_000,
+  /** Bytes of a number, date or bare key in a TOML file. */
+  tomlWordBytes: 1000,
+  /** Values of a JSON document that is read whole: a manifest, an index, a config, an answer. */
+  documentPieces: 200_000,
   /** Bytes of a cache's metadata. */
-  metadataBytes: 64 * MiB,
+  metadataBytes: 256 * MiB,
+  /** Values in it. */
+  metadataPieces: 6_000_000,
+  /** Bytes of what it says beside the layers' own data: names, digests, types. */
+  outlineBytes: 8 * MiB,
+  /** Values in that. */
+  outlinePieces: 200_000,
+  /** Buildpacks of a group, and of the metadata of a cache or app image. */
+  buildpacks: 1000,
+  /** Layers of all buildpacks. */
+  layers: 10_000,
+  /** Bytes of one layer's own data, or of one buildpack's store. */
+  dataBytes: 8 * MiB,
+  /** Values in it. */
+  dataPieces: 200_000,
   /** Nesting of tables and arrays in TOML and JSON. */
   nesting: 200,
   /** Bytes of a PAX extended header or GNU long name. */
@@ -29,3 +51,8 @@ export const limits = {
   /** Bytes of one SBOM file. */
   sbomBytes: 512 * MiB,
 } as const;
+
+/** Throws an Error where a file lists more of something than is allowed. */
+export function refuseMore(found: number, allowed: number, noun: string): void {
+  if (found > allowed) throw new Error(`lists ${count(found, noun)}, more than the ${count(allowed, noun)} allowed`);
+}

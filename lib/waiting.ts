@@ -39,3 +39,26 @@ export async function orAbort<T>(work: Promise<T>, signal: AbortSignal): Promise
     signal.removeEventListener("abort", onAbort);
   }
 }
+
+/** Work of one thread goes on for so long at a time, in milliseconds: signals are acted on in between. */
+const stretchMs = 50;
+
+/** Pauses in long synchronous work, so that signals reach the program. */
+export class Pauses {
+  readonly #signal: AbortSignal;
+  #since = performance.now();
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+  }
+
+  /** To be awaited between short steps: returns at once, mostly. Throws the signal's reason when it is aborted. */
+  async pause(): Promise<void> {
+    if (performance.now() - this.#since < stretchMs) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    setImmediate(resolve);
+    await promise;
+    this.#signal.throwIfAborted();
+    this.#since = performance.now();
+  }
+}

@@ -3,7 +3,8 @@ import { fileReader } from "./blob-file.ts";
 import { Control } from "./control.ts";
 import type { Sink } from "./decompress.ts";
 import { type ReadChunk, Ring, RingStopped } from "./ring.ts";
-import { Content, StoredBlob } from "./verification.ts";
+import type { BlobFile } from "./source.ts";
+import { type Content, contentOf, StoredBlob } from "./verification.ts";
 
 /**
  * Verifies the blob of one layer, whose uncompressed bytes go through a ring. The blob is an open file, which both sides
@@ -16,7 +17,7 @@ export interface BlobJob {
   /** What the SHA-256 of the uncompressed archive must be, `sha256:<hex>`. */
   readonly diffId: string;
   readonly source:
-    | { readonly kind: "file"; readonly fd: number; readonly size: number }
+    | (BlobFile & { readonly kind: "file" })
     | { readonly kind: "stream"; readonly size: number; readonly digest: string };
 }
 
@@ -34,7 +35,7 @@ class Hashing implements Sink {
   readonly #ring: Ring;
 
   constructor(job: BlobJob) {
-    this.#content = new Content(job.diffId, job.source.size);
+    this.#content = contentOf(job.source, job.diffId);
     this.#control = new Control(job.control);
     this.#ring = new Ring(job.ring, "hash", this.#control);
   }

@@ -10,8 +10,8 @@ import {
   openSync,
   symlinkSync,
   unlinkSync,
-  writeSync,
 } from "node:fs";
+import { writeAll } from "../disk/write.ts";
 import { errorCode } from "../errors.ts";
 import { LayerPaths, type LayerPlace, type LayerVisitor } from "./layer-paths.ts";
 import type { TarEntry, TarHandler } from "./tar.ts";
@@ -64,7 +64,7 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
 
   data(chunk: Uint8Array): void {
     this.#bytes += chunk.length;
-    for (let at = 0; at < chunk.length; ) at += writeSync(this.#fd, chunk, at, chunk.length - at);
+    writeAll(this.#fd, chunk);
   }
 
   endFile(): void {

@@ -1,6 +1,6 @@
 /** Where the bytes of a layer come from: an open file, or a stream. Whoever extracts it verifies the layer's diffID. */
 export type LayerSource =
-  | { readonly kind: "file"; readonly fd: number; readonly size: number }
+  | (BlobFile & { readonly kind: "file" })
   | {
       readonly kind: "stream";
       readonly chunks: AsyncIterable<Uint8Array>;
@@ -9,3 +9,13 @@ export type LayerSource =
       /** Digest of the blob as stored, to be verified beside the diffID. */
       readonly digest: string;
     };
+
+/** A blob in an open file. */
+export interface BlobFile {
+  readonly fd: number;
+  readonly size: number;
+  /** Whether nothing of what is found in it may be told, its digest included (`isSecret` of lib/disk/read-file.ts). */
+  readonly isSecret?: boolean;
+  /** Whether it may be wanted again, for another layer: then whoever reads it leaves it open. */
+  readonly staysOpen?: boolean;
+}

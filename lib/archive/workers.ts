@@ -82,7 +82,7 @@ export class Workers {
       const [failure, outcome] = await Promise.all([this.#verify(pair, diffId, source), ask(pair.layer, job)]);
       return this.#control.isCancelled || outcome === undefined ? this.#stopped() : combine(failure, outcome);
     } finally {
-      if (fd !== undefined) closeSync(fd);
+      if (source.kind === "file" && source.staysOpen !== true) closeSync(source.fd);
     }
   }
 

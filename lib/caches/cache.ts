@@ -11,8 +11,8 @@ export interface Cache {
   /** Bytes of the blob of a layer as far as known without opening it, for progress and to take the largest first. */
   size(sha: string): number;
   /** Opens, while privileges allow it, what a user could not open later of the layers of these buildpacks. */
-  openAhead?(buildpacks: readonly { id: string }[], user: User): void;
-  /** Opens the blob of a layer by its diffID. The caller closes a file. Throws a CacheError. */
+  openAhead?(buildpacks: readonly { id: string }[], user: User): Promise<void>;
+  /** Opens the blob of a layer by its diffID. The caller closes a file that does not stay open. Throws a CacheError. */
   open(sha: string): Promise<LayerSource>;
 }
 

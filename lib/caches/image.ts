@@ -7,7 +7,8 @@ import { parseReference, type Reference } from "../oci/reference.ts";
 import { RegistryError } from "../registry/errors.ts";
 import type { Registry, RemoteImage } from "../registry/registry.ts";
 import { quote } from "../text.ts";
-import { type ImageMetadata, noMetadata, parseMetadata } from "../toml/metadata.ts";
+import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
+import { parseMetadata } from "../toml/metadata-json.ts";
 import { describeParseError } from "../toml/parse-error.ts";
 import { type Cache, CacheError } from "./cache.ts";
 

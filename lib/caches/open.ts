@@ -6,7 +6,10 @@ import { type Cache, CacheError } from "./cache.ts";
 import { VolumeCache } from "./volume.ts";
 
 /** The cache that the inputs name, unread: the image if there are both. Undefined, with a warning, when there is none. */
-export async function openCache({ inputs, log }: Session, registry: Registry | undefined): Promise<Cache | undefined> {
+export async function openCache(
+  { inputs, log, signal }: Session,
+  registry: Registry | undefined,
+): Promise<Cache | undefined> {
   const { cacheDir, cacheImage } = inputs;
   if (cacheImage !== undefined) {
     if (cacheDir !== undefined) log.warn("Both a cache image and a cache directory are given, using the image.");
@@ -14,7 +17,7 @@ export async function openCache({ inputs, log }: Session, registry: Registry | u
     const { ImageCache } = await import("./image.ts");
     return new ImageCache(cacheImage, registry, log);
   }
-  if (cacheDir !== undefined) return new VolumeCache(cacheDir);
+  if (cacheDir !== undefined) return new VolumeCache(cacheDir, signal);
   log.warn("No cached data will be used, no cache specified.");
   return undefined;
 }

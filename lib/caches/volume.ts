@@ -1,15 +1,20 @@
-import { closeSync, constants, fstatSync, openSync, statSync } from "node:fs";
+import { fstatSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { LayerSource } from "../archive/source.ts";
-import { readWhole } from "../disk/read-file.ts";
+import { descriptorLimit } from "../disk/descriptors.ts";
+import { FileBytes } from "../disk/file-bytes.ts";
+import { isSecret, openFile } from "../disk/read-file.ts";
 import type { User } from "../disk/user.ts";
 import { describe, errorCode } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { isDigest } from "../oci/digest.ts";
 import { quote } from "../text.ts";
-import { buildpackMetadata, type ImageMetadata, parseMetadata } from "../toml/metadata.ts";
-import { describeParseError } from "../toml/parse-error.ts";
+import { buildpackMetadata, type ImageMetadata } from "../toml/metadata.ts";
+import { readMetadata } from "../toml/metadata-json.ts";
+import { describeParseError, whyNotTold } from "../toml/parse-error.ts";
+import { Pauses } from "../waiting.ts";
 import { type Cache, CacheError } from "./cache.ts";
+import { OpenedAhead } from "./opened-ahead.ts";
 
 const metadataFile = "io.buildpacks.lifecycle.cache.metadata";
 
@@ -17,13 +22,18 @@ const metadataFile = "io.buildpacks.lifecycle.cache.metadata";
 export class VolumeCache implements Cache {
   readonly name: string;
   readonly #dir: string;
-  readonly #opened = new Map<string, number>();
+  readonly #signal: AbortSignal;
+  /** Undefined where privileges are kept. */
+  #opened: OpenedAhead | undefined;
+  /** Digests for which there was no descriptor to open them ahead. */
+  readonly #leftOut = new Set<string>();
   #committed: string;
   /** Read ahead of dropping privileges. */
   #metadata: ImageMetadata | undefined;
 
-  constructor(dir: string) {
+  constructor(dir: string, signal: AbortSignal) {
     this.#dir = dir;
+    this.#signal = signal;
     this.#committed = join(dir, "committed");
     this.name = `cache directory ${quote(dir)}`;
   }
@@ -32,19 +42,20 @@ export class VolumeCache implements Cache {
     return this.#metadata ?? this.#readMetadata();
   }
 
-  #readMetadata(): ImageMetadata | undefined {
+  async #readMetadata(): Promise<ImageMetadata | undefined> {
     this.#committed = this.#findCommitted();
     const path = join(this.#committed, metadataFile);
-    let bytes: Uint8Array;
+    let file: FileBytes | undefined;
     try {
-      bytes = readWhole(path, limits.metadataBytes);
+      file = new FileBytes(path, limits.metadataBytes);
+      const pauses = new Pauses(this.#signal);
+      // The file stays open: the layers' own data is read from it when it is needed.
+      return await readMetadata(file, () => pauses.pause());
     } catch (error) {
+      file?.close();
+      this.#signal.throwIfAborted();
       if (errorCode(error) === "ENOENT") return undefined;
-      throw new CacheError(`cannot read cache metadata ${quote(path)}: ${describe(error)}`, { cause: error });
-    }
-    try {
-      return parseMetadata(bytes);
-    } catch (error) {
+      if (file?.isSecret === true) throw new CacheError(`cache metadata ${quote(path)} cannot be used; ${whyNotTold}`);
       throw new CacheError(`cannot read cache metadata ${quote(path)}: ${describeParseError(error)}`, { cause: error });
     }
   }
@@ -64,8 +75,7 @@ export class VolumeCache implements Cache {
 
   size(sha: string): number {
     try {
-      const fd = this.#opened.get(sha);
-      return (fd === undefined ? statSync(this.#path(sha)) : fstatSync(fd)).size;
+      return this.#opened?.get(sha)?.size ?? statSync(this.#path(sha)).size;
     } catch {
       // Opening it will tell.
       return 0;
@@ -73,28 +83,33 @@ export class VolumeCache implements Cache {
   }
 
   async open(sha: string): Promise<LayerSource> {
-    const fd = this.#opened.get(sha) ?? this.#openBlob(sha);
-    this.#opened.delete(sha);
-    return { kind: "file", fd, size: fstatSync(fd).size };
+    const opened = this.#opened?.get(sha);
+    if (opened !== undefined) return { kind: "file", ...opened };
+    const fd = this.#openBlob(sha);
+    const stat = fstatSync(fd);
+    return { kind: "file", fd, size: stat.size, isSecret: isSecret(stat) };
   }
 
   /**
    * Reads the metadata and opens now, while privileges allow it, what user `uid:gid` could not open later of the layers of
-   * these buildpacks. Trouble is left to `metadata` and `open` to report.
+   * these buildpacks, as far as descriptors reach. Trouble is left to `metadata` and `open` to report.
    */
-  openAhead(buildpacks: readonly { id: string }[], user: User): void {
-    const metadata = ifPossible(() => this.#readMetadata());
+  async openAhead(buildpacks: readonly { id: string }[], user: User): Promise<void> {
+    const metadata = await this.#readMetadata().catch(() => undefined);
+    this.#signal.throwIfAborted();
     // What root cannot read, the user may.
     if (metadata === undefined) return;
     this.#metadata = metadata;
     const layers = buildpacks.flatMap(({ id }) => [...(buildpackMetadata(metadata, id)?.layers.values() ?? [])]);
     const shas = [metadata.sbom, ...layers.filter(({ cache }) => cache).map(({ sha }) => sha)].filter(isDigest);
     const barred = !mayEnter(this.#committed, user);
+    const opened = new OpenedAhead();
+    this.#opened = opened;
     for (const sha of shas) {
       const stat = ifPossible(() => statSync(this.#path(sha)));
-      if (stat === undefined || this.#opened.has(sha) || (!barred && permits(stat, user, 0o4))) continue;
-      const fd = ifPossible(() => this.#openBlob(sha));
-      if (fd !== undefined) this.#opened.set(sha, fd);
+      if (stat === undefined || opened.get(sha) !== undefined || (!barred && permits(stat, user, 0o4))) continue;
+      ifPossible(() => opened.add(sha, () => this.#openBlob(sha)));
+      if (opened.get(sha) === undefined && opened.isFull) this.#leftOut.add(sha);
     }
   }
 
@@ -104,14 +119,13 @@ export class VolumeCache implements Cache {
 
   #openBlob(sha: string): number {
     const path = this.#path(sha);
-    let fd: number | undefined;
     try {
-      fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-      if (!fstatSync(fd).isFile()) throw new Error("is not a regular file");
-      return fd;
+      return openFile(path);
     } catch (error) {
-      if (fd !== undefined) closeSync(fd);
-      throw new CacheError(`cannot open cached layer ${quote(path)}: ${describe(error)}`, { cause: error });
+      const limit = this.#leftOut.has(sha) ? descriptorLimit() : undefined;
+      const why =
+        limit === undefined ? "" : `; for root to open it ahead, ${limit} open files are too few (raise \`ulimit -n\`)`;
+      throw new CacheError(`cannot open cached layer ${quote(path)}: ${describe(error)}${why}`, { cause: error });
     }
   }
 }

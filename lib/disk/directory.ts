@@ -18,9 +18,7 @@ import {
 import { join } from "node:path";
 import { hasCode } from "../errors.ts";
 import { mountBelow, mountIdOf, writesBehind } from "./mounts.ts";
-
-/** open(2)'s O_PATH: a handle on whatever stands there that opens nothing, and needs no permission to read it. */
-const O_PATH = 0o10000000;
+import { type FileContent, O_PATH, openFile, readFile } from "./read-file.ts";
 
 /** The name of an entry; bytes where it need not be UTF-8. */
 export type Name = string | Buffer;
@@ -124,9 +122,14 @@ export class Directory {
     return openSync(this.at(name), constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode);
   }
 
-  /** Opens what stands under a name for reading, whatever it is, without waiting for anybody. The caller closes it. */
+  /** Opens a regular file for reading; throws a NotAFile for anything else. The caller closes it. */
   openFile(name: Name): number {
-    return openSync(this.at(name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    return openFile(this.at(name), { follow: false });
+  }
+
+  /** Reads a regular file of at most `limit` bytes. Throws as `readFile` does. */
+  read(name: Name, limit: number): FileContent {
+    return readFile(this.at(name), limit, { follow: false });
   }
 
   /** Removes a name that is not a directory's. */

@@ -1,29 +1,79 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
+import { isRoot } from "./user.ts";
 
-/**
- * Reads a file whole, as bytes. Only regular files (a fifo would block) of at most `limit` bytes.
- * Throws the system's error, or an Error that says what is wrong.
- */
-export function readWhole(path: string, limit: number): Buffer {
-  return readWithMode(path, limit).bytes;
+/** open(2)'s O_PATH: a handle on whatever stands there that opens nothing, and needs no permission to read it. */
+export const O_PATH = 0o10000000;
+
+/** What was to be read as a file is something else. */
+export class NotAFile extends Error {
+  override readonly name = "NotAFile";
+  readonly isDirectory: boolean;
+
+  constructor(isDirectory: boolean) {
+    super("is not a regular file");
+    this.isDirectory = isDirectory;
+  }
 }
 
-/** As `readWhole`, with the mode of the file. */
-export function readWithMode(path: string, limit: number): { bytes: Buffer; mode: number } {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+/** What a file holds. */
+export interface FileContent {
+  readonly bytes: Buffer;
+  /** Whether nothing of it may be told, see `isSecret`. */
+  readonly isSecret: boolean;
+}
+
+/**
+ * Opens a regular file for reading. Nothing else is ever opened, for a fifo would make us wait, and a device can do things
+ * when it is opened. Throws a NotAFile, or the system's error. The caller closes it.
+ */
+export function openFile(path: string | Buffer, { follow = true } = {}): number {
+  const handle = openSync(path, O_PATH | (follow ? 0 : constants.O_NOFOLLOW));
+  try {
+    const stat = fstatSync(handle);
+    if (!stat.isFile()) throw new NotAFile(stat.isDirectory());
+    // The handle again, now for reading.
+    return openSync(`/proc/self/fd/${handle}`, constants.O_RDONLY | constants.O_NONBLOCK);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/**
+ * Whether we can read a file only because we are root: it may be a secret that a link of somebody else's led to. Nothing of
+ * such a file is told: neither a value, nor where something is wrong, nor its digest or size.
+ */
+export function isSecret(stat: Pick<Stats, "mode">): boolean {
+  return isRoot() && (stat.mode & 0o004) === 0;
+}
+
+/** Reads a regular file of at most `limit` bytes whole. Throws a NotAFile, the system's error, or an Error that says what is wrong. */
+export function readWhole(path: string, limit: number): Buffer {
+  return readFile(path, limit).bytes;
+}
+
+/** As `readWhole`, and tells whether it may be quoted; with `follow: false` a link is not followed. */
+export function readFile(path: string | Buffer, limit: number, options?: { readonly follow: boolean }): FileContent {
+  const fd = openFile(path, options);
   try {
     const stat = fstatSync(fd);
-    if (!stat.isFile()) throw new Error("is not a regular file");
     if (stat.size > limit) throw new Error(`is larger than ${limit} bytes`);
     const bytes = Buffer.alloc(stat.size);
-    let length = 0;
-    while (length < bytes.length) {
-      const count = readSync(fd, bytes, length, bytes.length - length, length);
-      if (count === 0) break;
-      length += count;
-    }
-    return { bytes: bytes.subarray(0, length), mode: stat.mode };
+    const length = readInto(bytes, fd);
+    if (length === bytes.length) return { bytes, isSecret: isSecret(stat) };
+    const counts = isSecret(stat) ? "" : `: ${length} of ${bytes.length} bytes`;
+    throw new Error(`became shorter while it was read${counts}`);
   } finally {
     closeSync(fd);
   }
+}
+
+/** Reads until a buffer is full or the file ends; returns how many bytes there were. */
+function readInto(bytes: Buffer, fd: number): number {
+  let length = 0;
+  while (length < bytes.length) {
+    const count = readSync(fd, bytes, length, bytes.length - length, length);
+    if (count === 0) break;
+    length += count;
+  }
+  return length;
 }

@@ -4,6 +4,7 @@ import type { Log } from "../log.ts";
 import type { Directory } from "./directory.ts";
 import { isLeftBehind, isPrivateName, privateName } from "./private-names.ts";
 import { emptyDirectory, refuseMounts, removeTree } from "./removal.ts";
+import { currentUser } from "./user.ts";
 import { writeAll } from "./write.ts";
 
 const heartbeatMs = 1_000;
@@ -32,7 +33,8 @@ export class Staging {
     this.#parent = parent;
     this.#name = privateName();
     parent.make(this.#name, 0o700);
-    this.directory = openOwn(parent, this.#name);
+    this.directory = parent.open(this.#name);
+    refuseOthers(this.directory);
     // A parent with setgid hands it down; content must not inherit it.
     this.directory.setMode(0o700);
     this.writesBehind = this.directory.writesBehind;
@@ -114,23 +116,23 @@ export class Staging {
   }
 }
 
-/**
- * Opens a directory that was just made. Whoever may write in `parent` may have put one of their own in its place: then what
- * is made in it has another owner than it. Not compared with the user of the process, for on some mounts (NFS that squashes
- * root, CIFS) all that it makes is somebody else's.
- */
-function openOwn(parent: Directory, name: string): Directory {
-  const directory = parent.open(name);
+/** Another process that may write beside it can put a directory of its own in the place of what was made. */
+function refuseOthers(directory: Directory): void {
+  if (isOwn(directory) && directory.names().length === 0) return;
+  directory.close();
+  throw new Error("somebody else's directory took the place of our own");
+}
+
+/** File servers may give all that a user makes to another one (root_squash): then files have the directory's owner, too. */
+function isOwn(directory: Directory): boolean {
+  const { uid } = directory.ownStat();
+  if (uid === currentUser().uid) return true;
+  const fd = directory.createFile("probe", 0o600);
   try {
-    const probe = directory.createFile("probe", 0o600);
-    const { uid } = fstatSync(probe);
-    closeSync(probe);
+    return fstatSync(fd).uid === uid;
+  } finally {
+    closeSync(fd);
     directory.unlink("probe");
-    if (uid === directory.ownStat().uid) return directory;
-    throw new Error("another user has put a directory in the place of the one just made");
-  } catch (error) {
-    directory.close();
-    throw error;
   }
 }
 

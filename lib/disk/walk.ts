@@ -30,35 +30,44 @@ interface Level {
  */
 export function walkTree(root: Directory, visitor: Visitor): void {
   const levels: Level[] = [];
+  let here = root;
+  let names = root.names();
+  const goDown = (child: Directory, name: Buffer) => {
+    const isNear = levels.length < openLevels;
+    levels.push({ name, names, path: here.path, identity: here.identity, directory: isNear ? here : undefined });
+    if (!isNear) here.close();
+    here = child;
+    names = child.names();
+  };
   try {
-    for (let here = root, names = here.names(); ; ) {
+    for (;;) {
       const name = names.pop();
       if (name !== undefined) {
         const child = visitor.entry(here, name);
         if (child === undefined) continue;
-        if (child.mountId !== root.mountId) {
+        if (child.mountId === root.mountId) {
+          goDown(child, name);
+        } else {
           child.close();
           visitor.mounted(here, name);
-          continue;
         }
-        const isNear = levels.length < openLevels;
-        levels.push({ name, names, path: here.path, identity: here.identity, directory: isNear ? here : undefined });
-        if (!isNear) here.close();
-        [here, names] = [child, child.names()];
         continue;
       }
       const level = levels.pop();
       if (level === undefined) return;
-      const parent = goUp(here, level);
+      const left = here;
+      here = goUp(left, level);
+      names = level.names;
       try {
-        visitor.leave(parent, level.name, here);
+        visitor.leave(here, level.name, left);
       } finally {
-        here.close();
+        left.close();
       }
-      [here, names] = [parent, level.names];
     }
   } finally {
-    for (const { directory } of levels) if (directory !== root) directory?.close();
+    for (const directory of [here, ...levels.map((level) => level.directory)]) {
+      if (directory !== root) directory?.close();
+    }
   }
 }
 

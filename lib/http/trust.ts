@@ -1,9 +1,11 @@
 import { X509Certificate } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { rootCertificates } from "node:tls";
+import { readWhole } from "../disk/read-file.ts";
 import { describe } from "../errors.ts";
 import type { Log } from "../log.ts";
+import { quote } from "../text.ts";
 
 /** Where distributions keep the certificates they trust; the first that exists counts (as in Go's crypto/x509). */
 const systemFiles = [
@@ -14,6 +16,9 @@ const systemFiles = [
   "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
   "/etc/ssl/cert.pem",
 ];
+
+/** Bytes of a file of certificates; a whole system's are a quarter of a MiB. */
+const maximumBytes = 32 * 1024 * 1024;
 
 /**
  * Reads the certificates to trust, now, as the files may be closed to the user we become. The list is made when first
@@ -35,7 +40,7 @@ export function readTrust(env: Readonly<Record<string, string | undefined>>, log
 
 function readQuietly(path: string): string | undefined {
   try {
-    return readFileSync(path, "latin1");
+    return readWhole(path, maximumBytes).toString("latin1");
   } catch {
     return undefined;
   }
@@ -43,9 +48,9 @@ function readQuietly(path: string): string | undefined {
 
 function readLoudly(path: string, log: Log): string | undefined {
   try {
-    return readFileSync(path, "latin1");
+    return readWhole(path, maximumBytes).toString("latin1");
   } catch (error) {
-    log.warn(`Not using the certificates of SSL_CERT_FILE ${path}: ${describe(error)}`);
+    log.warn(`Not using the certificates of SSL_CERT_FILE ${quote(path)}: ${describe(error)}`);
     return undefined;
   }
 }
@@ -57,7 +62,7 @@ function readDirectory(directory: string, log: Log): string[] {
     );
     return files.map(({ name }) => readQuietly(join(directory, name)) ?? "");
   } catch (error) {
-    log.warn(`Not using the certificates of SSL_CERT_DIR ${directory}: ${describe(error)}`);
+    log.warn(`Not using the certificates of SSL_CERT_DIR ${quote(directory)}: ${describe(error)}`);
     return [];
   }
 }

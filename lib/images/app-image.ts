@@ -1,7 +1,8 @@
 import { describe } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
-import { type ImageMetadata, noMetadata, parseMetadata } from "../toml/metadata.ts";
+import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
+import { parseMetadata } from "../toml/metadata-json.ts";
 import { describeParseError } from "../toml/parse-error.ts";
 import { isNotFound, type KnownImage } from "./known-image.ts";
 

@@ -5,7 +5,7 @@ import { RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { dockerHub, parseReference } from "../oci/reference.ts";
 import { quote } from "../text.ts";
-import { parseIfJson } from "../toml/json.ts";
+import { judgeJson, parseIfJson } from "../toml/json.ts";
 import type { KnownImage } from "./known-image.ts";
 
 /** Bytes an answer may have: an inspected image is a few KiB, long labels included. */
@@ -183,6 +183,7 @@ const imageSchema = v.object({
 
 function parseImage(host: string, name: string, body: string): KnownImage {
   try {
+    judgeJson(Buffer.from(body));
     const { Id, Os, Architecture, Variant, Config } = v.parse(imageSchema, JSON.parse(body));
     const labels = Object.entries(Config?.Labels ?? {}).filter(
       (label): label is [string, string] => typeof label[1] === "string",

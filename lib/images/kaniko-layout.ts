@@ -1,10 +1,10 @@
 import { closeSync, fstatSync, readSync } from "node:fs";
 import * as v from "valibot";
 import type { Directory } from "../disk/directory.ts";
-import { readWhole } from "../disk/read-file.ts";
 import { Digester } from "../oci/digest.ts";
 import { type Descriptor, manifestBytes, mediaTypes } from "../oci/manifest.ts";
 import type { RemoteImage } from "../registry/registry.ts";
+import { judgeJson } from "../toml/json.ts";
 
 /** The files of an OCI image layout (OCI image specification) with one image, beside its blobs. */
 export function layoutFiles({ mediaType, digest, size }: Descriptor): [name: string, content: string][] {
@@ -26,8 +26,8 @@ export function isComplete(base: Directory, { descriptor, manifest }: RemoteImag
   try {
     using layout = base.open(descriptor.digest);
     using blobs = openBlobs(base, descriptor.digest);
-    const { manifests } = v.parse(index, readJson(layout.at("index.json")));
-    v.parse(marker, readJson(layout.at("oci-layout")));
+    const { manifests } = v.parse(index, readJson(layout, "index.json"));
+    v.parse(marker, readJson(layout, "oci-layout"));
     if (manifests.length !== 1 || manifests[0]?.digest !== descriptor.digest) return false;
     return [descriptor, manifest.config, ...manifest.layers].every((blob) => hasDigest(blobs, blob));
   } catch {
@@ -47,16 +47,17 @@ export function hexOf(digest: string): string {
   return digest.replace("sha256:", "");
 }
 
-function readJson(path: string): unknown {
-  return JSON.parse(readWhole(path, manifestBytes).toString());
+function readJson(layout: Directory, name: string): unknown {
+  const { bytes } = layout.read(name, manifestBytes);
+  judgeJson(bytes);
+  return JSON.parse(bytes.toString());
 }
 
 /** Whether a blob is there, whole and unchanged: somebody may have had the directory since. */
 function hasDigest(blobs: Directory, { digest, size }: Descriptor): boolean {
   const fd = blobs.openFile(hexOf(digest));
   try {
-    const stat = fstatSync(fd);
-    if (!stat.isFile() || stat.size !== size) return false;
+    if (fstatSync(fd).size !== size) return false;
     const digester = new Digester();
     const buffer = Buffer.allocUnsafe(1 << 20);
     for (let at = 0; at < size; ) {

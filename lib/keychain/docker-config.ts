@@ -1,6 +1,6 @@
-import { readFileSync, statSync } from "node:fs";
 import * as v from "valibot";
-import { describe } from "../errors.ts";
+import { NotAFile, readWhole } from "../disk/read-file.ts";
+import { describe, hasCode } from "../errors.ts";
 import { canonicalRegistry, dockerHub } from "../oci/reference.ts";
 import { parseIfObject } from "../toml/json.ts";
 import { basicSecret, Credential, isHeaderWord } from "./credential.ts";
@@ -40,8 +40,10 @@ export function readDockerConfig(path: string): DockerConfig | undefined {
   if (text === undefined) return undefined;
   const parsed = v.safeParse(configSchema, parseIfObject(text.trim() === "" ? "{}" : text));
   if (!parsed.success) {
-    const where = v.getDotPath(parsed.issues[0]);
-    throw new Error(`it is not a docker configuration${where === null ? " (not a JSON object)" : `: see ${where}`}`);
+    const where = v.getDotPath(parsed.issues[0])?.split(".", 1)[0];
+    throw new Error(
+      `it is not a docker configuration${where === undefined ? " (not a JSON object)" : `: see ${where}`}`,
+    );
   }
   const { auths, credHelpers, credsStore } = parsed.output;
   const helpers = new Map(Object.entries(credHelpers).map(([key, name]) => [splitKey(key).registry, name]));
@@ -54,12 +56,9 @@ export function readDockerConfig(path: string): DockerConfig | undefined {
 
 function readText(path: string): string | undefined {
   try {
-    const stat = statSync(path, { throwIfNoEntry: false });
-    if (stat === undefined || stat.isDirectory()) return undefined;
-    if (!stat.isFile()) throw new Error("not a regular file");
-    if (stat.size > maximumBytes) throw new Error(`larger than ${maximumBytes} bytes`);
-    return readFileSync(path, "utf8");
+    return readWhole(path, maximumBytes).toString();
   } catch (cause) {
+    if (hasCode(cause, "ENOENT", "ENOTDIR") || (cause instanceof NotAFile && cause.isDirectory)) return undefined;
     throw new Error(describe(cause));
   }
 }

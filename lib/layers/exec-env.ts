@@ -1,6 +1,6 @@
 import { buildpackHas, platformHas } from "../platform-api.ts";
 import { quote } from "../text.ts";
-import { isTable, type TomlValue } from "../toml/values.ts";
+import type { LayerData } from "../toml/layer-data.ts";
 import type { Reason } from "./outcomes.ts";
 
 /** What decides whether execution environments matter, as N of 0.N, and which one this build is for. */
@@ -12,13 +12,12 @@ export interface ExecEnvRules {
 }
 
 /**
- * Why a layer with this metadata is not for this build (D15): its `exec-env`, a non-empty array of strings, names neither
+ * Why a layer with this data is not for this build (D15): its `exec-env`, a non-empty array of strings, names neither
  * the build's execution environment nor `*`. Only where both APIs know execution environments.
  */
-export function execEnvProblem(metadata: TomlValue | undefined, rules: ExecEnvRules): Reason | undefined {
+export function execEnvProblem(data: LayerData, rules: ExecEnvRules): Reason | undefined {
   if (!platformHas(rules.platformApi, "exec-env") || !buildpackHas(rules.buildpackApi, "exec-env")) return undefined;
-  if (!isTable(metadata)) return undefined;
-  const environments = metadata["exec-env"];
+  const environments = data.execEnv();
   if (!Array.isArray(environments) || environments.length === 0) return undefined;
   if (!environments.every((item) => typeof item === "string")) return undefined;
   if (environments.includes(rules.execEnv) || environments.includes("*")) return undefined;

@@ -1,8 +1,8 @@
 import { isDigest } from "../oci/digest.ts";
 import { platformHas } from "../platform-api.ts";
 import { quote } from "../text.ts";
+import type { LayerData } from "../toml/layer-data.ts";
 import { buildpackMetadata, type ImageMetadata, type LayerMetadata } from "../toml/metadata.ts";
-import type { TomlValue } from "../toml/values.ts";
 import { type ExecEnvRules, execEnvProblem } from "./exec-env.ts";
 import { buildpackNameProblem, escapeId, isLayersOwnPlace, layerNameProblem } from "./names.ts";
 import type { OutcomeCode, Reason } from "./outcomes.ts";
@@ -40,13 +40,13 @@ type Decision = Reason &
 
 interface RestoredMetadata {
   readonly source: MetadataSource;
-  readonly metadata: TomlValue | undefined;
+  readonly data: LayerData;
 }
 
 export interface StorePlan {
   readonly buildpack: string;
   readonly directory: string;
-  readonly metadata: TomlValue;
+  readonly data: LayerData;
 }
 
 export interface Plan {
@@ -109,7 +109,7 @@ export function planLayers(inputs: PlanInputs): Plan {
     const store = buildpackMetadata(inputs.app, id)?.store;
     // Of ids that escape alike the first one counts.
     const isTaken = stores.some((other) => other.directory === directory);
-    if (store !== undefined && !isTaken) stores.push({ buildpack: id, directory, metadata: store });
+    if (store !== undefined && !isTaken) stores.push({ buildpack: id, directory, data: store });
     if (!inputs.skipLayers) layers.push(...planBuildpack(inputs, id, directory, api));
   }
   return { layers: refuseClashes(layers), stores, refused };
@@ -159,7 +159,7 @@ function cachePass(cached: LayerMetadata, fromApp: Choice | undefined, platformA
 
 /** D15: what is made for other execution environments is not restored. */
 function execEnvPass(choice: Choice, rules: ExecEnvRules): Choice {
-  const problem = choice.isChosen ? execEnvProblem(choice.from.metadata, rules) : undefined;
+  const problem = choice.isChosen ? execEnvProblem(choice.from.data, rules) : undefined;
   return problem === undefined ? choice : { isChosen: false, ...problem };
 }
 
@@ -180,17 +180,22 @@ function dataPass(choice: Choice, cached: LayerMetadata | undefined, isOnDisk: b
     return { action: "remove", code: choice.code, reason: `wrong sha: ${choice.reason}` };
   }
   const { source, from } = choice;
-  const { sha, metadata } = from;
+  const { sha, data } = from;
   if (cached === undefined) {
-    return { action: "metadata", code: "launch-layer", reason: "launch layer", source, metadata };
+    return { action: "metadata", code: "launch-layer", reason: "launch layer", source, data };
   }
   if (sha === "") return refuse("no-digest", `the ${source} names no digest for it`);
   if (sha !== cached.sha) {
-    const reason = `wrong sha: the ${source} has ${quote(sha)}, the cache ${quote(cached.sha)}`;
+    const reason = `wrong sha: the ${source} has ${shown(sha)}, the cache ${shown(cached.sha)}`;
     return { action: "remove", code: "stale", reason };
   }
-  if (!isDigest(sha)) return refuse("bad-digest", `${quote(sha)} is not a sha256 digest`);
-  return { action: "restore", code: "cached", reason: "cached", source, sha, metadata };
+  if (!isDigest(sha)) return refuse("bad-digest", "what is recorded as its digest is not a sha256 digest");
+  return { action: "restore", code: "cached", reason: "cached", source, sha, data };
+}
+
+/** A recorded digest, for messages. What is not one stands for itself nowhere: it may come from a file that is a secret. */
+function shown(sha: string): string {
+  return isDigest(sha) ? quote(sha) : sha === "" ? "none" : "something that is not a digest";
 }
 
 /**

@@ -5,10 +5,12 @@ import { isDigest } from "../oci/digest.ts";
 import { platformHas } from "../platform-api.ts";
 import type { Session } from "../session.ts";
 import { count, formatBytes, quote } from "../text.ts";
-import { formatMetadata } from "../toml/toml.ts";
+import { DataError } from "../toml/layer-data.ts";
+import { formatMetadata } from "../toml/layer-toml.ts";
+import { Pauses } from "../waiting.ts";
 import { LayersDirectory } from "./layers-directory.ts";
 import { Narration } from "./narration.ts";
-import type { LayerPlan, MetadataPlan, Plan, RestorePlan } from "./plan.ts";
+import type { LayerPlan, MetadataPlan, Plan, RestorePlan, StorePlan } from "./plan.ts";
 import { PlaceError } from "./publish.ts";
 import type { Report } from "./report.ts";
 import { type SbomFile, SbomFiles, type SbomRoot } from "./sbom.ts";
@@ -37,6 +39,7 @@ class Restoration {
   readonly #places: Places;
   readonly #narration: Narration;
   readonly #layers: LayersDirectory;
+  readonly #pauses: Pauses;
   /** Undefined where there is no cache, and so no layer with contents to restore. */
   readonly #unpacker: Unpacker | undefined;
   #sboms: SbomFiles | undefined;
@@ -46,6 +49,7 @@ class Restoration {
     this.#places = places;
     this.#narration = new Narration(session.log, report);
     this.#layers = new LayersDirectory(places.layers, session.umask, session.log);
+    this.#pauses = new Pauses(session.signal);
     this.#unpacker = places.cache && new Unpacker(places.cache, session);
   }
 
@@ -55,8 +59,9 @@ class Restoration {
     for (const { buildpack, reason } of plan.refused) {
       this.#narration.trouble(`Not restoring layers of buildpack ${quote(buildpack)}: ${reason}`);
     }
-    for (const { directory, metadata } of plan.stores) {
-      this.#layers.inBuildpack(directory, (place) => place.writeFile("store.toml", formatMetadata(metadata)));
+    for (const store of plan.stores) {
+      this.#restoreStore(store);
+      await this.#pauses.pause();
     }
     if (inputs.skipLayers) {
       log.info("Skipping buildpack layer analysis");
@@ -67,7 +72,10 @@ class Restoration {
     if (hasSboms) this.#sboms = new SbomFiles(await this.#sbomRoots(plan));
     // First what goes, for a layer that is written may be named like what stands of one that is not (`x` and `x.toml`).
     for (const layer of plan.layers) this.#leaveOut(layer);
-    for (const layer of plan.layers) if (layer.action === "metadata") this.#restoreMetadata(layer);
+    for (const layer of plan.layers) {
+      if (layer.action === "metadata") this.#restoreMetadata(layer);
+      await this.#pauses.pause();
+    }
     await this.#restoreContents(plan.layers.filter((layer) => layer.action === "restore"));
     if (hasSboms) this.#layers.removeSboms();
   }
@@ -100,7 +108,7 @@ class Restoration {
     const { staging } = this.#layers;
     const unpacked = isDigest(sbom)
       ? await this.#unpacker.unpack(sbom, ["sbom"], staging)
-      : ({ isUsable: false, reason: `the cache names ${quote(sbom)}, which is not a sha256 digest` } as const);
+      : ({ isUsable: false, reason: "what the cache names is not a sha256 digest" } as const);
     if (unpacked.isUsable) return staging.directory.open(unpacked.slot.name);
     this.#narration.trouble(`Not restoring SBOM files from cache: ${unpacked.reason}`);
     return undefined;
@@ -119,12 +127,33 @@ class Restoration {
     }
   }
 
+  #restoreStore({ buildpack, directory, data }: StorePlan): void {
+    try {
+      const toml = formatMetadata(data.read());
+      this.#layers.inBuildpack(directory, (place) => place.writeFile("store.toml", toml));
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      this.#narration.trouble(`Not restoring store.toml of buildpack ${quote(buildpack)}: ${error.message}`);
+    }
+  }
+
   /** A layer whose contents stay in the app image. */
   #restoreMetadata(plan: MetadataPlan): void {
-    this.#layers.inBuildpack(plan.directory, (place) => {
-      this.#withSboms(plan, (sboms) => place.publishMetadata(plan.layer, formatMetadata(plan.metadata), sboms));
-    });
-    this.#narration.done(plan, "metadata");
+    try {
+      const toml = formatMetadata(plan.data.read());
+      this.#layers.inBuildpack(plan.directory, (place) => {
+        this.#withSboms(plan, (sboms) => place.publishMetadata(plan.layer, toml, sboms));
+      });
+      this.#narration.done(plan, "metadata");
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      this.#refuseData(plan, error);
+    }
+  }
+
+  #refuseData(plan: LayerPlan, { message }: DataError): void {
+    this.#narration.refused(plan, { code: "bad-metadata", reason: `layer ${quote(plan.layer)}, ${message}` });
+    this.#remove(plan);
   }
 
   /** Layers that come back from the cache: several at once, the largest first so that none is left to run alone at the end. */
@@ -155,7 +184,7 @@ class Restoration {
   }
 
   async #restoreLayer(plan: RestorePlan, unpacker: Unpacker): Promise<void> {
-    const { directory, layer, sha, metadata } = plan;
+    const { directory, layer, sha, data } = plan;
     const place = this.#layers.buildpack(directory);
     try {
       const unpacked = await unpacker.unpack(sha, [directory, layer], place.staging);
@@ -165,14 +194,16 @@ class Restoration {
         return;
       }
       const { slot, extracted } = unpacked;
-      this.#withSboms(plan, (sboms) => {
-        place.publishLayer(layer, slot, extracted.rootMode, formatMetadata(metadata), sboms);
-      });
+      // Only now: the text of large data is not kept while blobs are unpacked.
+      const toml = formatMetadata(data.read());
+      this.#withSboms(plan, (sboms) => place.publishLayer(layer, slot, extracted.rootMode, toml, sboms));
       this.#narration.restored(plan, extracted);
       this.#narration.dangling(extracted, this.#session.inputs.layersDir);
     } catch (error) {
-      if (!(error instanceof PlaceError)) throw error;
-      this.#narration.refused(plan, { code: "place-taken", reason: error.message });
+      if (error instanceof DataError) this.#refuseData(plan, error);
+      else if (error instanceof PlaceError)
+        this.#narration.refused(plan, { code: "place-taken", reason: error.message });
+      else throw error;
     } finally {
       place.close();
     }

@@ -1,5 +1,6 @@
-import { closeSync, fstatSync } from "node:fs";
+import { closeSync, fstatSync, type Stats } from "node:fs";
 import { type Directory, unlessAbsent } from "../disk/directory.ts";
+import { isSecret, NotAFile } from "../disk/read-file.ts";
 import { describe, errorCode } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { quote } from "../text.ts";
@@ -63,14 +64,13 @@ export class SbomFiles {
       if (!fileName.test(name) || found.has(name)) continue;
       const fd = this.#ifAllowed(`${directory.path}/${name}`, tell, () => directory.openFile(name));
       if (fd === undefined) continue;
-      const stat = fstatSync(fd);
-      if (stat.isFile() && stat.size <= limits.sbomBytes) {
+      const problem = problemOf(fstatSync(fd));
+      if (problem === undefined) {
         found.set(name, fd);
         continue;
       }
       closeSync(fd);
-      const why = stat.isFile() ? `it is larger than ${limits.sbomBytes} bytes` : "it is not a regular file";
-      this.#tellOnce(tell, `Not restoring SBOM file ${quote(`${directory.path}/${name}`)}: ${why}`);
+      this.#tellOnce(tell, `Not restoring SBOM file ${quote(`${directory.path}/${name}`)}: ${problem}`);
     }
   }
 
@@ -79,7 +79,7 @@ export class SbomFiles {
     try {
       return unlessAbsent(open);
     } catch (error) {
-      if (errorCode(error) !== "EACCES") throw error;
+      if (errorCode(error) !== "EACCES" && !(error instanceof NotAFile)) throw error;
       this.#tellOnce(tell, `Not restoring SBOM files of ${quote(path)}: ${describe(error)}`);
       return undefined;
     }
@@ -89,4 +89,11 @@ export class SbomFiles {
     if (!this.#told.has(message)) tell(message);
     this.#told.add(message);
   }
+}
+
+function problemOf(stat: Stats): string | undefined {
+  if (stat.size > limits.sbomBytes) return `it is larger than ${limits.sbomBytes} bytes`;
+  // The copy can be read by everybody.
+  if (stat.nlink > 1 && isSecret(stat)) return "it has other names (hard links), and not everybody may read it";
+  return undefined;
 }

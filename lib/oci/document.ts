@@ -1,4 +1,6 @@
 import * as v from "valibot";
+import { describe } from "../errors.ts";
+import { judgeJson } from "../toml/json.ts";
 import { isDigest } from "./digest.ts";
 
 /** A manifest, index or config that is not what the specifications say; the message tells where. */
@@ -28,7 +30,7 @@ export function checkDocument<const S extends v.GenericSchema>(
   raw: unknown,
   what: string,
 ): v.InferOutput<S> {
-  const result = v.safeParse(schema, raw);
+  const result = v.safeParse(schema, raw, { abortEarly: true });
   if (result.success) return result.output;
   const [issue] = result.issues;
   const path = v.getDotPath(issue);
@@ -36,6 +38,11 @@ export function checkDocument<const S extends v.GenericSchema>(
 }
 
 function parseJson(bytes: Uint8Array, what: string): unknown {
+  try {
+    judgeJson(bytes);
+  } catch (error) {
+    throw new ManifestError(`the ${what} ${describe(error)}`);
+  }
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {

@@ -4,7 +4,8 @@ import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { type ImageMetadata, noMetadata, toImageMetadata } from "./metadata.ts";
 import { describeFileError } from "./parse-error.ts";
-import { readToml } from "./toml.ts";
+import { checkSecretNames } from "./secret-names.ts";
+import { readTomlAs } from "./toml.ts";
 import { isTable, type TomlTable } from "./values.ts";
 
 const text = v.optional(v.string(), "");
@@ -51,16 +52,7 @@ export interface Analyzed {
  */
 export function readAnalyzed(path: string, log: Log): Analyzed | undefined {
   try {
-    const table = readToml(path);
-    const { metadata, "run-image": run } = v.parse(analyzedSchema, table);
-    const runImage = run && {
-      reference: run.reference,
-      image: run.image,
-      extend: run.extend,
-      targetOs: run.target?.os ?? "",
-    };
-    const layers = metadata === undefined ? noMetadata : toImageMetadata(metadata);
-    return { path, exists: true, table, metadata: layers, runImage };
+    return readTomlAs(path, (table, isSecret) => toAnalyzed(path, table, isSecret));
   } catch (error) {
     if (errorCode(error) === "ENOENT") {
       log.warn(`No analyzed metadata found at path ${quote(path)}`);
@@ -69,4 +61,17 @@ export function readAnalyzed(path: string, log: Log): Analyzed | undefined {
     log.warn(`Not using analyzed data, no usable file at ${describeFileError(path, error)}`);
     return undefined;
   }
+}
+
+function toAnalyzed(path: string, table: TomlTable, isSecret: boolean): Analyzed {
+  const { metadata, "run-image": run } = v.parse(analyzedSchema, table, { abortEarly: true });
+  const runImage = run && {
+    reference: run.reference,
+    image: run.image,
+    extend: run.extend,
+    targetOs: run.target?.os ?? "",
+  };
+  if (isSecret && runImage !== undefined) checkSecretNames([runImage.reference, runImage.image]);
+  const layers = metadata === undefined ? noMetadata : toImageMetadata(metadata);
+  return { path, exists: true, table, metadata: layers, runImage };
 }

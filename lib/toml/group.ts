@@ -4,7 +4,8 @@ import type { Log } from "../log.ts";
 import { parseBuildpackApi } from "../platform-api.ts";
 import { quote } from "../text.ts";
 import { describeFileError } from "./parse-error.ts";
-import { readToml } from "./toml.ts";
+import { readTomlAs } from "./toml.ts";
+import type { TomlTable } from "./values.ts";
 
 const element = v.object({ id: v.string(), version: v.optional(v.string()), api: v.optional(v.string()) });
 
@@ -29,12 +30,20 @@ export interface Group {
 export function readGroup(path: string, log: Pick<Log, "warn">): Group {
   const hint = "It is written by the detector; name it with -group or CNB_GROUP_PATH.";
   try {
-    const raw = v.parse(groupSchema, readToml(path));
-    const buildpacks = raw.group.map(({ id, api }) => ({ id, api: parseBuildpackApi(id, api) }));
-    if (buildpacks.length === 0) log.warn(`The group file ${quote(path)} lists no buildpacks: it has no [[group]]`);
-    return { buildpacks, hasExtensions: raw["group-extensions"].length > 0 };
+    const group = readTomlAs(path, toGroup);
+    if (group.buildpacks.length === 0) {
+      log.warn(`The group file ${quote(path)} lists no buildpacks: it has no [[group]]`);
+    }
+    return group;
   } catch (error) {
     if (error instanceof RestorerError && error.exitCode !== 1) throw error;
     throw new RestorerError(`read group file ${describeFileError(path, error)}`, { hint });
   }
+}
+
+function toGroup(table: TomlTable): Group {
+  const raw = v.parse(groupSchema, table, { abortEarly: true });
+  refuseMore(raw.group.length, limits.buildpacks, "buildpack");
+  const buildpacks = raw.group.map(({ id, api }) => ({ id, api: parseBuildpackApi(id, api) }));
+  return { buildpacks, hasExtensions: raw["group-extensions"].length > 0 };
 }

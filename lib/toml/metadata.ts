@@ -1,7 +1,8 @@
 import * as v from "valibot";
-import { parseJson } from "./json.ts";
+import { limits, refuseMore } from "../limits.ts";
+import { knownData, type LayerData } from "./layer-data.ts";
 import { describeParseError } from "./parse-error.ts";
-import { isTable, type TomlTable, type TomlValue } from "./values.ts";
+import { isTable, mapTable, type TomlTable, type TomlValue } from "./values.ts";
 
 /** What an earlier build recorded of a layer: types, digest, and the buildpack's own metadata. */
 export interface LayerMetadata {
@@ -10,14 +11,14 @@ export interface LayerMetadata {
   readonly build: boolean;
   readonly launch: boolean;
   readonly cache: boolean;
-  readonly metadata: TomlValue | undefined;
+  readonly data: LayerData;
 }
 
 export interface BuildpackMetadata {
   readonly id: string;
   readonly layers: ReadonlyMap<string, LayerMetadata>;
   /** The content of store.toml's `[metadata]`. */
-  readonly store: TomlValue | undefined;
+  readonly store: LayerData | undefined;
 }
 
 /** The metadata of a cache, or of an app image (which has no cached SBOM layer). */
@@ -36,8 +37,6 @@ const layerSchema = v.object({
   build: v.optional(v.boolean(), false),
   launch: v.optional(v.boolean(), false),
   cache: v.optional(v.boolean(), false),
-  data: v.optional(anyValue),
-  metadata: v.optional(anyValue),
 });
 
 // A custom check, since valibot's record drops keys such as `constructor`, which are fine names of layers.
@@ -57,37 +56,50 @@ const metadataSchema = v.object({
   sbom: v.optional(v.object({ sha: v.optional(v.string(), "") }), {}),
 });
 
+/** How the values of a layer, its data and a store are read where not all of them have been parsed. */
+export interface Form {
+  readonly member: (value: TomlValue) => TomlValue;
+  readonly data: (value: TomlValue) => LayerData;
+  readonly store: (value: TomlValue) => LayerData;
+}
+
+const parsed: Form = { member: (value) => value, data: knownData, store: knownData };
+
 /**
  * Reads layer metadata in either form: TOML (analyzed.toml `[metadata]`, layer data in `metadata`) or JSON (image labels
- * and a volume cache's metadata file, layer data in `data`). Throws Errors for values of the wrong type, with their path.
+ * and a volume cache's metadata file, layer data in `data`). Throws Errors for values of the wrong type, with their path,
+ * and for more buildpacks or layers than any build has.
  */
-export function toImageMetadata(raw: unknown): ImageMetadata {
-  const { buildpacks, sbom } = v.parse(metadataSchema, v.parse(object, raw));
+export function toImageMetadata(raw: unknown, form = parsed): ImageMetadata {
+  const { buildpacks, sbom } = v.parse(metadataSchema, v.parse(object, raw), { abortEarly: true });
+  refuseMore(buildpacks.length, limits.buildpacks, "buildpack");
+  const layers = buildpacks.reduce((sum, buildpack) => sum + Object.keys(buildpack.layers).length, 0);
+  refuseMore(layers, limits.layers, "layer");
   return {
     sbom: sbom.sha,
-    buildpacks: buildpacks.map(({ key, layers, store }, at) => ({
-      id: key,
-      layers: toLayers(layers, `buildpacks.${at}.layers`),
-      store: store?.metadata ?? store?.data,
-    })),
+    buildpacks: buildpacks.map(({ key, layers, store }, at) => {
+      const content = store?.metadata ?? store?.data;
+      return {
+        id: key,
+        layers: toLayers(layers, `buildpacks.${at}.layers`, form),
+        store: content === undefined ? undefined : form.store(content),
+      };
+    }),
   };
 }
 
-function toLayers(layers: TomlTable, path: string): ReadonlyMap<string, LayerMetadata> {
-  return new Map(Object.entries(layers).map(([name, layer]) => [name, toLayerMetadata(layer, `${path}.${name}`)]));
+function toLayers(layers: TomlTable, path: string, form: Form): ReadonlyMap<string, LayerMetadata> {
+  return new Map(
+    Object.entries(layers).map(([name, layer]) => [name, toLayerMetadata(layer, `${path}.${name}`, form)]),
+  );
 }
 
-function toLayerMetadata(raw: unknown, path: string): LayerMetadata {
-  const { success, output, issues } = v.safeParse(layerSchema, raw);
+function toLayerMetadata(raw: unknown, path: string, { member, data: toData }: Form): LayerMetadata {
+  const { data: rawData, metadata: rawMetadata, ...types } = isTable(raw) ? raw : {};
+  const { success, output, issues } = v.safeParse(layerSchema, isTable(raw) ? mapTable(types, member) : raw);
   if (!success) throw new Error(describeParseError(new v.ValiError(issues), { path }));
-  const { data, metadata, ...types } = output;
-  return { ...types, metadata: metadata ?? data };
-}
-
-/** Parses a cache's metadata, or an app image's label: JSON. `null` means none. Throws Errors that say what is wrong. */
-export function parseMetadata(bytes: Uint8Array): ImageMetadata {
-  const raw = parseJson(bytes);
-  return raw === null ? noMetadata : toImageMetadata(raw);
+  const data = rawMetadata ?? rawData;
+  return { ...output, data: data === undefined ? knownData(undefined) : toData(data) };
 }
 
 /** The metadata of one buildpack; of several entries with the same id the first one counts. */

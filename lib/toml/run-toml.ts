@@ -4,7 +4,8 @@ import { RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { describeFileError } from "./parse-error.ts";
-import { readToml } from "./toml.ts";
+import { checkSecretNames } from "./secret-names.ts";
+import { readTomlAs } from "./toml.ts";
 
 const runSchema = v.object({
   images: v.optional(
@@ -25,7 +26,11 @@ export interface OfferedImage {
  */
 export function readRunToml(path: string, log: Log): readonly OfferedImage[] {
   try {
-    return v.parse(runSchema, readToml(path)).images;
+    return readTomlAs(path, (table, isSecret) => {
+      const { images } = v.parse(runSchema, table, { abortEarly: true });
+      if (isSecret) checkSecretNames(images.flatMap(({ image, mirrors }) => [image, ...mirrors]));
+      return images;
+    });
   } catch (error) {
     if (errorCode(error) === "ENOENT") {
       log.debug(`No run metadata found at path ${quote(path)}`);

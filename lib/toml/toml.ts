@@ -1,21 +1,46 @@
 import { parse, stringify, TomlError } from "smol-toml";
-import { readWithMode } from "../disk/read-file.ts";
-import { isRoot } from "../disk/user.ts";
+import { readFile } from "../disk/read-file.ts";
 import { describe } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { limits } from "../limits.ts";
-import { inline, printable } from "../text.ts";
-import { integral, type TomlTable, type TomlValue } from "./values.ts";
+import { inline, printable, quote } from "../text.ts";
+import { judgeToml } from "./judge-toml.ts";
+import { whyNotTold } from "./parse-error.ts";
+import type { TomlTable } from "./values.ts";
 
 /**
  * Reads a TOML file. Integers become bigint and floats number, so that `1` and `1.0` stay apart.
  * Throws the system's error when it cannot be read, or a RestorerError that shows line, column and the line itself.
  */
 export function readToml(path: string): TomlTable {
-  const { bytes, mode } = readWithMode(path, limits.tomlBytes);
-  // Root may have been led to a secret by a link: what not everybody may read is not shown.
-  const mayShow = !isRoot() || (mode & 0o004) !== 0;
+  return readTomlAs(path, (table) => table);
+}
+
+/**
+ * As `readToml`, and makes something of the file: what `use` throws is thrown on. Where the file is a secret (see `isSecret`)
+ * neither its text nor what `use` says of it is told.
+ */
+export function readTomlAs<T>(path: string, use: (table: TomlTable, isSecret: boolean) => T): T {
+  const { bytes, isSecret } = readFile(path, limits.tomlBytes);
+  try {
+    return use(parseToml(path, bytes), isSecret);
+  } catch (error) {
+    throw isSecret ? withoutReason(path, error) : error;
+  }
+}
+
+function withoutReason(path: string, error: unknown): RestorerError {
+  const options = error instanceof RestorerError ? { exitCode: error.exitCode, code: error.code } : {};
+  return new RestorerError(`${quote(path)} cannot be used; ${whyNotTold}`, options);
+}
+
+function parseToml(path: string, bytes: Uint8Array): TomlTable {
   let text: string;
+  try {
+    judgeToml(bytes);
+  } catch (error) {
+    throw new RestorerError(`${inline(path)} ${describe(error)}`);
+  }
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
@@ -27,9 +52,8 @@ export function readToml(path: string): TomlTable {
     if (!(error instanceof TomlError))
       throw new RestorerError(`${inline(path)} is not TOML: ${inline(describe(error))}`);
     const [summary = ""] = error.message.split("\n");
-    const excerpt = mayShow ? `\n${caret(text, error.line, error.column)}` : "";
     throw new RestorerError(
-      `${inline(path)}:${error.line}:${error.column}: ${summary.replace(/^Invalid TOML document: /, "")}${excerpt}`,
+      `${inline(path)}:${error.line}:${error.column}: ${summary.replace(/^Invalid TOML document: /, "")}\n${caret(text, error.line, error.column)}`,
     );
   }
 }
@@ -46,12 +70,4 @@ function caret(text: string, line: number, column: number): string {
 /** TOML text of a table read by `readToml`: numbers keep their kind, dates their offset. */
 export function formatToml(table: TomlTable): string {
   return stringify(table, { numbersAsFloat: true });
-}
-
-/**
- * The text of a `<layer>.toml` or `store.toml`: only `[metadata]`, every integral number as an integer (D7).
- * Without metadata it is empty.
- */
-export function formatMetadata(metadata: TomlValue | undefined): string {
-  return metadata === undefined ? "" : formatToml({ metadata: integral(metadata) });
 }

@@ -4,21 +4,27 @@ import type { TomlTable, TomlValue } from "smol-toml";
 export type { TomlTable, TomlValue };
 
 /** What a TOML integer can hold. */
-export const int64 = { min: -(2n ** 63n), max: 2n ** 63n - 1n } as const;
+const int64 = { min: -(2n ** 63n), max: 2n ** 63n - 1n } as const;
 
-/** A value with every integral number that fits 64 bits as a bigint; what does not is a float, or no reader would take it. */
-export function integral(value: TomlValue): TomlValue {
-  if (typeof value === "bigint" || (typeof value === "number" && Number.isInteger(value))) {
-    const exact = BigInt(value);
-    return exact >= int64.min && exact <= int64.max ? exact : Number(value);
-  }
-  if (Array.isArray(value)) return value.map(integral);
-  if (!isTable(value)) return value;
-  // fromEntries defines own properties, so that a key `__proto__` stays a key.
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, integral(item)]));
+/** Whether an integer fits 64 bits: what does not is a float, or no reader would take it. */
+export function fitsInt64(value: bigint): boolean {
+  return value >= int64.min && value <= int64.max;
+}
+
+/** A number as a bigint where it is integral and fits 64 bits, else as a float. */
+export function integral(value: number | bigint): number | bigint {
+  if (typeof value === "number" && !Number.isInteger(value)) return value;
+  const exact = BigInt(value);
+  return fitsInt64(exact) ? exact : Number(value);
 }
 
 /** Whether a parsed value is a table (dates are objects, too). */
 export function isTable(value: unknown): value is TomlTable {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
+}
+
+/** A table with other values. */
+export function mapTable(table: TomlTable, map: (value: TomlValue) => TomlValue): TomlTable {
+  // fromEntries defines own properties, so that a key `__proto__` stays a key.
+  return Object.fromEntries(Object.entries(table).map(([key, value]) => [key, map(value)]));
 }

@@ -106,7 +106,9 @@ describe("a tree of any depth", () => {
         leave() {},
         mounted() {},
       });
+    const before = openFiles();
     expect(walk).toThrow("was moved meanwhile");
+    expect(openFiles()).toBe(before);
     expect(readdirSync(dir.join("elsewhere")).sort()).toEqual(["kept", "stolen"]);
   });
 });

@@ -34,7 +34,7 @@ group("TLS:", () => {
     Bun.spawnSync(["rm", "-r", dir.join("ca.pem"), dir.join("certs")]);
     await pull({ registry: one.registry, reference });
     await pull({ registry: other.registry, reference });
-    expect(other.lines.join("\n")).toContain("SSL_CERT_DIR /nonexistent");
+    expect(other.lines.join("\n")).toContain('SSL_CERT_DIR "/nonexistent"');
   });
 
   test("an insecure registry's certificate is not verified; another port's is", async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { escapeId } from "../../lib/layers/names.ts";
+import { knownData } from "../../lib/toml/layer-data.ts";
 import { actions, buildpack, image, layer, plan } from "./plan-fixture.ts";
 
 describe("names", () => {
@@ -56,7 +57,7 @@ describe("names", () => {
   test.each(["", ".", "..", "sbom", "a\0b", ".restorer-0", "x".repeat(241)])(
     "a buildpack whose id is %j is refused with all its layers and its store",
     (id) => {
-      const app = image({ ...buildpack(id, { y: layer({ launch: true }) }), store: { a: 1n } });
+      const app = image({ ...buildpack(id, { y: layer({ launch: true }) }), store: knownData({ a: 1n }) });
       const planned = plan({ buildpacks: [{ id, api: 12 }], app, cache: cachedAs("x", id) });
       expect(planned.refused.map(({ buildpack }) => buildpack)).toEqual([id]);
       expect(planned.refused.every(({ reason }) => reason !== "")).toBe(true);

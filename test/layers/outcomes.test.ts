@@ -1,12 +1,22 @@
 import { describe, expect, test } from "bun:test";
 import { type OutcomeCode, outcomeCodes } from "../../lib/layers/outcomes.ts";
+import { knownData } from "../../lib/toml/layer-data.ts";
 import type { LayerMetadata } from "../../lib/toml/metadata.ts";
 import { buildpack, image, layer, plan, shaA, shaB } from "./plan-fixture.ts";
 
 test("the codes are these: programs rely on them, so one may be added, but none renamed or taken away", () => {
   expect(Object.keys(outcomeCodes).sort()).toEqual(
     [
-      ...["bad-digest", "blob-unavailable", "blob-unusable", "build-layer", "cache-false", "cached", "exec-env"],
+      ...[
+        "bad-digest",
+        "bad-metadata",
+        "blob-unavailable",
+        "blob-unusable",
+        "build-layer",
+        "cache-false",
+        "cached",
+        "exec-env",
+      ],
       ...["launch-layer", "no-digest", "not-cached", "not-launch", "only-in-cache", "place-taken", "reserved-name"],
       ...["same-place", "stale", "unsafe-name"],
     ].sort(),
@@ -61,7 +71,7 @@ describe("a layer's code and sentence, where", () => {
       is: ["remove", "stale", `wrong sha: the app image has "${shaB}", the cache "${shaA}"`],
     },
     "it is made for another execution environment": {
-      cached: cached({ metadata: { "exec-env": ["test"] } }),
+      cached: cached({ data: knownData({ "exec-env": ["test"] }) }),
       is: ["skip", "exec-env", 'made for other execution environments than "production"'],
     },
     "its name is not a safe one": {
@@ -80,7 +90,7 @@ describe("a layer's code and sentence, where", () => {
     },
     "its digest is not one": {
       cached: cached({ sha: "sha1:1" }),
-      is: ["refuse", "bad-digest", '"sha1:1" is not a sha256 digest'],
+      is: ["refuse", "bad-digest", "what is recorded as its digest is not a sha256 digest"],
     },
   };
   test.each(Object.entries(situations))("%s", (_, { app, cached: inCache, name = "x", onDisk = false, ...rest }) => {

@@ -1,4 +1,5 @@
 import { type Plan, type PlanInputs, planLayers } from "../../lib/layers/plan.ts";
+import { knownData } from "../../lib/toml/layer-data.ts";
 import type { BuildpackMetadata, ImageMetadata, LayerMetadata } from "../../lib/toml/metadata.ts";
 import type { TomlValue } from "../../lib/toml/values.ts";
 
@@ -9,7 +10,7 @@ export type Types = Pick<LayerMetadata, "launch" | "build" | "cache">;
 
 /** What is recorded of a layer; types not named are false. */
 export function layer(types: Partial<Types>, sha = shaA, metadata: TomlValue = { from: "nowhere" }): LayerMetadata {
-  return { launch: false, build: false, cache: false, ...types, sha, metadata };
+  return { launch: false, build: false, cache: false, ...types, sha, data: knownData(metadata) };
 }
 
 /** What is recorded of a buildpack. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { LayerPlan, MetadataPlan, RestorePlan } from "../../lib/layers/plan.ts";
 import { isDigest } from "../../lib/oci/digest.ts";
+import { knownData } from "../../lib/toml/layer-data.ts";
 import type { LayerMetadata } from "../../lib/toml/metadata.ts";
 import { actions, buildpack, image, layer, plan, shaA, shaB } from "./plan-fixture.ts";
 
@@ -72,9 +73,9 @@ describe("every combination of types, digests and Platform API", () => {
     }
   }
 
-  function origin({ source, metadata }: RestorePlan | MetadataPlan): string {
+  function origin({ source, data }: RestorePlan | MetadataPlan): string {
     const from = { "app image": "app", cache: "cache" }[source];
-    return JSON.stringify(metadata) === JSON.stringify({ from }) ? source : `what is not the ${source}'s`;
+    return JSON.stringify(data.read()) === JSON.stringify({ from }) ? source : `what is not the ${source}'s`;
   }
 
   for (const platformApi of [7, 13, 14, 15]) {
@@ -144,14 +145,14 @@ describe("buildpacks and stores", () => {
   const cached = layer({ cache: true });
 
   test("a buildpack outside of the group leaves no trace", () => {
-    const app = image({ ...buildpack("other", { y: layer({ launch: true }) }), store: { a: 1n } });
+    const app = image({ ...buildpack("other", { y: layer({ launch: true }) }), store: knownData({ a: 1n }) });
     const planned = plan({ app, cache: image(buildpack("other", { x: cached })) });
     expect(planned).toEqual({ layers: [], stores: [], refused: [] });
   });
 
   test("a buildpack that the group names twice is planned once", () => {
     const twice = { id: "bp", api: 12 };
-    const app = image({ ...buildpack("bp", {}), store: { a: 1n } });
+    const app = image({ ...buildpack("bp", {}), store: knownData({ a: 1n }) });
     const planned = plan({ buildpacks: [twice, twice], app, cache: image(buildpack("bp", { x: cached })) });
     expect(actions(planned)).toEqual(["bp:x restore"]);
     expect(planned.stores).toHaveLength(1);
@@ -163,19 +164,20 @@ describe("buildpacks and stores", () => {
   });
 
   test("the store of each buildpack of the group comes from the app image, with skipped layers too", () => {
+    const [a, empty] = [knownData({ a: 1n }), knownData({})];
     const app = image(
-      { ...buildpack("bp", { x: layer({ launch: true }) }), store: { a: 1n } },
-      { ...buildpack("empty", {}), store: {} },
+      { ...buildpack("bp", { x: layer({ launch: true }) }), store: a },
+      { ...buildpack("empty", {}), store: empty },
     );
     const buildpacks = [
       { id: "bp", api: 12 },
       { id: "empty", api: 12 },
       { id: "none", api: 12 },
     ];
-    const cache = image({ ...buildpack("none", {}), store: { not: "this" } });
+    const cache = image({ ...buildpack("none", {}), store: knownData({ not: "this" }) });
     const stores = [
-      { buildpack: "bp", directory: "bp", metadata: { a: 1n } },
-      { buildpack: "empty", directory: "empty", metadata: {} },
+      { buildpack: "bp", directory: "bp", data: a },
+      { buildpack: "empty", directory: "empty", data: empty },
     ];
     expect(plan({ buildpacks, app, cache }).stores).toEqual(stores);
     const skipping = plan({ buildpacks, app, cache, skipLayers: true, layersOnDisk: () => new Set(["x"]) });

@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 
 const project = resolve(import.meta.dir, "../..");
 /** What `dist/restorer` is made of: the same as in the Makefile. */
-const sources = ["Makefile", "package.json", "package-lock.json", "restorer.ts", "lib/**/*.ts"];
+const sources = ["Makefile", "package.json", "package-lock.json", "restorer.ts", "lib/**/*.ts", "build/*"];
 
 /**
  * The compiled executable: $RESTORER, or dist/restorer.

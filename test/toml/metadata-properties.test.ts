@@ -3,8 +3,9 @@ import { writeFileSync } from "node:fs";
 import fc from "fast-check";
 import { parse } from "smol-toml";
 import { parseJson } from "../../lib/toml/json.ts";
-import { parseMetadata } from "../../lib/toml/metadata.ts";
-import { formatMetadata, formatToml, readToml } from "../../lib/toml/toml.ts";
+import { formatMetadata } from "../../lib/toml/layer-toml.ts";
+import { parseMetadata } from "../../lib/toml/metadata-json.ts";
+import { formatToml, readToml } from "../../lib/toml/toml.ts";
 import type { TomlTable } from "../../lib/toml/values.ts";
 import { tempDir } from "../support/harness.ts";
 

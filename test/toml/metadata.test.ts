@@ -1,11 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import {
-  buildpackMetadata,
-  type ImageMetadata,
-  noMetadata,
-  parseMetadata,
-  toImageMetadata,
-} from "../../lib/toml/metadata.ts";
+import { buildpackMetadata, type ImageMetadata, noMetadata, toImageMetadata } from "../../lib/toml/metadata.ts";
+import { parseMetadata } from "../../lib/toml/metadata-json.ts";
 import { describeParseError } from "../../lib/toml/parse-error.ts";
 
 const sha = `sha256:${"a".repeat(64)}`;
@@ -35,33 +30,28 @@ test("the metadata of a cache is read as an exporter writes it", () => {
   const { sbom, buildpacks } = parse(`${text}\n`);
   expect(sbom).toBe(sha);
   expect(buildpacks.map(({ id }) => id)).toEqual(["some/bp"]);
-  expect(buildpacks[0]?.layers.get("deps")).toEqual({
-    sha,
-    build: true,
-    launch: false,
-    cache: true,
-    metadata: { n: 1n, f: 1.5 },
-  });
+  const deps = buildpacks[0]?.layers.get("deps");
+  expect(deps).toMatchObject({ sha, build: true, launch: false, cache: true });
+  expect(deps?.data.read()).toEqual({ n: 1n, f: 1.5 });
 });
 
 test("analyzed.toml names a layer's data metadata, the JSON forms data; both are read", () => {
   const layer = { sha, launch: true };
-  const of = (raw: object) => toImageMetadata({ buildpacks: [{ key: "bp", layers: { x: { ...layer, ...raw } } }] });
-  expect(of({ metadata: { a: 1n } }).buildpacks[0]?.layers.get("x")?.metadata).toEqual({ a: 1n });
-  expect(of({ data: { a: 1n } }).buildpacks[0]?.layers.get("x")?.metadata).toEqual({ a: 1n });
+  const dataOf = (raw: object) => {
+    const image = toImageMetadata({ buildpacks: [{ key: "bp", layers: { x: { ...layer, ...raw } } }] });
+    return image.buildpacks[0]?.layers.get("x")?.data.read();
+  };
+  expect(dataOf({ metadata: { a: 1n } })).toEqual({ a: 1n });
+  expect(dataOf({ data: { a: 1n } })).toEqual({ a: 1n });
   const store = { metadata: { s: "x" } };
-  expect(toImageMetadata({ buildpacks: [{ key: "bp", store }] }).buildpacks[0]?.store).toEqual({ s: "x" });
+  expect(toImageMetadata({ buildpacks: [{ key: "bp", store }] }).buildpacks[0]?.store?.read()).toEqual({ s: "x" });
 });
 
 describe("what is left out", () => {
   test("types are false, digests empty, and there are no layers", () => {
-    expect(parse('{"buildpacks":[{"key":"bp","layers":{"x":{}}}]}').buildpacks[0]?.layers.get("x")).toEqual({
-      sha: "",
-      build: false,
-      launch: false,
-      cache: false,
-      metadata: undefined,
-    });
+    const x = parse('{"buildpacks":[{"key":"bp","layers":{"x":{}}}]}').buildpacks[0]?.layers.get("x");
+    expect(x).toMatchObject({ sha: "", build: false, launch: false, cache: false });
+    expect(x?.data.read()).toBeUndefined();
     expect(parse('{"buildpacks":[{"key":"bp"}]}').buildpacks[0]?.layers.size).toBe(0);
   });
 
@@ -78,7 +68,8 @@ describe("what is left out", () => {
       '{"buildpacks":[{"key":"bp","version":null,"layers":{"x":{"sha":null,"data":null,"cache":true}}},null]}';
     const { buildpacks } = parse(text);
     expect(buildpacks).toHaveLength(1);
-    expect(buildpacks[0]?.layers.get("x")).toMatchObject({ sha: "", cache: true, metadata: undefined });
+    expect(buildpacks[0]?.layers.get("x")).toMatchObject({ sha: "", cache: true });
+    expect(buildpacks[0]?.layers.get("x")?.data.read()).toBeUndefined();
   });
 
   test("unknown keys are ignored", () => {
@@ -130,7 +121,7 @@ test("of several entries for a buildpack the first one counts", () => {
 test("a buildpack's own metadata may be of any kind", () => {
   for (const data of ['"text"', "[1,2]", "1", "true", "{}"]) {
     const [buildpack] = parse(`{"buildpacks":[{"key":"bp","layers":{"x":{"data":${data}}}}]}`).buildpacks;
-    expect(buildpack?.layers.get("x")?.metadata).toBeDefined();
+    expect(buildpack?.layers.get("x")?.data.read()).toBeDefined();
   }
 });
 

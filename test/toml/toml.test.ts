@@ -3,7 +3,8 @@ import { parse } from "smol-toml";
 import { readWhole } from "../../lib/disk/read-file.ts";
 import { RestorerError } from "../../lib/failures.ts";
 import { parseJson } from "../../lib/toml/json.ts";
-import { formatMetadata, formatToml, readToml } from "../../lib/toml/toml.ts";
+import { formatMetadata } from "../../lib/toml/layer-toml.ts";
+import { formatToml, readToml } from "../../lib/toml/toml.ts";
 import { isTable, type TomlTable } from "../../lib/toml/values.ts";
 import { have, skipUnless, tempDir } from "../support/harness.ts";
 

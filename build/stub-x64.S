@@ -1,0 +1,178 @@
+/*
+ * Entry stub of the self-contained executable, x86-64. It is position independent and uses no stack beyond a few pushes.
+ * build/pack.ts fills in the words at `cfg`. The bytes are checked in as stub-x64.bin; to make them anew:
+ *     gcc -c -nostdlib stub-x64.S -o stub.o && objcopy -O binary -j .text stub.o stub-x64.bin
+ */
+        .intel_syntax noprefix
+        .set CFG_LIBS, 0
+        .set CFG_PHDR, 8
+        .set CFG_PHNUM, 16
+        .set CFG_BASE, 24
+        .set CFG_LDENTRY, 32
+        .set CFG_ENTRY, 40
+        .set CFG_PAYLOAD, 48
+        .set CFG_PAYLOAD_SIZE, 56
+        .set CFG_DEBUG, 64
+        .set LIB_NAME, 0
+        .set LIB_ADDR, 8
+        .set LIB_SIZE, 16
+        .set LIB_DIGITS, 24
+        .set LIB_FD, 32
+        .set LIB__SIZE, 40
+        .text
+        .globl _start
+_start: endbr64
+        mov     rbp, rsp                # kernel's block: argc, argv.., 0, envp.., 0, auxv
+        lea     r12, [rip+cfg]
+        mov     r13, [r12+CFG_LIBS]     # -> lib table in the RW segment
+/* 1. one memfd per library; its number goes into the library's DT_NEEDED string */
+1:      mov     rdi, [r13+LIB_NAME]
+        test    rdi, rdi
+        jz      5f
+        mov     esi, 9                  # MFD_CLOEXEC | MFD_NOEXEC_SEAL: also allowed where vm.memfd_noexec is 2 (Linux 6.3)
+        mov     eax, 319                # memfd_create
+        syscall
+        test    eax, eax
+        jns     14f
+        mov     esi, 1                  # older kernels: MFD_CLOEXEC
+        mov     eax, 319
+        syscall
+        test    eax, eax
+        js      fail
+14:
+        mov     r14d, eax
+        mov     [r13+LIB_FD], rax
+        mov     rsi, [r13+LIB_ADDR]
+        mov     rdx, [r13+LIB_SIZE]
+2:      mov     edi, r14d
+        mov     eax, 1                  # write
+        syscall
+        test    rax, rax
+        jle     fail
+        add     rsi, rax
+        sub     rdx, rax
+        jnz     2b
+        /* decimal digits of the fd */
+        mov     rdi, [r13+LIB_DIGITS]
+        mov     eax, r14d
+        mov     ecx, 10
+        xor     ebx, ebx
+3:      xor     edx, edx
+        div     ecx
+        add     edx, '0'
+        push    rdx
+        inc     ebx
+        test    eax, eax
+        jnz     3b
+4:      pop     rax
+        mov     [rdi], al
+        inc     rdi
+        dec     ebx
+        jnz     4b
+        mov     byte ptr [rdi], 0
+        add     r13, LIB__SIZE
+        jmp     1b
+/* 2. the auxiliary vector, as the kernel would have made it with PT_INTERP */
+5:      mov     rax, [rbp]              # argc
+        lea     rdi, [rbp+rax*8+16]     # envp
+6:      mov     rax, [rdi]
+        add     rdi, 8
+        test    rax, rax
+        jz      7f
+        /* LD_* is hidden from the loader: no library of others may come in, as with a static program */
+        mov     ecx, [rax]
+        and     ecx, 0xffffff
+        cmp     ecx, 0x5f444c           # "LD_"
+        jne     6b
+        mov     byte ptr [rax], 1
+        jmp     6b
+7:      mov     rax, [rdi]              # a_type
+        cmp     eax, 3                  # AT_PHDR
+        jne     8f
+        mov     rcx, [r12+CFG_PHDR]
+        mov     [rdi+8], rcx
+8:      cmp     eax, 5                  # AT_PHNUM
+        jne     9f
+        mov     rcx, [r12+CFG_PHNUM]
+        mov     [rdi+8], rcx
+9:      cmp     eax, 7                  # AT_BASE
+        jne     10f
+        mov     rcx, [r12+CFG_BASE]
+        mov     [rdi+8], rcx
+10:     cmp     eax, 9                  # AT_ENTRY
+        jne     11f
+        lea     rcx, [rip+entered]
+        mov     [rdi+8], rcx
+11:     add     rdi, 16
+        test    rax, rax
+        jnz     7b
+/* 3. on to the loader */
+        mov     rsp, rbp
+        mov     rax, [r12+CFG_LDENTRY]
+        xor     edx, edx
+        xor     ebp, ebp
+        jmp     rax
+/* 4. the loader is done: close the memfds, start the program (rdx = _dl_fini must survive) */
+entered: endbr64
+        lea     r12, [rip+cfg]
+        /* the program sees LD_* again, and gives it to those that it starts */
+        mov     rax, [rsp]              # argc
+        lea     rdi, [rsp+rax*8+16]     # envp
+18:     mov     rax, [rdi]
+        add     rdi, 8
+        test    rax, rax
+        jz      19f
+        mov     ecx, [rax]
+        and     ecx, 0xffffff
+        cmp     ecx, 0x5f4401           # "\1D_"
+        jne     18b
+        mov     byte ptr [rax], 0x4c
+        jmp     18b
+19:
+        mov     r13, [r12+CFG_LIBS]
+12:     cmp     qword ptr [r13+LIB_NAME], 0
+        je      13f
+        mov     rdi, [r13+LIB_FD]
+        mov     eax, 3                  # close
+        syscall
+        add     r13, LIB__SIZE
+        jmp     12b
+13:     mov     r13, rdx
+        /* link_map.l_name of the libraries: /proc/self/fd/N means another file, maybe a pipe, to a debugger */
+        mov     rax, [r12+CFG_DEBUG]    # -> DT_DEBUG's value in .dynamic
+        mov     rax, [rax]              # struct r_debug
+        test    rax, rax
+        jz      16f
+        mov     rax, [rax+8]            # r_map
+        mov     r14, [r12+CFG_LIBS]
+        movabs  rbx, 0x65732f636f72702f # "/proc/se"
+15:     test    rax, rax
+        jz      16f
+        mov     rcx, [rax+8]            # l_name
+        cmp     [rcx], rbx
+        jne     17f
+        mov     rcx, [r14+LIB_NAME]
+        mov     [rax+8], rcx
+        add     r14, LIB__SIZE
+17:     mov     rax, [rax+24]           # l_next
+        jmp     15b
+16:
+        mov     rdi, [r12+CFG_PAYLOAD]  # what was copied is not needed any more
+        mov     rsi, [r12+CFG_PAYLOAD_SIZE]
+        mov     eax, 11                 # munmap
+        syscall
+        mov     rdx, r13
+        mov     rax, [r12+CFG_ENTRY]
+        jmp     rax
+fail:   mov     edi, 2
+        lea     rsi, [rip+msg]
+        mov     edx, 51
+        mov     eax, 1
+        syscall
+        mov     edi, 127
+        mov     eax, 231                # exit_group
+        syscall
+msg:    .ascii "restorer: cannot make its libraries (memfd_create)\n"
+msgend:
+        .balign 8
+cfg:    .fill   9, 8, 0

@@ -1,0 +1,90 @@
+import { quote } from "../text.ts";
+import { DataError } from "./layer-data.ts";
+import { integral, isTable, type TomlTable, type TomlValue } from "./values.ts";
+
+/**
+ * The text of a `<layer>.toml` or `store.toml`: only `[metadata]`, every integral number as an integer (D7).
+ * Without metadata it is empty. Throws a DataError for what TOML cannot hold. (A package's writer takes twice the time, and
+ * does not say where the trouble is.)
+ */
+export function formatMetadata(metadata: TomlValue | undefined): string {
+  if (metadata === undefined) return "";
+  try {
+    return isTable(metadata) ? formatTable("metadata", metadata) : `metadata = ${formatValue(metadata)}\n`;
+  } catch (error) {
+    if (!(error instanceof Unwritable)) throw error;
+    const path = pathOfUnwritable(metadata) ?? [];
+    const where =
+      path.length === 0 ? "metadata" : `metadata key ${path.map((key) => quote(key.toWellFormed())).join(".")}`;
+    throw new DataError(`${where}: ${error.message}`);
+  }
+}
+
+/** What TOML cannot hold; where it stands is looked for afterwards. */
+class Unwritable extends Error {}
+
+/** A table with its header, then the tables in it. */
+function formatTable(path: string, table: TomlTable, header = `[${path}]`): string {
+  let values = "";
+  let tables = "";
+  for (const key of Object.keys(table)) {
+    const value = table[key];
+    if (value === undefined) continue;
+    if (typeof value === "object" && (isTable(value) || isTableArray(value))) {
+      tables += `\n${formatBelow(`${path}.${formatKey(key)}`, value)}`;
+    } else {
+      values += `${formatKey(key)} = ${formatValue(value)}\n`;
+    }
+  }
+  return `${header}\n${values}${tables}`;
+}
+
+function formatBelow(path: string, value: TomlTable | TomlTable[]): string {
+  if (isTable(value)) return formatTable(path, value);
+  return value.map((table) => formatTable(path, table, `[[${path}]]`)).join("\n");
+}
+
+function isTableArray(value: TomlValue): value is TomlTable[] {
+  return Array.isArray(value) && value.length > 0 && value.every(isTable);
+}
+
+function formatValue(value: TomlValue): string {
+  if (typeof value === "string") return formatString(value);
+  if (typeof value === "number" || typeof value === "bigint") return formatNumber(integral(value));
+  if (typeof value === "boolean") return String(value);
+  if (Array.isArray(value)) return value.length === 0 ? "[]" : `[ ${value.map(formatValue).join(", ")} ]`;
+  if (value instanceof Date) return value.toISOString();
+  const members = Object.entries(value).map(([key, item]) => `${formatKey(key)} = ${formatValue(item)}`);
+  return members.length === 0 ? "{}" : `{ ${members.join(", ")} }`;
+}
+
+function formatNumber(value: number | bigint): string {
+  if (Number.isNaN(value)) return "nan";
+  if (value === Number.POSITIVE_INFINITY) return "inf";
+  if (value === Number.NEGATIVE_INFINITY) return "-inf";
+  // An integer that does not fit 64 bits is a float.
+  return typeof value === "number" && Number.isInteger(value) ? value.toFixed(1) : String(value);
+}
+
+function formatKey(key: string): string {
+  return /^[A-Za-z0-9_-]+$/.test(key) ? key : formatString(key);
+}
+
+function formatString(text: string): string {
+  if (/^[\x20\x21\x23-\x5b\x5d-\x7e]*$/.test(text)) return `"${text}"`;
+  if (!text.isWellFormed()) throw new Unwritable("it holds half a surrogate pair, which TOML cannot hold");
+  // What JSON escapes, TOML reads the same; but it wants one more character escaped.
+  return JSON.stringify(text).replaceAll("\x7f", "\\u007f");
+}
+
+/** The keys that lead to what TOML cannot hold. */
+function pathOfUnwritable(value: TomlValue): string[] | undefined {
+  if (typeof value === "string") return value.isWellFormed() ? undefined : [];
+  if (typeof value !== "object") return undefined;
+  for (const [key, item] of Object.entries(value)) {
+    if (!key.isWellFormed()) return [key];
+    const below = pathOfUnwritable(item);
+    if (below !== undefined) return [key, ...below];
+  }
+  return undefined;
+}

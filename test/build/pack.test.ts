@@ -1,0 +1,133 @@
+import { describe, expect, test } from "bun:test";
+import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, readSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { glibcVersion, pack } from "../../build/pack.ts";
+import {
+  differences,
+  have,
+  isRoot,
+  restorerPath,
+  runRestorer,
+  skipUnless,
+  snapshot,
+  tempDir,
+} from "../support/harness.ts";
+import { plantingScene } from "../support/planting-scene.ts";
+
+const project = resolve(import.meta.dir, "../..");
+const stubSource = join(project, "build/stub-x64.S");
+const stub = readFileSync(join(project, "build/stub-x64.bin"));
+
+skipUnless(have("gcc") && have("objcopy") && process.arch === "x64", "gcc, objcopy, x64")(
+  "the stub's bytes are those of its source",
+  () => {
+    using dir = tempDir("stub");
+    const run = (...argv: string[]) => Bun.spawnSync(argv, { cwd: dir.path, stderr: "pipe" });
+    const assembled = run("gcc", "-c", "-nostdlib", stubSource, "-o", "stub.o");
+    expect([assembled.exitCode, assembled.stderr.toString()]).toEqual([0, ""]);
+    expect(run("objcopy", "-O", "binary", "-j", ".text", "stub.o", "stub.bin").exitCode).toBe(0);
+    expect(readFileSync(dir.join("stub.bin")).equals(stub)).toBe(true);
+  },
+);
+
+describe("what the packer does not know it refuses with a sentence", () => {
+  const nothing = Buffer.alloc(0);
+  const parts = { executable: nothing, loader: nothing, libc: nothing, libm: nothing, stub };
+
+  /** The smallest ELF header: of a machine (62 is x86-64, 183 arm64), and a type (2 is at fixed addresses). */
+  function elf(machine: number, type: number): Buffer {
+    const bytes = Buffer.alloc(64);
+    bytes.write("\x7fELF\x02\x01", "latin1");
+    bytes.writeUInt16LE(type, 16);
+    bytes.writeUInt16LE(machine, 18);
+    return bytes;
+  }
+
+  test.each([
+    ["a text file", { executable: Buffer.from("#!/bin/sh\n".repeat(10)) }, "the executable is not an ELF file"],
+    ["an executable for another machine", { executable: elf(183, 2), loader: elf(183, 3) }, "is for arm64, not x64"],
+    [
+      "an executable that can lie anywhere",
+      { executable: elf(62, 3), loader: elf(62, 3) },
+      "not linked to fixed addresses",
+    ],
+    ["a loader for another machine", { executable: elf(62, 2), loader: elf(183, 3) }, "another machine"],
+    ["no glibc", { executable: elf(62, 2), loader: elf(62, 3), libc: Buffer.from("musl") }, "libc.so.6 is not glibc's"],
+    [
+      "an old glibc",
+      {
+        executable: elf(62, 2),
+        loader: elf(62, 3),
+        libc: Buffer.from("GNU C Library (Debian GLIBC 2.31-13) stable release version 2.31."),
+      },
+      "glibc 2.31 is too old: expected 2.34 or newer",
+    ],
+  ])("%s", (_, changed, message) => {
+    // A header alone has no dynamic section, whose strings are looked for only where something is needed.
+    expect(() => pack({ ...parts, ...changed })).toThrow(message);
+  });
+
+  test("glibc's version is read from what it says of itself", () => {
+    expect(glibcVersion(Buffer.from("GNU C Library (GNU libc) stable release version 2.36.\n"))).toEqual([2, 36]);
+    expect(glibcVersion(Buffer.from("musl libc"))).toBeUndefined();
+  });
+});
+
+const runsAnywhere = !restorerPath().includes("plain") && isSelfContained(restorerPath());
+
+/** Whether an executable has no interpreter: the kernel starts it without one. */
+function isSelfContained(path: string): boolean {
+  const fd = openSync(path, "r");
+  try {
+    const header = Buffer.alloc(64);
+    readSync(fd, header, 0, 64, 0);
+    const count = header.readUInt16LE(56);
+    const table = Buffer.alloc(56 * count);
+    readSync(fd, table, 0, table.length, Number(header.readBigUInt64LE(32)));
+    return !Array.from({ length: count }, (_, index) => table.readUInt32LE(56 * index)).includes(3);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+const inEmptyRoot = skipUnless(
+  runsAnywhere && isRoot && have("bwrap"),
+  "an executable built where glibc 2.34 or newer is, root, bwrap (bubblewrap)",
+);
+
+describe("in a root with nothing but the executable, /proc and /dev", () => {
+  for (const user of ["root", "the user it becomes"]) {
+    inEmptyRoot(`a cache is restored as ${user}`, async () => {
+      using here = plantingScene();
+      copyFileSync(restorerPath(), here.join("restorer"));
+      mkdirSync(here.join("proc"));
+      mkdirSync(here.join("dev"));
+      const own = user === "root" ? [] : ["-uid", "65534", "-gid", "65534"];
+      const child = Bun.spawn(
+        [
+          ...["bwrap", "--bind", here.path, "/", "--proc", "/proc", "--dev", "/dev", "--cap-add", "ALL"],
+          ...["--clearenv", "--setenv", "CNB_PLATFORM_API", "0.15", "--chdir", "/"],
+          ...["/restorer", "-layers", "/layers", "-cache-dir", "/cache", ...own],
+        ],
+        { stdout: "pipe", stderr: "pipe" },
+      );
+      const [stderr, exitCode] = await Promise.all([child.stderr.text(), child.exited]);
+      expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+      expect(
+        differences(snapshot(here.join("layers/example_app/dist")), snapshot(here.join("tree")), {
+          ignore: ["uid", "gid"],
+        }),
+      ).toEqual([]);
+    });
+  }
+});
+
+skipUnless(runsAnywhere, "an executable built where glibc 2.34 or newer is")(
+  "a library that the environment names is not loaded",
+  async () => {
+    // glibc's loader says on stderr what it cannot preload.
+    const env = { LD_PRELOAD: "/nowhere/preload.so", LD_AUDIT: "/nowhere/audit.so", LD_LIBRARY_PATH: "/nowhere" };
+    const { exitCode, stderr } = await runRestorer(["-version"], { env });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+  },
+);
