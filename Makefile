@@ -5,7 +5,7 @@ VERSION_COMMIT = $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 # The same as in test/support/restorer-path.ts.
 SOURCES = Makefile package.json package-lock.json restorer.ts $(shell find lib -name '*.ts') $(shell find build -type f)
 
-.PHONY: build test check demo bench fuzz race clean help
+.PHONY: build test check demo bench fuzz race inject clean help
 .DELETE_ON_ERROR:
 
 ## make build   dist/restorer, where a source is newer; and before it node_modules
@@ -57,6 +57,11 @@ fuzz: dist/restorer
 ##              RESTORER=path    another executable than dist/restorer
 race: dist/restorer
 	@$(BUN) test/race/race.ts $(or $(FOR),2000) $(KIND)
+
+## make inject  has each system call of a small restore fail in turn; needs root and strace
+##              CALL="openat read"  some calls only
+inject: dist/restorer
+	@$(BUN) test/inject/inject.ts $(CALL)
 
 node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --loglevel=error

@@ -17,10 +17,13 @@ export interface Ground {
   readonly registry: string;
 }
 
-/** Where something is swapped: a directory below the round's, and pairs of a name in it and one below the round's. */
+/** Where something is swapped: a directory below the round's, and pairs of names. */
 export interface Swaps {
   readonly place: string;
+  /** The other one is below the round's directory, or beside the first one where it begins with `./`. */
   readonly pairs: readonly (readonly [name: string, other: string])[];
+  /** A directory that takes the place of the private directory that the run makes; the pairs are of names in it. */
+  readonly lure?: string;
 }
 
 /** One way to attack a run. */
@@ -30,6 +33,11 @@ export interface Kind {
   tree(ground: Ground): Tree;
   readonly swaps: readonly Swaps[];
   args?(ground: Ground): string[];
+  /**
+   * A system call whose answer comes late, in every second round and where there is strace, as on a slow machine: what the
+   * run does between this call and the next is over too soon to be met often.
+   */
+  readonly slow?: string;
   /** The modes of the layers directory and of the kaniko directory, 0777 by default. */
   readonly mode?: number;
 }
@@ -52,6 +60,8 @@ const trapSwaps = (place: string, set = "links"): Swaps => ({
 });
 
 const stale = ".restorer-000000000000-1-1-000000000000";
+/** What the first things are called that a run makes in its private directory. */
+const slots = ["s1", "s2", "s3", "s4"];
 /** A moment that comes once in a run takes more than one adversary, or all of them sleep while it passes. */
 const severalOf = (swaps: Swaps): Swaps[] => [swaps, swaps, swaps];
 /** A link into the layers directory takes turns with one out of it, and now and then with a file. */
@@ -106,12 +116,14 @@ export const kinds: readonly Kind[] = [
     name: "report",
     tree: (ground) => fileTree("report.json", "{}", ground),
     swaps: severalOf(fileSwaps("report.json")),
+    slow: "readlink",
     args: ({ round }) => ["-report", `${round}/layers/report.json`],
   },
   {
     name: "analyzed",
     tree: (ground) => fileTree("analyzed.toml", analyzed, ground),
     swaps: severalOf(fileSwaps("analyzed.toml")),
+    slow: "readlink",
     args: ({ layouts }) => ["-layout", "-layout-dir", layouts],
   },
   {
@@ -125,6 +137,17 @@ export const kinds: readonly Kind[] = [
       { place: "kaniko/cache", pairs: [["base", "links/base"]] },
     ],
     args: ({ registry }) => ["-build-image", `${registry}/build`],
+  },
+  {
+    name: "staging",
+    // All beside what it takes the place of: nobody may move root's directories to another one.
+    tree: ({ canary }) => ({
+      layers: {
+        lure: directory(Object.fromEntries(slots.map((name) => [`to-${name}`, link(`${canary}/dir`)])), 0o777),
+      },
+    }),
+    swaps: [{ place: "layers", pairs: slots.map((name) => [name, `./to-${name}`] as const), lure: "layers/lure" }],
+    slow: "mkdir",
   },
   {
     name: "hand-over",

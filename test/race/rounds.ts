@@ -12,8 +12,9 @@ import {
 import { join } from "node:path";
 import { makeCache } from "../support/cache-fixture.ts";
 import { stamps } from "../support/canary.ts";
-import { type FaultRegistry, startFaultRegistry, testImage, testIndex } from "../support/fault-registry.ts";
-import { removeTree, restorerPath, type TempDir, type Tree, tempDir, writeTree } from "../support/harness.ts";
+import { type FaultRegistry, startFaultRegistry, testImage } from "../support/fault-registry.ts";
+import { have, removeTree, restorerPath, type TempDir, tempDir, writeTree } from "../support/harness.ts";
+import { layoutTree } from "../support/layout-fixture.ts";
 import { attacker, type Ground, type Kind, raceCanary, roundTree } from "./kinds.ts";
 
 /** What came of the rounds of one kind. */
@@ -30,8 +31,8 @@ export interface Tally {
 const roundsPerBatch = 40;
 const longestRunMs = 120_000;
 
-/** Runs the executable against an adversary again and again. Needs root. `onHit` is told at once. */
-export async function race(kind: Kind, rounds: number, onHit: (text: string) => void = () => {}): Promise<Tally> {
+/** Runs the executable against an adversary again and again. Needs root. `tell` hears of hits at once, and now and then how far it is. */
+export async function race(kind: Kind, rounds: number, tell: (text: string) => void = () => {}): Promise<Tally> {
   const tally: Tally = { kind: kind.name, rounds: 0, hits: [], exits: new Map() };
   await using registry = await startFaultRegistry();
   registry.push("build", "latest", testImage({ layers: [Buffer.from("build")] }));
@@ -40,11 +41,12 @@ export async function race(kind: Kind, rounds: number, onHit: (text: string) => 
     for (let left = roundsPerBatch; left > 0 && tally.rounds < rounds; left--) {
       tally.rounds += 1;
       const { exit, changed } = await batch.round(tally.rounds);
+      if (tally.rounds % 100 === 0) tell(`${kind.name}: round ${tally.rounds}, ${tally.hits.length} hits`);
       tally.exits.set(exit, (tally.exits.get(exit) ?? 0) + 1);
       const what = ["0", "1", "42"].includes(exit) ? changed : [...changed, `the run ended with ${exit}`];
       if (what.length === 0) continue;
       tally.hits.push({ round: tally.rounds, what });
-      onHit(`HIT ${kind.name}, round ${tally.rounds}:\n  ${what.join("\n  ")}`);
+      tell(`HIT ${kind.name}, round ${tally.rounds}:\n  ${what.join("\n  ")}`);
     }
   }
   return tally;
@@ -60,13 +62,19 @@ class Batch implements AsyncDisposable {
   constructor(kind: Kind, registry: FaultRegistry) {
     this.#kind = kind;
     this.#registry = registry;
-    this.#dir = tempDir("race", { canary: raceCanary, tree: { data: "good" }, layouts: layoutOfRunImage() });
+    this.#dir = tempDir("race", { canary: raceCanary, tree: { data: "good" }, layouts: layoutTree("host.test/run") });
     makeCache(this.#dir.join("cache"), [
       { id: "example/app", layers: [{ name: "dist", tree: this.#dir.join("tree") }] },
     ]);
-    this.#adversaries = kind.swaps.map(({ place, pairs }) => {
+    this.#adversaries = kind.swaps.map(({ place, pairs, lure }) => {
       const script = join(import.meta.dir, "swapper.ts");
-      const args = [String(attacker), this.#dir.join("now"), place, JSON.stringify(pairs)];
+      const args = [
+        String(attacker),
+        this.#dir.join("now"),
+        place,
+        JSON.stringify(pairs),
+        ...(lure === undefined ? [] : [lure]),
+      ];
       return Bun.spawn([process.execPath, script, ...args], { cwd: "/", stdin: "ignore", stderr: "inherit" });
     });
   }
@@ -75,7 +83,7 @@ class Batch implements AsyncDisposable {
     const ground = this.#prepare(`round-${number}`);
     const canary = this.#dir.join("canary");
     const before = stamps(canary);
-    const exit = await this.#restore(ground);
+    const exit = await this.#restore(ground, number % 2 === 0 ? this.#kind.slow : undefined);
     rmSync(this.#dir.join("now"));
     const changed = differences(before, stamps(canary)).map((line) => line.replaceAll(this.#dir.path, ""));
     if (changed.length > 0) this.#renewCanary();
@@ -98,10 +106,10 @@ class Batch implements AsyncDisposable {
     return ground;
   }
 
-  async #restore(ground: Ground): Promise<string> {
+  async #restore(ground: Ground, slow: string | undefined): Promise<string> {
     const { round, cache } = ground;
     const args = ["-layers", `${round}/layers`, "-cache-dir", cache, "-kaniko-dir", `${round}/kaniko`];
-    const child = Bun.spawn([restorerPath(), ...args, ...(this.#kind.args?.(ground) ?? [])], {
+    const child = Bun.spawn([...slowly(slow), restorerPath(), ...args, ...(this.#kind.args?.(ground) ?? [])], {
       env: { PATH: process.env.PATH, HOME: "/nonexistent", CNB_PLATFORM_API: "0.13" },
       cwd: "/",
       stdin: "ignore",
@@ -126,13 +134,11 @@ class Batch implements AsyncDisposable {
   }
 }
 
-function layoutOfRunImage(): Tree {
-  const image = testImage({ labels: { "io.buildpacks.base.id": "base" } });
-  const index = testIndex([{ image, platform: { os: "linux", architecture: "amd64" } }]);
-  const blobs = [[image.digest, image.bytes] as const, ...image.blobs];
-  const sha256 = Object.fromEntries(blobs.map(([digest, bytes]) => [digest.replace("sha256:", ""), bytes]));
-  const layout = { "oci-layout": '{"imageLayoutVersion":"1.0.0"}', "index.json": index.bytes, blobs: { sha256 } };
-  return { "host.test": { run: { latest: layout } } };
+/** What makes a run get the answers to a system call 5 ms late. */
+function slowly(call: string | undefined): string[] {
+  if (call === undefined || !have("strace")) return [];
+  const delay = `inject=${call}:delay_exit=5000`;
+  return ["strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", `trace=${call}`, "-e", delay];
 }
 
 /** Gives the attacker a tree, links themselves included, as it was long ago: no run vouches for it. */

@@ -2,11 +2,14 @@
  * The adversary of a race: as a user without rights, swaps entries of a directory for others and back, as fast as it can,
  * until it is killed. It has its working directory inside, and so goes on where the directory is moved to.
  *
- * Usage: bun test/race/swapper.ts UID NOW PLACE PAIRS. NOW is a link to the directory of the present round, and absent
- * between rounds; PLACE is below that; PAIRS (JSON) are pairs of names, the second one's below the round's directory.
+ * Usage: bun test/race/swapper.ts UID NOW PLACE PAIRS [LURE]. NOW is a link to the directory of the present round, and
+ * absent between rounds; PLACE is below that; PAIRS (JSON) are pairs of names, the second
+ * one's below the round's directory unless it begins with `./`.
+ * With LURE, a directory below the round's, that first takes the place of the first private directory that comes up in PLACE,
+ * and the pairs are of names in it.
  */
 import { dlopen, FFIType } from "bun:ffi";
-import { readlinkSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 
 const here = -100; // AT_FDCWD
@@ -53,7 +56,18 @@ function swap(pairs: readonly Pair[], isOver: () => boolean): void {
   }
 }
 
-const [uid = "", now = "", place = "", names = ""] = process.argv.slice(2);
+/** Waits for a private directory, puts the lure in its place, and goes in. */
+function lureIn(lure: Buffer, isOver: () => boolean): boolean {
+  while (!isOver()) {
+    for (let look = 0; look < passes; look++) {
+      const name = readdirSync(".").find((entry) => entry.startsWith(".restorer-"));
+      if (name !== undefined) return exchange([Buffer.from(`${name}\0`), lure]) && enter(name);
+    }
+  }
+  return false;
+}
+
+const [uid = "", now = "", place = "", names = "", lure] = process.argv.slice(2);
 const pairs: [string, string][] = JSON.parse(names);
 process.setgroups?.([]);
 process.setgid?.(Number(uid));
@@ -61,8 +75,12 @@ process.setuid?.(Number(uid));
 for (;;) {
   const round = readNow(now);
   if (round !== undefined && enter(join(round, place))) {
-    const inRound = pairs.map(([one, other]): Pair => [Buffer.from(`${one}\0`), Buffer.from(`${round}/${other}\0`)]);
-    swap(inRound, () => readNow(now) !== round);
+    const inRound = pairs.map(([one, other]): Pair => {
+      const path = other.startsWith("./") ? other : `${round}/${other}`;
+      return [Buffer.from(`${one}\0`), Buffer.from(`${path}\0`)];
+    });
+    const isOver = () => readNow(now) !== round;
+    if (lure === undefined || lureIn(Buffer.from(`${round}/${lure}\0`), isOver)) swap(inRound, isOver);
   }
   Bun.sleepSync(0.2);
 }
