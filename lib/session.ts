@@ -9,7 +9,7 @@ import { describe, errorCode } from "./errors.ts";
 import { ExitCode, RestorerError } from "./failures.ts";
 import { type Log, StreamLog } from "./log.ts";
 import { Progress } from "./progress.ts";
-import { isTerminal, tryWriteText, writeText } from "./streams.ts";
+import { drained, isTerminal, openStreams, tryWriteText, writeText } from "./streams.ts";
 
 /** What one run has to work with. */
 export interface Session {
@@ -31,8 +31,13 @@ export async function runSession(story: (session: Session) => Promise<void>): Pr
   // It stands in for `lifecycle restore`.
   const argv = process.argv.slice(process.argv[2] === "restore" ? 3 : 2);
   const info = requestedInfo(argv);
-  if (info !== undefined) process.exit(printInfo(info, info === "help" ? await help() : `restorer ${version}`));
+  if (info !== undefined) {
+    const exitCode = printInfo(info, info === "help" ? await help() : `restorer ${version}`);
+    await drained();
+    process.exit(exitCode);
+  }
 
+  openStreams();
   const { env } = process;
   const isCapable = isTerminal(2) && env["TERM"] !== "dumb";
   const progress = new Progress(isCapable);
@@ -51,6 +56,7 @@ export async function runSession(story: (session: Session) => Promise<void>): Pr
     exitCode = report(signal?.aborted === true ? signal.reason : error, log);
   }
   log.flush();
+  await drained();
   process.exit(exitCode);
 }
 

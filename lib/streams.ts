@@ -1,4 +1,4 @@
-import { fstatSync, writeSync } from "node:fs";
+import { constants, fstatSync, openSync, type Stats, write, writeSync } from "node:fs";
 import { errorCode } from "./errors.ts";
 
 /** File descriptor of standard output or standard error. */
@@ -9,27 +9,140 @@ export type Stream = 1 | 2;
  * restore.)
  */
 export function isTerminal(stream: Stream): boolean {
+  const stat = statOf(stream);
+  return stat !== undefined && isTty(stat);
+}
+
+function isTty(stat: Stats): boolean {
+  const major = (stat.rdev >> 8) & 0xfff;
+  return stat.isCharacterDevice() && (major === 4 || major === 5 || (major >= 136 && major <= 143));
+}
+
+/** Undefined for a stream that is closed. */
+function statOf(stream: Stream): Stats | undefined {
   try {
-    const stat = fstatSync(stream);
-    const major = (stat.rdev >> 8) & 0xfff;
-    return stat.isCharacterDevice() && (major === 4 || major === 5 || (major >= 136 && major <= 143));
+    return fstatSync(stream);
   } catch {
-    // A stream may be closed.
-    return false;
+    return undefined;
   }
 }
 
-/** Writes text to a standard stream, however often it asks to wait. Throws the system's error when it takes no more. */
-export function writeText(stream: Stream, text: string): void {
-  let bytes = Buffer.from(text);
-  while (bytes.length > 0) {
-    try {
-      bytes = bytes.subarray(writeSync(stream, bytes));
-    } catch (error) {
-      if (errorCode(error) !== "EAGAIN") throw error;
-      Bun.sleepSync(1);
+/** The standard stream that is what `is` looks for. */
+export function standardStream(is: (stat: Stats) => boolean): Stream | undefined {
+  return ([1, 2] as const).find((stream) => {
+    const stat = statOf(stream);
+    return stat !== undefined && is(stat);
+  });
+}
+
+/** How soon a reader that took nothing is asked again. */
+const retryMs = 5;
+
+/**
+ * What goes to one reader, in order. A reader that does not read must not keep the process from hearing signals: what it does
+ * not take at once waits here.
+ */
+class Output {
+  readonly #stream: Stream;
+  /** A way to write that never waits; undefined where there is none, and writing is left to another thread. */
+  readonly #fd: number | undefined;
+  #pending: Uint8Array[] = [];
+  /** Whether somebody comes back for what waits. */
+  #isBusy = false;
+
+  constructor(stream: Stream, stat: Stats | undefined) {
+    this.#stream = stream;
+    this.#fd = withoutWaiting(stream, stat);
+  }
+
+  get isEmpty(): boolean {
+    return this.#pending.length === 0;
+  }
+
+  /** Throws the system's error when a reader has gone away or a disk is full, and it is known at once. */
+  write(bytes: Uint8Array): void {
+    this.#pending.push(bytes);
+    if (!this.#isBusy) this.#work();
+  }
+
+  /** Writes as much as is taken now, and comes back for the rest. */
+  #work(): void {
+    this.#isBusy = false;
+    for (let first = this.#pending[0]; first !== undefined; first = this.#pending[0]) {
+      if (this.#fd === undefined) {
+        this.#isBusy = true;
+        write(this.#stream, first, (error, count) => this.#again(error, count ?? 0));
+        return;
+      }
+      try {
+        this.#took(writeSync(this.#fd, first));
+      } catch (error) {
+        if (errorCode(error) !== "EAGAIN") {
+          this.#pending = [];
+          throw error;
+        }
+        this.#isBusy = true;
+        setTimeout(() => this.#again(null, 0), retryMs);
+        return;
+      }
     }
   }
+
+  #again(error: Error | null, count: number): void {
+    this.#took(count);
+    if (error !== null && errorCode(error) !== "EAGAIN") this.#pending = [];
+    try {
+      if (error === null || this.isEmpty) this.#work();
+      else setTimeout(() => this.#work(), retryMs);
+    } catch {
+      // The reader has gone away.
+    }
+  }
+
+  #took(count: number): void {
+    const first = this.#pending[0];
+    if (first === undefined) return;
+    if (count < first.length) this.#pending[0] = first.subarray(count);
+    else this.#pending.shift();
+  }
+}
+
+/**
+ * A descriptor of a stream whose writes never wait: files and devices such as /dev/null do not anyway, pipes and terminals
+ * are opened once more. Undefined for sockets, and for what only another user may open.
+ */
+function withoutWaiting(stream: Stream, stat: Stats | undefined): number | undefined {
+  if (stat === undefined || !(stat.isFIFO() || stat.isSocket() || isTty(stat))) return stream;
+  try {
+    return openSync(`/proc/self/fd/${stream}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  } catch {
+    return undefined;
+  }
+}
+
+const outputs = new Map<Stream, Output>();
+
+function outputOf(stream: Stream): Output {
+  const known = outputs.get(stream);
+  if (known !== undefined) return known;
+  const stat = statOf(stream);
+  // Both may go to one reader, who must see them in order.
+  const twin = stat?.isFile() === false ? outputs.get(stream === 1 ? 2 : 1) : undefined;
+  const other = statOf(stream === 1 ? 2 : 1);
+  const isOne = other !== undefined && stat?.dev === other.dev && stat?.ino === other.ino;
+  const output = twin !== undefined && isOne ? twin : new Output(stream, stat);
+  outputs.set(stream, output);
+  return output;
+}
+
+/** Readies the standard streams while privileges allow it. */
+export function openStreams(): void {
+  for (const stream of [1, 2] as const) outputOf(stream);
+}
+
+/** Writes text to a standard stream, in its turn. Throws the system's error when it is known at once that it takes no more. */
+export function writeText(stream: Stream, text: string | Uint8Array): void {
+  outputOf(stream).write(Buffer.from(text));
 }
 
 /** As `writeText`, where it does not matter whether anybody reads: that must not fail a restore. */
@@ -38,5 +151,12 @@ export function tryWriteText(stream: Stream, text: string): void {
     writeText(stream, text);
   } catch {
     // The reader has gone away, or the log's disk is full.
+  }
+}
+
+/** Resolves when all that was written has been taken. */
+export async function drained(): Promise<void> {
+  while ([...outputs.values()].some((output) => !output.isEmpty)) {
+    await new Promise((resolve) => setTimeout(resolve, retryMs));
   }
 }

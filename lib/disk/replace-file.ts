@@ -5,23 +5,22 @@ import {
   fchownSync,
   fstatSync,
   fsyncSync,
-  ftruncateSync,
   openSync,
   readlinkSync,
   type Stats,
-  writeSync,
 } from "node:fs";
-import { basename, dirname } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { hasCode } from "../errors.ts";
-import { Directory } from "./directory.ts";
+import { Directory, unlessAbsent } from "./directory.ts";
 import { privateName } from "./private-names.ts";
-import { currentUser } from "./user.ts";
+import { O_PATH } from "./read-file.ts";
 import { writeAll } from "./write.ts";
+import { writeInPlace } from "./write-in-place.ts";
 
 export interface ReplaceOptions {
   /** The umask of the process as it was started, for a file that is not there yet. */
   readonly umask: number;
-  /** A link that lies below this directory is followed only where it leads to something below it. */
+  /** What a path by way of this directory leads to must lie below it, or it is not followed. */
   readonly layersDir: string;
   /** What becomes of a link that is not followed: it gives way to the file, or an Error is thrown. */
   readonly otherLinks: "replace" | "refuse";
@@ -36,10 +35,12 @@ export interface ReplaceOptions {
 export function replaceFile(path: string, content: Uint8Array, options: ReplaceOptions): void {
   const directory = Directory.open(dirname(path), dirname(path), true);
   try {
+    const bounds = new Bounds(options.layersDir);
+    bounds.check(path, directory);
     const name = basename(path);
     const old = directory.stat(name);
     if (old?.isSymbolicLink() === true) {
-      if (writeThroughLink(directory, name, content, options.layersDir)) return;
+      if (writeThroughLink(directory, name, content, bounds)) return;
       if (options.otherLinks === "refuse") throw new Error("it is a link that leads out of the layers directory");
       replace(directory, name, content, undefined, options.umask);
     } else if (old === undefined || old.isFile()) {
@@ -75,7 +76,7 @@ function makeFile(
   try {
     writeAll(fd, content);
     if (old !== undefined) keepOwner(fd, old);
-    fchmodSync(fd, old === undefined ? 0o666 & ~umask : old.mode & 0o7777);
+    fchmodSync(fd, old === undefined ? 0o666 & ~umask : old.mode & 0o777);
     fsyncSync(fd);
   } finally {
     closeSync(fd);
@@ -99,71 +100,87 @@ function removeQuietly(directory: Directory, name: string): void {
   }
 }
 
-const inPlace = constants.O_WRONLY | constants.O_NONBLOCK;
-
+/** Writes to what stands under a name, which is not a link. */
 function overwrite(directory: Directory, name: string, content: Uint8Array): void {
-  const fd = openSync(directory.at(name), inPlace | constants.O_NOFOLLOW);
+  const handle = openSync(directory.at(name), O_PATH | constants.O_NOFOLLOW);
   try {
-    writeInto(fd, content);
+    writeInPlace(handle, content);
   } finally {
-    closeSync(fd);
+    closeSync(handle);
   }
 }
 
 /** Writes to what a link leads to; false where the link may not be followed. */
-function writeThroughLink(directory: Directory, name: string, content: Uint8Array, layersDir: string): boolean {
-  let fd: number;
+function writeThroughLink(directory: Directory, name: string, content: Uint8Array, bounds: Bounds): boolean {
+  let handle: number;
   try {
-    fd = openSync(directory.at(name), inPlace);
+    handle = openSync(directory.at(name), O_PATH);
   } catch (error) {
     // It leads nowhere, or in a circle.
     if (hasCode(error, "ENOENT", "ELOOP", "ENOTDIR")) return false;
     throw error;
   }
   try {
-    if (!mayFollow(directory, fd, layersDir)) return false;
-    writeInto(fd, content);
+    if (bounds.isOnTheWay(directory, name) && !bounds.isAllowed(handle)) return false;
+    writeInPlace(handle, content);
     return true;
   } finally {
-    closeSync(fd);
+    closeSync(handle);
   }
 }
 
-/** A link is followed where the platform put it (outside of the layers directory), or where it stays inside. */
-function mayFollow(directory: Directory, target: number, layersDir: string): boolean {
-  const layers = Directory.open(layersDir, layersDir, true);
-  const root = layers.realPath;
-  layers.close();
-  const isBelow = (path: string) => `${path}/`.startsWith(`${root}/`);
-  return !isBelow(directory.realPath) || isBelow(readlinkSync(`/proc/self/fd/${target}`));
-}
+/** More links than the kernel follows. */
+const mostLinks = 40;
 
-/** Shortened last, so that a full disk is met before anything is lost. */
-function writeInto(fd: number, content: Uint8Array): void {
-  const stat = fstatSync(fd);
-  if (!stat.isFile()) {
-    writeToReader(fd, content);
-    return;
+/** The layers directory, as a bound: what is reached by way of it must lie in it, for a buildpack may have put links there. */
+class Bounds {
+  readonly #given: string;
+  readonly #real: string;
+
+  constructor(layersDir: string) {
+    this.#given = resolve(layersDir);
+    using layers = unlessAbsent(() => Directory.open(layersDir, layersDir, true));
+    this.#real = layers?.realPath ?? this.#given;
   }
-  if (stat.nlink > 1 && stat.uid !== currentUser().uid) {
-    throw new Error("it has other names (hard links), and is somebody else's");
-  }
-  writeAll(fd, content, 0);
-  ftruncateSync(fd, content.length);
-  fsyncSync(fd);
-}
 
-/** How long a pipe or terminal may take nothing before it counts as not read. */
-const readerMs = 5_000;
-
-function writeToReader(fd: number, content: Uint8Array): void {
-  const until = performance.now() + readerMs;
-  for (let done = 0; done < content.length; ) {
-    try {
-      done += writeSync(fd, content, done);
-    } catch (error) {
-      if (!hasCode(error, "EAGAIN") || performance.now() > until) throw error;
-      Bun.sleepSync(5);
+  /** Whether a path leads through the layers directory, or a link that an earlier link leads to lies there. */
+  isOnTheWay(directory: Directory, name: string): boolean {
+    let path = join(directory.realPath, name);
+    for (let links = 0; links < mostLinks; links++) {
+      if (this.names(path)) return true;
+      const target = linkAt(path);
+      if (target === undefined) return false;
+      path = resolve(dirname(path), target);
     }
+    return true;
+  }
+
+  /** Whether a path begins with the layers directory, by either of its names. */
+  names(path: string): boolean {
+    return isBelow(path, this.#given) || isBelow(path, this.#real);
+  }
+
+  /** Whether a path that led through the layers directory may be written: its end, by handle, lies there under one name. */
+  isAllowed(handle: number): boolean {
+    const { nlink } = fstatSync(handle);
+    return isBelow(readlinkSync(`/proc/self/fd/${handle}`), this.#real) && nlink === 1;
+  }
+
+  /** Throws where the directory of a path below the layers directory lies elsewhere: a link in the path led there. */
+  check(path: string, directory: Directory): void {
+    if (!this.names(resolve(path)) || isBelow(`${directory.realPath}/`, this.#real)) return;
+    throw new Error("a link in its path leads out of the layers directory");
+  }
+}
+
+function isBelow(path: string, directory: string): boolean {
+  return path.startsWith(`${directory}/`);
+}
+
+function linkAt(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
   }
 }

@@ -34,10 +34,18 @@ export function emptyReport(platformApi: number): Report {
   return { platformApi: `0.${platformApi}`, cache: null, layers: [], troubles: [], seconds: 0 };
 }
 
-/** A report as JSON text, its layers sorted by buildpack and name. */
+/** A report as JSON text, its layers sorted by buildpack and name. No character in it controls a terminal it is shown on. */
 export function formatReport(report: Report): string {
   const layers = report.layers.toSorted((a, b) => compare(a.buildpack, b.buildpack) || compare(a.layer, b.layer));
-  return `${JSON.stringify({ reportVersion: 1, ...report, layers }, null, 2)}\n`;
+  return `${escapeControls(JSON.stringify({ reportVersion: 1, ...report, layers }, null, 2))}\n`;
+}
+
+/** JSON's own escapes for what it leaves as it is: the C1 range, and marks of direction, of order and of line ends. */
+function escapeControls(json: string): string {
+  return json.replace(
+    /[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 function compare(a: string, b: string): number {

@@ -27,6 +27,8 @@ export async function withReport(session: Session, story: (report: Report) => Pr
 }
 
 function writeReport(path: string, report: Report, { inputs, umask, log }: Session): void {
+  // It may go to stdout.
+  log.flush();
   try {
     // A link that a buildpack left in the layers directory is not the platform's.
     const options = { umask, layersDir: inputs.layersDir, otherLinks: "refuse" } as const;
