@@ -19,13 +19,16 @@ export async function openCache({ inputs, log }: Session, registry: Registry | u
   return undefined;
 }
 
-/** What a cache holds. Trouble with it is told, and costs the cache, not the run (D5), unless the run is strict. */
+/**
+ * What a cache holds; undefined when it is not used. Trouble with it is told, and costs the cache, not the run (D5), unless
+ * the run is strict.
+ */
 export async function readCache(
   cache: Cache | undefined,
   { inputs, log }: Session,
   onTrouble: (message: string) => void,
-): Promise<ImageMetadata> {
-  if (cache === undefined || inputs.skipLayers) return noMetadata;
+): Promise<ImageMetadata | undefined> {
+  if (cache === undefined || inputs.skipLayers) return undefined;
   try {
     const metadata = await cache.metadata();
     if (metadata === undefined) log.info(`Layer cache not found: ${cache.name} holds none yet`);
@@ -35,6 +38,6 @@ export async function readCache(
     if (inputs.strict) throw cacheTrouble(error.message);
     onTrouble(error.message);
     log.warn(`Not using the cache: ${error.message}`);
-    return noMetadata;
+    return undefined;
   }
 }
