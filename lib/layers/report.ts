@@ -31,9 +31,9 @@ export interface Report {
   error?: string;
 }
 
-/** The report of a run that has done nothing yet, at Platform API 0.N. */
-export function emptyReport(platformApi: number): Report {
-  return { platformApi: `0.${platformApi}`, cache: null, layers: [], notInGroup: [], troubles: [], seconds: 0 };
+/** The report of a run that has done nothing yet, at a Platform API such as "0.15". */
+export function emptyReport(platformApi: string): Report {
+  return { platformApi, cache: null, layers: [], notInGroup: [], troubles: [], seconds: 0 };
 }
 
 /** A report as JSON text, its layers sorted by buildpack and name. */
