@@ -35,8 +35,10 @@ export async function readCache(
     return metadata ?? noMetadata;
   } catch (error) {
     if (!(error instanceof CacheError)) throw error;
-    if (inputs.strict) throw cacheTrouble(error.message);
-    onTrouble(error.message);
+    if (!error.isFirstBuild) {
+      if (inputs.strict) throw cacheTrouble(error.message);
+      onTrouble(error.message);
+    }
     log.warn(`Not using the cache: ${error.message}`);
     return undefined;
   }

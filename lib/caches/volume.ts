@@ -10,8 +10,7 @@ import { quote } from "../text.ts";
 import { buildpackMetadata, type ImageMetadata, parseMetadata } from "../toml/metadata.ts";
 import { describeParseError } from "../toml/parse-error.ts";
 import { type Cache, CacheError } from "./cache.ts";
-
-const metadataFile = "io.buildpacks.lifecycle.cache.metadata";
+import { describeOtherDirectory, metadataFile } from "./other-directory.ts";
 
 /** A volume cache: `<dir>/committed/sha256:<hex>.tar` and a metadata file beside them (contract §4). */
 export class VolumeCache implements Cache {
@@ -39,7 +38,7 @@ export class VolumeCache implements Cache {
     try {
       bytes = readWhole(path, limits.metadataBytes);
     } catch (error) {
-      if (errorCode(error) === "ENOENT") return undefined;
+      if (errorCode(error) === "ENOENT") return this.#withoutMetadata();
       throw new CacheError(`cannot read cache metadata ${quote(path)}: ${describe(error)}`, { cause: error });
     }
     try {
@@ -47,6 +46,12 @@ export class VolumeCache implements Cache {
     } catch (error) {
       throw new CacheError(`cannot read cache metadata ${quote(path)}: ${describeParseError(error)}`, { cause: error });
     }
+  }
+
+  /** A directory without metadata is one that no build has been exported to, or not a cache (D23). */
+  #withoutMetadata(): undefined {
+    const other = describeOtherDirectory(this.#dir);
+    if (other !== undefined) throw new CacheError(`${this.name} is not a volume cache: ${other}`);
   }
 
   /** The exporter replaces `committed` by two renames; after a crash between them the cache is in `committed-backup`. */
@@ -58,7 +63,8 @@ export class VolumeCache implements Cache {
       if (statSync(committed, { throwIfNoEntry: false }) !== undefined) return committed;
       return statSync(backup, { throwIfNoEntry: false }) === undefined ? committed : backup;
     } catch (error) {
-      throw new CacheError(`cannot open ${this.name}: ${describe(error)}`, { cause: error });
+      const isFirstBuild = errorCode(error) === "ENOENT";
+      throw new CacheError(`cannot open ${this.name}: ${describe(error)}`, { cause: error, isFirstBuild });
     }
   }
 

@@ -20,11 +20,6 @@ describe("trouble with the cache costs the cache, not the run", () => {
       },
     },
     {
-      what: "a missing cache",
-      says: "no such file or directory",
-      change: ({ cache }) => rmSync(cache.path, { recursive: true }),
-    },
-    {
       what: "metadata that is not JSON",
       says: "read cache metadata",
       change: ({ cache }) => writeFileSync(cache.metadataPath, "\x00\x01"),
