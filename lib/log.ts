@@ -1,5 +1,5 @@
 import { type Stream, tryWriteText } from "./streams.ts";
-import { printable } from "./text.ts";
+import { printable, withShortDigests } from "./text.ts";
 
 export const logLevels = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -33,7 +33,7 @@ const flushAt = 16 * 1024;
 
 /**
  * The log of a run (contract §1, D3): debug and info go to stdout, warnings and errors to stderr behind a prefix. It shows
- * messages of `level` and above.
+ * messages of `level` and above, digests in full only at debug.
  */
 export class StreamLog implements Log {
   readonly level: LogLevel;
@@ -69,7 +69,7 @@ export class StreamLog implements Log {
 
   #inform(level: LogLevel, message: string): void {
     if (!this.#shows(level)) return;
-    this.#pending += `${printable(message)}\n`;
+    this.#pending += `${this.#format(message)}\n`;
     if (this.#pending.length > flushAt) this.flush();
     if (this.#isFlushScheduled) return;
     this.#isFlushScheduled = true;
@@ -85,7 +85,11 @@ export class StreamLog implements Log {
     this.flush();
     this.#beforeWrite();
     const shownPrefix = this.#colors ? `${color}${prefix}${plain}` : prefix;
-    tryWriteText(2, `${shownPrefix}${printable(message)}\n`);
+    tryWriteText(2, `${shownPrefix}${this.#format(message)}\n`);
+  }
+
+  #format(message: string): string {
+    return printable(this.level === "debug" ? message : withShortDigests(message));
   }
 
   #shows(level: LogLevel): boolean {

@@ -4,6 +4,7 @@ import { Control } from "./control.ts";
 import type { Sink } from "./decompress.ts";
 import { type ReadChunk, Ring, RingStopped } from "./ring.ts";
 import { Content, StoredBlob } from "./verification.ts";
+import type { Described } from "./wrong-content.ts";
 
 /**
  * Verifies the blob of one layer, whose uncompressed bytes go through a ring. The blob is an open file, which both sides
@@ -15,9 +16,7 @@ export interface BlobJob {
   readonly control: SharedArrayBuffer;
   /** What the SHA-256 of the uncompressed archive must be, `sha256:<hex>`. */
   readonly diffId: string;
-  readonly source:
-    | { readonly kind: "file"; readonly fd: number; readonly size: number }
-    | { readonly kind: "stream"; readonly size: number; readonly digest: string };
+  readonly source: Described;
 }
 
 export type ToBlobThread = BlobJob | { readonly type: "chunk"; readonly bytes: Uint8Array } | { readonly type: "end" };
@@ -34,7 +33,7 @@ class Hashing implements Sink {
   readonly #ring: Ring;
 
   constructor(job: BlobJob) {
-    this.#content = new Content(job.diffId, job.source.size);
+    this.#content = new Content(job.diffId, job.source);
     this.#control = new Control(job.control);
     this.#ring = new Ring(job.ring, "hash", this.#control);
   }

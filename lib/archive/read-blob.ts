@@ -26,7 +26,7 @@ export interface BlobReading {
  */
 export async function readBlob({ source, diffId, handler, signal }: BlobReading): Promise<void> {
   signal.throwIfAborted();
-  const archive = new Archive(new Content(diffId, source.size), handler);
+  const archive = new Archive(new Content(diffId, source), handler);
   if (source.kind === "file") await readFile(source.fd, archive, signal);
   else await readStream(source.chunks, source.digest, archive, signal);
   archive.finish();

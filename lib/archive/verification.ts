@@ -1,18 +1,22 @@
 import { limits } from "../limits.ts";
+import { count } from "../text.ts";
 import { BlobError } from "./blob-file.ts";
 import { Decompressor, type Sink } from "./decompress.ts";
+import { type Described, wrongContent } from "./wrong-content.ts";
 
 /** Bounds and hashes the uncompressed bytes of a blob: the archive, whose SHA-256 is the layer's diffID. */
 export class Content {
   readonly #diffId: string;
+  readonly #source: Described;
   readonly #hash = new Bun.CryptoHasher("sha256");
   readonly #maxBytes: number;
   #bytes = 0;
 
-  /** `diffId` is what the hash must be, `sha256:<hex>`; `blobBytes` the size of the blob as stored. */
-  constructor(diffId: string, blobBytes: number) {
+  /** `diffId` is what the hash must be, `sha256:<hex>`; `source` the blob as it is stored. */
+  constructor(diffId: string, source: Described) {
     this.#diffId = diffId;
-    this.#maxBytes = Math.max(limits.expansionFloor, blobBytes * limits.expansion);
+    this.#source = source;
+    this.#maxBytes = Math.max(limits.expansionFloor, source.size * limits.expansion);
   }
 
   /** Takes in the next bytes. Throws a BlobError when there are too many; also a file may grow while it is read. */
@@ -25,7 +29,7 @@ export class Content {
   /** Throws a BlobError unless what was taken in is the layer. */
   verify(): void {
     const diffId = digestOf(this.#hash);
-    if (diffId !== this.#diffId) throw new BlobError(`its content has the digest ${diffId}, not ${this.#diffId}`);
+    if (diffId !== this.#diffId) throw wrongContent(this.#source, diffId, this.#diffId);
   }
 }
 
@@ -34,6 +38,7 @@ export class StoredBlob {
   readonly #digest: string;
   readonly #hash = new Bun.CryptoHasher("sha256");
   readonly #decompressor: Decompressor;
+  #bytes = 0;
 
   /** `digest` is what the hash of the blob must be, `sha256:<hex>`. */
   constructor(digest: string, sink: Sink) {
@@ -43,6 +48,7 @@ export class StoredBlob {
 
   /** Throws a CompressionError, and what the sink throws. */
   write(chunk: Buffer): void {
+    this.#bytes += chunk.length;
     this.#hash.update(chunk);
     this.#decompressor.write(chunk);
   }
@@ -51,7 +57,8 @@ export class StoredBlob {
   finish(): void {
     this.#decompressor.end();
     const digest = digestOf(this.#hash);
-    if (digest !== this.#digest) throw new BlobError(`its blob has the digest ${digest}, not ${this.#digest}`);
+    if (digest === this.#digest) return;
+    throw new BlobError(`its blob of ${count(this.#bytes, "byte")} has the digest ${digest}, not ${this.#digest}`);
   }
 
   /** Gives back what decompression takes; to be called however reading the blob ends. */

@@ -81,7 +81,7 @@ export class VolumeCache implements Cache {
   async open(sha: string): Promise<LayerSource> {
     const fd = this.#opened.get(sha) ?? this.#openBlob(sha);
     this.#opened.delete(sha);
-    return { kind: "file", fd, size: fstatSync(fd).size };
+    return { kind: "file", fd, size: fstatSync(fd).size, path: this.#path(sha) };
   }
 
   /**

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { withShortDigests } from "../../lib/text.ts";
 import { groupToml } from "../support/cache-fixture.ts";
 import { scene } from "./scene.ts";
 
@@ -42,7 +43,7 @@ describe("-report", () => {
       app: expect.objectContaining({ outcome: "metadata", code: "launch-layer", source: "app image" }),
     });
     expect(report.troubles).toHaveLength(1);
-    expect(stderr).toBe(`Warning: ${report.troubles[0]}\n`);
+    expect(stderr).toBe(`Warning: ${withShortDigests(report.troubles[0])}\n`);
   });
 
   test("is written of a run that fails, too, with the reason", async () => {
