@@ -1,20 +1,11 @@
 import * as v from "valibot";
+import { optionalText, optionalTexts } from "../lenient.ts";
 import { digestSchema, ManifestError, parseDocument } from "./document.ts";
 import type { Layer, Manifest } from "./manifest.ts";
 
 /** Bytes a config may have: with long histories and labels they reach a few hundred KiB. */
 export const configBytes = 16 * 1024 * 1024;
 
-/** What we can do without: whatever else stands there counts as absent. */
-const optionalText = v.fallback(v.string(), "");
-
-const labels = v.pipe(
-  v.custom<Record<string, unknown>>((value) => typeof value === "object" && value !== null && !Array.isArray(value)),
-  // Not v.record: it drops names such as `__proto__`.
-  v.transform((table) =>
-    Object.entries(table).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
-  ),
-);
 /** A diffID of another kind keeps its position: no layer is looked for by it. */
 const diffIds = v.array(v.fallback(digestSchema, ""));
 
@@ -22,7 +13,7 @@ const configSchema = v.object({
   os: optionalText,
   architecture: optionalText,
   variant: optionalText,
-  config: v.fallback(v.object({ Labels: v.fallback(labels, []) }), { Labels: [] }),
+  config: v.fallback(v.object({ Labels: v.fallback(optionalTexts, []) }), { Labels: [] }),
   rootfs: v.fallback(v.object({ diff_ids: v.nullish(diffIds, []) }), { diff_ids: [] }),
 });
 

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { describe } from "../errors.ts";
+import { optionalText } from "../lenient.ts";
 import { quote } from "../text.ts";
 import { checkDocument, digestSchema, ManifestError, parseDocument } from "./document.ts";
 
@@ -34,8 +35,6 @@ export interface Platform {
   readonly variant?: string | undefined;
 }
 
-/** Text that we can do without: whatever else stands there counts as absent. */
-const optionalText = v.fallback(v.string(), "");
 const sizeSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const descriptorSchema = v.object({ mediaType: optionalText, digest: digestSchema, size: sizeSchema });
 

@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { RestorerError } from "../failures.ts";
 import { TransportError } from "../http/errors.ts";
 import type { Credential } from "../keychain/credential.ts";
+import { optionalText } from "../lenient.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
 import { quote } from "../text.ts";
 import { parseIfJson } from "../toml/json.ts";
@@ -107,14 +108,13 @@ export function failedError(operation: Operation, host: string, cause: unknown):
   });
 }
 
-const text = v.fallback(v.string(), "");
-const listedSchema = v.fallback(v.object({ code: text, message: text }), { code: "", message: "" });
+const listedSchema = v.fallback(v.object({ code: optionalText, message: optionalText }), { code: "", message: "" });
 const errorSchema = v.object({
   errors: v.fallback(v.array(listedSchema), []),
-  error_description: text,
-  error: text,
-  details: text,
-  message: text,
+  error_description: optionalText,
+  error: optionalText,
+  details: optionalText,
+  message: optionalText,
 });
 
 /**
@@ -131,7 +131,7 @@ function serverMessage(body: string, redact: (text: string) => string): { words:
     const listed = errors.slice(0, 3).map((one) => one.message || one.code);
     const own = error_description || error || details || message;
     words = redact([...listed, own].filter((part) => part !== "").join("; "));
-    code = /^[A-Z_]{1,64}$/.exec(redact(errors[0]?.code ?? ""))?.[0];
+    code = /^[A-Z_]{1,64}$/.exec(redact(errors.find((one) => one.code !== "")?.code ?? ""))?.[0];
   }
   return { words: words.length > 300 ? `${words.slice(0, 300)}…` : words, code };
 }
