@@ -6,8 +6,8 @@ import type { Keychain } from "../keychain/keychain.ts";
 import type { Log } from "../log.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import type { Reference } from "../oci/reference.ts";
-import { Deadline, orAbort } from "../waiting.ts";
-import { Access } from "./access.ts";
+import { Deadline } from "../waiting.ts";
+import { Access, Entrance } from "./access.ts";
 import { streamBlob } from "./blobs.ts";
 import { failedError, type Operation, statusError } from "./errors.ts";
 import { createHosts, type Hosts, type Scheme } from "./hosts.ts";
@@ -59,9 +59,6 @@ interface RegistryState {
   /** By repository. */
   readonly accesses: Map<string, Access>;
 }
-
-/** How often a request is sent with other credentials: none, a token, a renewed token. */
-const maximumRefusals = 2;
 
 /** Authenticated requests to registries. Everything throws a RegistryError, or the reason of the run's signal. */
 export class RegistryClient {
@@ -120,13 +117,17 @@ export class RegistryClient {
     const others = [this.#signal, this.#state(registry).patience.signal, ended];
     using deadline = new Deadline(this.#timing.operationMs, tooLate(registry, this.#timing.operationMs), ...others);
     try {
-      for (let refusals = 0; ; refusals++) {
-        const authorization = await orAbort(access.authorization(), deadline.signal);
+      for (const entrance = new Entrance(access); ; ) {
+        const authorization = await entrance.authorization(deadline.signal);
         const answer = await this.#send(request, authorization, deadline.signal);
-        if (answer.response.ok) return answer;
-        const isOwn = answer.answered.origin === answer.asked.origin;
-        if (isOwn && refusals < maximumRefusals && access.refused(answer, authorization)) continue;
         const { answered, response } = answer;
+        if (response.ok) {
+          entrance.passed();
+          return answer;
+        }
+        const isOwn = answered.origin === answer.asked.origin;
+        if (isOwn && entrance.refused(answer)) continue;
+        if (isOwn && response.status === 401 && entrance.trouble !== undefined) throw entrance.trouble;
         throw statusError({ ...operation, authorization }, answered.host, response.status, await response.text());
       }
     } catch (error) {
@@ -155,7 +156,7 @@ export class RegistryClient {
     };
     const answer = await state.patience.while(() => this.#http.send(request));
     // A TLS server answers 400 to plain http: the TLS attempt before it must have had an accident.
-    if (answer.response.status !== 400) state.scheme = answer.asked.protocol === "https:" ? "https" : "http";
+    if (answer.response.status !== 400) state.scheme ??= answer.asked.protocol === "https:" ? "https" : "http";
     return answer;
   }
 
