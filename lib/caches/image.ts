@@ -5,7 +5,7 @@ import { type ImageConfig, layersByDiffId } from "../oci/config.ts";
 import type { Layer } from "../oci/manifest.ts";
 import { ownPlatform } from "../oci/platform.ts";
 import { parseReference, type Reference } from "../oci/reference.ts";
-import { RegistryError } from "../registry/errors.ts";
+import { mayNotExist, RegistryError } from "../registry/errors.ts";
 import type { Registry, RemoteImage } from "../registry/registry.ts";
 import { quote } from "../text.ts";
 import { type ImageMetadata, noMetadata, parseMetadata } from "../toml/metadata.ts";
@@ -54,8 +54,8 @@ export class ImageCache implements Cache {
     } catch (error) {
       if (!(error instanceof RegistryError)) throw error;
       if (!error.notFound) throw this.#trouble(withHint(error), error);
-      // A tag that is not there yet is a first build; a repository that is not there may be a wrong name.
-      if (error.registryCode !== "MANIFEST_UNKNOWN") this.#log.warn(`No ${this.name}: ${withHint(error)}`);
+      // A registry's own word is a first build; a 404 without one may come from something else than a registry.
+      if (error.registryCode === undefined) this.#log.warn(`No ${this.name}: ${withHint(error)}`);
       return undefined;
     }
   }
@@ -101,5 +101,6 @@ export class ImageCache implements Cache {
 }
 
 function withHint(error: RegistryError): string {
-  return error.hint === undefined ? describe(error) : `${describe(error)}. ${error.hint}`;
+  const hints = [error.hint, error.unauthorized ? mayNotExist : undefined].filter((hint) => hint !== undefined);
+  return [describe(error), ...hints].join(". ").replaceAll(".. ", ". ");
 }

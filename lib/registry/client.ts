@@ -120,15 +120,15 @@ export class RegistryClient {
       for (const entrance = new Entrance(access); ; ) {
         const authorization = await entrance.authorization(deadline.signal);
         const answer = await this.#send(request, authorization, deadline.signal);
-        const { answered, response } = answer;
+        const { answered, asked, response } = answer;
         if (response.ok) {
           entrance.passed();
           return answer;
         }
-        const isOwn = answered.origin === answer.asked.origin;
+        const isOwn = answered.origin === asked.origin;
         if (isOwn && entrance.refused(answer)) continue;
         if (isOwn && response.status === 401 && entrance.trouble !== undefined) throw entrance.trouble;
-        throw statusError({ ...operation, authorization }, answered.host, response.status, await response.text());
+        throw await refusal({ ...operation, authorization }, answer);
       }
     } catch (error) {
       this.#signal.throwIfAborted();
@@ -173,13 +173,13 @@ export class RegistryClient {
     const send = ({ url, ...request }: TokenRequest) => {
       authorization = request.authorization;
       const { signal } = deadline;
-      return this.#http.send({ ...request, urls: [url], refuseRedirect, signal, listener: patience });
+      const limitedMs = this.#timing.tokenLimitedMs;
+      return this.#http.send({ ...request, urls: [url], refuseRedirect, limitedMs, signal, listener: patience });
     };
     try {
       const token = await patience.while(() => fetchToken(server, operation.credential, send));
       if ("value" in token) return token;
-      const { answered, response } = token;
-      throw statusError({ ...operation, authorization }, answered.host, response.status, await response.text());
+      throw await refusal({ ...operation, authorization }, token);
     } catch (error) {
       this.#signal.throwIfAborted();
       throw failedError(operation, host, error);
@@ -210,6 +210,13 @@ export class RegistryClient {
     accesses.set(repository, made);
     return made;
   }
+}
+
+/** The error for an answer with a status that is of no use. */
+async function refusal(operation: Operation, { response, asked, answered, askedMs }: HttpAnswer): Promise<Error> {
+  const redirectedFrom = answered.origin === asked.origin ? undefined : asked.host;
+  const answer = { host: answered.host, status: response.status, body: await response.text(), askedMs, redirectedFrom };
+  return statusError(operation, answer);
 }
 
 function tooLate(host: string, ms: number): TransportError {

@@ -5,7 +5,7 @@ import { TransportError } from "../http/errors.ts";
 import type { Credential } from "../keychain/credential.ts";
 import { optionalText } from "../lenient.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
-import { quote } from "../text.ts";
+import { count, quote } from "../text.ts";
 import { parseIfJson } from "../toml/json.ts";
 
 interface RegistryErrorOptions {
@@ -53,17 +53,36 @@ export interface Operation {
   readonly authorization?: string | undefined;
 }
 
+/** An answer with a status that is of no use. */
+export interface Refusal {
+  readonly host: string;
+  readonly status: number;
+  readonly body: string;
+  /** The wait that it asks for, in milliseconds, where that is longer than ours may be. */
+  readonly askedMs?: number | undefined;
+  /** The host that was asked, where its redirect led to this one: no credentials were sent here. */
+  readonly redirectedFrom?: string | undefined;
+}
+
 /** The error for an answer with a status that is of no use. */
-export function statusError(operation: Operation, host: string, status: number, body: string): RegistryError {
+export function statusError(operation: Operation, refusal: Refusal): RegistryError {
   const { step, reference, credential } = operation;
+  const { host, status, body, askedMs, redirectedFrom } = refusal;
   const { words, code } = serverMessage(body, (text) => withoutSecrets(text, operation));
   const said = words === "" ? "" : `: ${quote(words)}`;
   const reason = STATUS_CODES[status] === undefined ? "" : ` ${STATUS_CODES[status]}`;
+  const wait =
+    askedMs === undefined
+      ? ""
+      : `; it asks for a wait of ${count(Math.ceil(askedMs / 1000), "second")}, which is longer than we wait`;
+  const led = redirectedFrom === undefined ? "" : `, where ${redirectedFrom} redirects to,`;
+  const shown = redirectedFrom === undefined ? credential.source : "none are sent there";
   return new RegistryError(
-    `failed to ${step} ${formatReference(reference)}: ${host} answered ${status}${reason}${said} (credentials: ${credential.source})`,
+    `failed to ${step} ${formatReference(reference)}: ${host}${led} answered ${status}${reason}${said}${wait} (credentials: ${shown})`,
     {
       status,
-      hint: statusHint(status, operation),
+      hint:
+        redirectedFrom === undefined ? statusHint(status, operation) : redirectHint(refusal, redirectedFrom, operation),
       registryCode: code,
       notFound: status === 404 && step === getManifest,
     },
@@ -80,6 +99,10 @@ function withoutSecrets(text: string, { credential, authorization = "" }: Operat
 
 export const getManifest = "get the manifest of";
 
+/** What a 401 or 403 may mean besides: who may not see an image may not know whether there is one. */
+export const mayNotExist =
+  "It may also not exist yet: GHCR, Docker Hub, Quay and Google answer so for an image that nobody has pushed.";
+
 function statusHint(status: number, { reference, credential }: Operation): string | undefined {
   const { registry, repository } = reference;
   const login = `set CNB_REGISTRY_AUTH or log in to ${registry}`;
@@ -94,6 +117,16 @@ function statusHint(status: number, { reference, credential }: Operation): strin
   if (status === 404) return "Check the name.";
   if (status === 429) return "The registry limits how often it may be asked: wait, use credentials, or a mirror.";
   return status >= 500 ? "The registry, or a proxy before it, is in trouble: try again later." : undefined;
+}
+
+/** What to do about the host that answered: the one that redirects there is not the one to log in to. */
+function redirectHint({ status, host }: Refusal, from: string, { reference }: Operation): string | undefined {
+  if (status === 401 || status === 403) {
+    return `${host} asks for credentials of its own, and those for ${from} are not sent to it: log in to ${host} and name the image there, perhaps ${host}/${reference.repository}, or ask whoever runs ${from}.`;
+  }
+  if (status === 404) return `Check the name, and where ${from} redirects to.`;
+  if (status === 429) return `${host} limits how often it may be asked: wait, or use a mirror.`;
+  return status >= 500 ? `${host} is in trouble: try again later.` : undefined;
 }
 
 /** The error for a request that got no answer, or none that could be used. */
