@@ -1,12 +1,11 @@
-import { parseReference } from "../oci/reference.ts";
+/** The characters of image references, and of paths of OCI layouts, which stand for images as well. */
+const imageName = /^[\w/[][\w./:@[\]-]*$/;
 
 /**
- * Throws an Error unless all these are names of images, or empty. Messages quote the names of images, also of those that
- * cannot be read; what is no such name must not get so far where it comes from a secret file.
+ * Throws an Error unless all these may be names of images, or are empty. Messages quote the names of images, also of those
+ * that cannot be read; what is not such a name must not get so far where it comes from a secret file.
  */
 export function checkSecretNames(names: readonly string[]): void {
-  for (const name of names) {
-    // The name of an image of an OCI layout is its path.
-    if (name !== "" && !/^\/[\w./:@-]+$/.test(name)) parseReference(name);
-  }
+  if (names.some((name) => name !== "" && !imageName.test(name)))
+    throw new Error("it holds what cannot be an image's name");
 }

@@ -32,7 +32,7 @@ test("the metadata of a cache is read as an exporter writes it", () => {
   expect(buildpacks.map(({ id }) => id)).toEqual(["some/bp"]);
   const deps = buildpacks[0]?.layers.get("deps");
   expect(deps).toMatchObject({ sha, build: true, launch: false, cache: true });
-  expect(deps?.data.read()).toEqual({ n: 1n, f: 1.5 });
+  expect(deps?.data.read()).toEqual({ n: 1, f: 1.5 });
 });
 
 test("analyzed.toml names a layer's data metadata, the JSON forms data; both are read", () => {
