@@ -1,7 +1,6 @@
 import { openCache } from "./lib/caches/open.ts";
 import { handOver } from "./lib/disk/ownership.ts";
 import { become, userToBecome } from "./lib/disk/user.ts";
-import { cacheTrouble } from "./lib/failures.ts";
 import { openPlannedImages } from "./lib/images/open.ts";
 import { imagesInUse, planImages } from "./lib/images/plan.ts";
 import { writeAnalyzed } from "./lib/images/write-analyzed.ts";
@@ -9,7 +8,8 @@ import { decide } from "./lib/layers/decide.ts";
 import { openLayersDirectory } from "./lib/layers/layers-directory.ts";
 import type { Report } from "./lib/layers/report.ts";
 import { restoreLayers } from "./lib/layers/restore.ts";
-import { withReport } from "./lib/layers/with-report.ts";
+import { failIfTroubled } from "./lib/layers/summary.ts";
+import { reportRefused, withReport } from "./lib/layers/with-report.ts";
 import { platformHas } from "./lib/platform-api.ts";
 import { openRegistry } from "./lib/registry/open.ts";
 import { runSession, type Session } from "./lib/session.ts";
@@ -52,7 +52,7 @@ async function restore(session: Session, report: Report): Promise<void> {
   const sources = { group, analyzed, images, cache, layers };
   const { plan, cached } = await decide(session, sources, (trouble) => report.troubles.push(trouble));
   await restoreLayers(session, { layers, cache, sbom: cached.sbom }, plan, report);
-  if (inputs.strict && report.troubles.length > 0) throw cacheTrouble(report.troubles.join("; "));
+  if (inputs.strict) failIfTroubled(report);
 }
 
-await runSession((session) => withReport(session, (report) => restore(session, report)));
+await runSession((session) => withReport(session, (report) => restore(session, report)), reportRefused);

@@ -1,5 +1,5 @@
-import { tryWriteText } from "./streams.ts";
-import { printable } from "./text.ts";
+import { type Stream, tryWriteText } from "./streams.ts";
+import { printable, withShortDigests } from "./text.ts";
 
 export const logLevels = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -18,6 +18,8 @@ export interface Log {
 export interface StreamLogOptions {
   /** Whether prefixes on stderr are coloured. */
   readonly colors?: boolean;
+  /** Whether all goes to stderr, since stdout is for something else. */
+  readonly leavesStdout?: boolean;
   /** Called before lines are written, so that a progress display can step aside. */
   readonly beforeWrite?: () => void;
 }
@@ -31,37 +33,43 @@ const flushAt = 16 * 1024;
 
 /**
  * The log of a run (contract §1, D3): debug and info go to stdout, warnings and errors to stderr behind a prefix. It shows
- * messages of `level` and above.
+ * messages of `level` and above, digests in full only at debug.
  */
 export class StreamLog implements Log {
   readonly level: LogLevel;
   readonly #colors: boolean;
   readonly #beforeWrite: () => void;
+  /** Where information goes. */
+  readonly #out: Stream;
   #pending = "";
   #isFlushScheduled = false;
 
-  constructor(level: LogLevel, { colors = false, beforeWrite = () => {} }: StreamLogOptions = {}) {
+  constructor(
+    level: LogLevel,
+    { colors = false, leavesStdout = false, beforeWrite = () => {} }: StreamLogOptions = {},
+  ) {
     this.level = level;
     this.#colors = colors;
+    this.#out = leavesStdout ? 2 : 1;
     this.#beforeWrite = beforeWrite;
   }
 
-  readonly debug = (message: string): void => this.#toStdout("debug", message);
-  readonly info = (message: string): void => this.#toStdout("info", message);
-  readonly warn = (message: string): void => this.#toStderr("warn", "Warning: ", yellow, message);
-  readonly error = (message: string): void => this.#toStderr("error", "ERROR: ", red, message);
+  readonly debug = (message: string): void => this.#inform("debug", message);
+  readonly info = (message: string): void => this.#inform("info", message);
+  readonly warn = (message: string): void => this.#alarm("warn", "Warning: ", yellow, message);
+  readonly error = (message: string): void => this.#alarm("error", "ERROR: ", red, message);
 
   readonly flush = (): void => {
     if (this.#pending === "") return;
     const text = this.#pending;
     this.#pending = "";
     this.#beforeWrite();
-    tryWriteText(1, text);
+    tryWriteText(this.#out, text);
   };
 
-  #toStdout(level: LogLevel, message: string): void {
+  #inform(level: LogLevel, message: string): void {
     if (!this.#shows(level)) return;
-    this.#pending += `${printable(message)}\n`;
+    this.#pending += `${this.#format(message)}\n`;
     if (this.#pending.length > flushAt) this.flush();
     if (this.#isFlushScheduled) return;
     this.#isFlushScheduled = true;
@@ -71,13 +79,17 @@ export class StreamLog implements Log {
     });
   }
 
-  #toStderr(level: LogLevel, prefix: string, color: string, message: string): void {
+  #alarm(level: LogLevel, prefix: string, color: string, message: string): void {
     if (!this.#shows(level)) return;
     // Lines keep their order across the streams.
     this.flush();
     this.#beforeWrite();
     const shownPrefix = this.#colors ? `${color}${prefix}${plain}` : prefix;
-    tryWriteText(2, `${shownPrefix}${printable(message)}\n`);
+    tryWriteText(2, `${shownPrefix}${this.#format(message)}\n`);
+  }
+
+  #format(message: string): string {
+    return printable(this.level === "debug" ? message : withShortDigests(message));
   }
 
   #shows(level: LogLevel): boolean {

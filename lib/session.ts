@@ -1,6 +1,7 @@
 import type { Inputs } from "./cli/inputs.ts";
 import { readInputs, requestedInfo } from "./cli/inputs.ts";
 import { abortOnSignal, Interrupted } from "./cli/interrupt.ts";
+import { type RefusedInputs, readRefusedInputs } from "./cli/report-path.ts";
 import { disarmRuntime } from "./cli/runtime.ts";
 import { version } from "./cli/version.ts";
 import { isRoot } from "./disk/user.ts";
@@ -23,11 +24,21 @@ export interface Session {
   readonly umask: number;
 }
 
+/** A run that does not begin, since something is wrong with its inputs. */
+export interface RefusedRun extends Pick<Session, "log" | "umask"> {
+  readonly inputs: RefusedInputs;
+  readonly error: unknown;
+}
+
 /**
  * The edge of the program: the only place that reads the process's arguments and environment, and that exits.
- * Runs `story` with resolved inputs and turns what it throws into a message and an exit code (contract §1).
+ * Runs `story` with resolved inputs, or `refused` where they cannot be resolved, and turns what went wrong into a message
+ * and an exit code (contract §1).
  */
-export async function runSession(story: (session: Session) => Promise<void>): Promise<never> {
+export async function runSession(
+  story: (session: Session) => Promise<void>,
+  refused: (run: RefusedRun) => void,
+): Promise<never> {
   // It stands in for `lifecycle restore`.
   const argv = process.argv.slice(process.argv[2] === "restore" ? 3 : 2);
   const info = requestedInfo(argv);
@@ -47,11 +58,16 @@ export async function runSession(story: (session: Session) => Promise<void>): Pr
   try {
     const dangers = disarmRuntime(env, isRoot());
     const inputs = readInputs(argv, env);
-    log = new StreamLog(inputs.logLevel, { colors: isCapable && !inputs.noColor, beforeWrite: () => progress.clear() });
+    log = new StreamLog(inputs.logLevel, {
+      colors: isCapable && !inputs.noColor,
+      leavesStdout: inputs.reportPath === "-",
+      beforeWrite: () => progress.clear(),
+    });
     for (const warning of [...dangers, ...inputs.warnings]) log.warn(warning);
     signal = abortOnSignal((reason) => process.exit(report(reason, log)));
     await story({ inputs, env, log, progress, signal, umask: process.umask() });
   } catch (error) {
+    if (signal === undefined) refused({ error, inputs: readRefusedInputs(argv, env), umask: process.umask(), log });
     // Whatever came of stopping, being asked to stop is the reason.
     exitCode = report(signal?.aborted === true ? signal.reason : error, log);
   }

@@ -46,6 +46,16 @@ export function formatBytes(bytes: number): string {
 
 /** `1 layer`, `2 layers`, with thousands separated. */
 export function count(n: number, noun: string, plural = `${noun}s`): string {
+  return `${thousands(n)} ${n === 1 ? noun : plural}`;
+}
+
+/** An integer with thousands separated. */
+export function thousands(n: number): string {
   // Not toLocaleString: loading ICU takes longer than a small restore.
-  return `${String(n).replace(/\B(?=(?:\d{3})+$)/g, ",")} ${n === 1 ? noun : plural}`;
+  return String(n).replace(/\B(?=(?:\d{3})+$)/g, ",");
+}
+
+/** Digests cut to twelve digits, as everybody shows them; not those of a reference or in the name of a file. */
+export function withShortDigests(text: string): string {
+  return text.replace(/(?<![@/\w-])sha256:([0-9a-f]{12})[0-9a-f]{52}(?![0-9a-f]|\.tar)/g, "sha256:$1");
 }

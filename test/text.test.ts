@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { printable, quote } from "../lib/text.ts";
+import { printable, quote, withShortDigests } from "../lib/text.ts";
 
 test("no message carries a control character to a terminal", () => {
   fc.assert(
@@ -10,4 +10,12 @@ test("no message carries a control character to a terminal", () => {
     }),
     { numRuns: 2000 },
   );
+});
+
+test("digests are cut to twelve digits, but not where somebody may want to copy them from a reference or a path", () => {
+  const digest = `sha256:${"0123456789ab".padEnd(64, "c")}`;
+  expect(withShortDigests(`has "${digest}", not ${digest}`)).toBe('has "sha256:0123456789ab", not sha256:0123456789ab');
+  for (const whole of [`x/y@${digest}`, `/cache/committed/${digest}.tar`, `${digest}.tar`, `${digest}00`]) {
+    expect(withShortDigests(whole)).toBe(whole);
+  }
 });

@@ -3,8 +3,8 @@ import { fileReader } from "./blob-file.ts";
 import { Control } from "./control.ts";
 import type { Sink } from "./decompress.ts";
 import { type ReadChunk, Ring, RingStopped } from "./ring.ts";
-import type { BlobFile } from "./source.ts";
-import { type Content, contentOf, StoredBlob } from "./verification.ts";
+import { Content, StoredBlob } from "./verification.ts";
+import type { Described } from "./wrong-content.ts";
 
 /**
  * Verifies the blob of one layer, whose uncompressed bytes go through a ring. The blob is an open file, which both sides
@@ -16,9 +16,7 @@ export interface BlobJob {
   readonly control: SharedArrayBuffer;
   /** What the SHA-256 of the uncompressed archive must be, `sha256:<hex>`. */
   readonly diffId: string;
-  readonly source:
-    | (BlobFile & { readonly kind: "file" })
-    | { readonly kind: "stream"; readonly size: number; readonly digest: string };
+  readonly source: Described;
 }
 
 export type ToBlobThread = BlobJob | { readonly type: "chunk"; readonly bytes: Uint8Array } | { readonly type: "end" };
@@ -35,7 +33,7 @@ class Hashing implements Sink {
   readonly #ring: Ring;
 
   constructor(job: BlobJob) {
-    this.#content = contentOf(job.source, job.diffId);
+    this.#content = new Content(job.diffId, job.source);
     this.#control = new Control(job.control);
     this.#ring = new Ring(job.ring, "hash", this.#control);
   }

@@ -4,7 +4,7 @@ import type { Sink } from "./decompress.ts";
 import type { LayerSource } from "./source.ts";
 import { type TarHandler, TarReader } from "./tar.ts";
 import { TarError } from "./tar-error.ts";
-import { type Content, contentOf, StoredBlob } from "./verification.ts";
+import { Content, StoredBlob } from "./verification.ts";
 
 /** Bytes read from a file, or decompressed, at a time. */
 const chunkBytes = 512 * 1024;
@@ -26,7 +26,7 @@ export interface BlobReading {
  */
 export async function readBlob({ source, diffId, handler, signal }: BlobReading): Promise<void> {
   signal.throwIfAborted();
-  const archive = new Archive(contentOf(source, diffId), handler);
+  const archive = new Archive(new Content(diffId, source), handler);
   if (source.kind === "file") await readFile(source.fd, archive, signal);
   else await readStream(source.chunks, source.digest, archive, signal);
   archive.finish();

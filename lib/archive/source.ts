@@ -14,6 +14,8 @@ export type LayerSource =
 export interface BlobFile {
   readonly fd: number;
   readonly size: number;
+  /** For messages only. */
+  readonly path: string;
   /** Whether nothing of what is found in it may be told, its digest included (`isSecret` of lib/disk/read-file.ts). */
   readonly isSecret?: boolean;
   /** Whether it may be wanted again, for another layer: then whoever reads it leaves it open. */

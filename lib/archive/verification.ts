@@ -1,25 +1,23 @@
 import { limits } from "../limits.ts";
 import { Digester } from "../oci/digest.ts";
+import { count } from "../text.ts";
 import { BlobError } from "./blob-file.ts";
 import { Decompressor, type Sink } from "./decompress.ts";
-import type { BlobFile } from "./source.ts";
+import { type Described, wrongContent } from "./wrong-content.ts";
 
 /** Bounds and hashes the uncompressed bytes of a blob: the archive, whose SHA-256 is the layer's diffID. */
 export class Content {
   readonly #diffId: string;
+  readonly #source: Described;
   readonly #hash = new Digester();
   readonly #maxBytes: number;
-  readonly #isSecret: boolean;
   #bytes = 0;
 
-  /**
-   * `diffId` is what the hash must be, `sha256:<hex>`; `blobBytes` the size of the blob as stored. `isSecret`: what the
-   * hash is instead is not told.
-   */
-  constructor(diffId: string, blobBytes: number, isSecret: boolean) {
+  /** `diffId` is what the hash must be, `sha256:<hex>`; `source` the blob as it is stored. */
+  constructor(diffId: string, source: Described) {
     this.#diffId = diffId;
-    this.#isSecret = isSecret;
-    this.#maxBytes = Math.max(limits.expansionFloor, blobBytes * limits.expansion);
+    this.#source = source;
+    this.#maxBytes = Math.max(limits.expansionFloor, source.size * limits.expansion);
   }
 
   /** Takes in the next bytes. Throws a BlobError when there are too many; also a file may grow while it is read. */
@@ -32,17 +30,8 @@ export class Content {
   /** Throws a BlobError unless what was taken in is the layer. */
   verify(): void {
     const diffId = this.#hash.digest();
-    if (diffId === this.#diffId) return;
-    const found = this.#isSecret
-      ? "another digest, which is not told, for not everybody may read it"
-      : `the digest ${diffId}`;
-    throw new BlobError(`its content has ${found}, not ${this.#diffId}`);
+    if (diffId !== this.#diffId) throw wrongContent(this.#source, diffId, this.#diffId);
   }
-}
-
-/** The content to be of the blob of a source. */
-export function contentOf(source: Pick<BlobFile, "size" | "isSecret">, diffId: string): Content {
-  return new Content(diffId, source.size, source.isSecret === true);
 }
 
 /** A blob as it is stored, compressed or plain, that comes in chunks: hashed, and decompressed into a sink. */
@@ -50,6 +39,7 @@ export class StoredBlob {
   readonly #digest: string;
   readonly #hash = new Digester();
   readonly #decompressor: Decompressor;
+  #bytes = 0;
 
   /** `digest` is what the hash of the blob must be, `sha256:<hex>`. */
   constructor(digest: string, sink: Sink) {
@@ -59,6 +49,7 @@ export class StoredBlob {
 
   /** Throws a CompressionError, and what the sink throws. */
   write(chunk: Buffer): void {
+    this.#bytes += chunk.length;
     this.#hash.update(chunk);
     this.#decompressor.write(chunk);
   }
@@ -67,7 +58,8 @@ export class StoredBlob {
   finish(): void {
     this.#decompressor.end();
     const digest = this.#hash.digest();
-    if (digest !== this.#digest) throw new BlobError(`its blob has the digest ${digest}, not ${this.#digest}`);
+    if (digest === this.#digest) return;
+    throw new BlobError(`its blob of ${count(this.#bytes, "byte")} has the digest ${digest}, not ${this.#digest}`);
   }
 
   /** Gives back what decompression takes; to be called however reading the blob ends. */

@@ -19,4 +19,11 @@ export interface Cache {
 /** Trouble with a cache, or with one layer of it; costs at most what it is about (D5). */
 export class CacheError extends Error {
   override readonly name = "CacheError";
+  /** Whether there is no cache at the place given: a first build, which no strict run fails for (D23). */
+  readonly isFirstBuild: boolean;
+
+  constructor(message: string, { cause, isFirstBuild = false }: { cause?: unknown; isFirstBuild?: boolean } = {}) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.isFirstBuild = isFirstBuild;
+  }
 }

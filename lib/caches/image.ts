@@ -2,9 +2,10 @@ import type { LayerSource } from "../archive/source.ts";
 import { describe } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { type ImageConfig, layersByDiffId } from "../oci/config.ts";
-import type { Descriptor } from "../oci/manifest.ts";
+import type { Layer } from "../oci/manifest.ts";
+import { ownPlatform } from "../oci/platform.ts";
 import { parseReference, type Reference } from "../oci/reference.ts";
-import { RegistryError } from "../registry/errors.ts";
+import { mayNotExist, RegistryError } from "../registry/errors.ts";
 import type { Registry, RemoteImage } from "../registry/registry.ts";
 import { quote } from "../text.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
@@ -21,7 +22,7 @@ export class ImageCache implements Cache {
   readonly #registry: Registry;
   readonly #log: Log;
   #image: RemoteImage | undefined;
-  #layers: ReadonlyMap<string, Descriptor> = new Map();
+  #layers: ReadonlyMap<string, Layer> = new Map();
 
   constructor(reference: string, registry: Registry, log: Log) {
     this.#reference = reference;
@@ -35,6 +36,7 @@ export class ImageCache implements Cache {
     const found = await this.#fetch(reference);
     if (found === undefined) return undefined;
     const { image, config } = found;
+    this.#warnOfArchitecture(image, config);
     return this.#reading(() => {
       this.#layers = layersByDiffId(image.manifest, config);
       this.#image = image;
@@ -47,17 +49,26 @@ export class ImageCache implements Cache {
   /** Undefined where there is no such image. Another error than a RegistryError ends the run: it was asked to stop. */
   async #fetch(reference: Reference): Promise<{ image: RemoteImage; config: ImageConfig } | undefined> {
     try {
-      // Exporters write one manifest, for no architecture; of an index the reference takes the first linux member.
-      const image = await this.#registry.image(reference, { os: "linux" });
+      const image = await this.#registry.image(reference, "same-os");
       const { config } = await this.#registry.config(image);
       return { image, config };
     } catch (error) {
       if (!(error instanceof RegistryError)) throw error;
       if (!error.notFound) throw this.#trouble(withHint(error), error);
-      // A tag that is not there yet is a first build; a repository that is not there may be a wrong name.
-      if (error.registryCode !== "MANIFEST_UNKNOWN") this.#log.warn(`No ${this.name}: ${withHint(error)}`);
+      // A registry's own word is a first build; a 404 without one may come from something else than a registry.
+      if (error.registryCode === undefined) this.#log.warn(`No ${this.name}: ${withHint(error)}`);
       return undefined;
     }
+  }
+
+  /** Exporters name none, or this machine's: layers of another one are used, but may not run here (D20). */
+  #warnOfArchitecture({ platform }: RemoteImage, config: ImageConfig): void {
+    const own = ownPlatform().architecture;
+    const other = [config.architecture, platform?.architecture].find((said) => said && said !== own);
+    if (other === undefined) return;
+    this.#log.warn(
+      `The ${this.name} is for the architecture ${quote(other)}, not for this machine's, ${own}: its layers may not run here.`,
+    );
   }
 
   /** Reads something of the image; what is wrong with it is trouble with the cache. */
@@ -80,6 +91,7 @@ export class ImageCache implements Cache {
   async open(sha: string): Promise<LayerSource> {
     const layer = this.#layers.get(sha);
     if (this.#image === undefined || layer === undefined) throw new CacheError(`${this.name} has no layer ${sha}`);
+    if (layer.unusable !== undefined) throw new CacheError(`cannot read a layer of ${this.name}: ${layer.unusable}`);
     return {
       kind: "stream",
       chunks: this.#registry.blob(this.#image, layer),
@@ -90,5 +102,6 @@ export class ImageCache implements Cache {
 }
 
 function withHint(error: RegistryError): string {
-  return error.hint === undefined ? describe(error) : `${describe(error)}. ${error.hint}`;
+  const hints = [error.hint, error.unauthorized ? mayNotExist : undefined].filter((hint) => hint !== undefined);
+  return [describe(error), ...hints].join(". ").replaceAll(".. ", ". ");
 }

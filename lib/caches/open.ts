@@ -22,22 +22,27 @@ export async function openCache(
   return undefined;
 }
 
-/** What a cache holds. Trouble with it is told, and costs the cache, not the run (D5), unless the run is strict. */
+/**
+ * What a cache holds; undefined when it is not used. Trouble with it is told, and costs the cache, not the run (D5), unless
+ * the run is strict.
+ */
 export async function readCache(
   cache: Cache | undefined,
   { inputs, log }: Session,
   onTrouble: (message: string) => void,
-): Promise<ImageMetadata> {
-  if (cache === undefined || inputs.skipLayers) return noMetadata;
+): Promise<ImageMetadata | undefined> {
+  if (cache === undefined || inputs.skipLayers) return undefined;
   try {
     const metadata = await cache.metadata();
     if (metadata === undefined) log.info(`Layer cache not found: ${cache.name} holds none yet`);
     return metadata ?? noMetadata;
   } catch (error) {
     if (!(error instanceof CacheError)) throw error;
-    if (inputs.strict) throw cacheTrouble(error.message);
-    onTrouble(error.message);
+    if (!error.isFirstBuild) {
+      if (inputs.strict) throw cacheTrouble(error.message);
+      onTrouble(error.message);
+    }
     log.warn(`Not using the cache: ${error.message}`);
-    return noMetadata;
+    return undefined;
   }
 }

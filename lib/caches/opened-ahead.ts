@@ -25,7 +25,7 @@ export class OpenedAhead {
   }
 
   /** Keeps the blob of a digest that `open` opens, if there is room for it. Throws what `open` throws. */
-  add(sha: string, open: () => number): void {
+  add(sha: string, path: string, open: () => number): void {
     // The one more that is opened to see whether its file is open already comes out of the reserve.
     const fd = open();
     const stat = fstatSync(fd);
@@ -37,7 +37,7 @@ export class OpenedAhead {
       return;
     }
     this.#room -= 1;
-    const blob = { fd, size: stat.size, isSecret: isSecret(stat), staysOpen: true };
+    const blob = { fd, size: stat.size, path, isSecret: isSecret(stat), staysOpen: true };
     this.#byFile.set(file, blob);
     this.#byDigest.set(sha, blob);
   }

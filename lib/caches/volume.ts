@@ -15,8 +15,7 @@ import { describeParseError, whyNotTold } from "../toml/parse-error.ts";
 import { Pauses } from "../waiting.ts";
 import { type Cache, CacheError } from "./cache.ts";
 import { OpenedAhead } from "./opened-ahead.ts";
-
-const metadataFile = "io.buildpacks.lifecycle.cache.metadata";
+import { describeOtherDirectory, metadataFile } from "./other-directory.ts";
 
 /** A volume cache: `<dir>/committed/sha256:<hex>.tar` and a metadata file beside them (contract §4). */
 export class VolumeCache implements Cache {
@@ -54,10 +53,16 @@ export class VolumeCache implements Cache {
     } catch (error) {
       file?.close();
       this.#signal.throwIfAborted();
-      if (errorCode(error) === "ENOENT") return undefined;
+      if (errorCode(error) === "ENOENT") return this.#withoutMetadata();
       if (file?.isSecret === true) throw new CacheError(`cache metadata ${quote(path)} cannot be used; ${whyNotTold}`);
       throw new CacheError(`cannot read cache metadata ${quote(path)}: ${describeParseError(error)}`, { cause: error });
     }
+  }
+
+  /** A directory without metadata is one that no build has been exported to, or not a cache (D23). */
+  #withoutMetadata(): undefined {
+    const other = describeOtherDirectory(this.#dir);
+    if (other !== undefined) throw new CacheError(`${this.name} is not a volume cache: ${other}`);
   }
 
   /** The exporter replaces `committed` by two renames; after a crash between them the cache is in `committed-backup`. */
@@ -69,7 +74,8 @@ export class VolumeCache implements Cache {
       if (statSync(committed, { throwIfNoEntry: false }) !== undefined) return committed;
       return statSync(backup, { throwIfNoEntry: false }) === undefined ? committed : backup;
     } catch (error) {
-      throw new CacheError(`cannot open ${this.name}: ${describe(error)}`, { cause: error });
+      const isFirstBuild = errorCode(error) === "ENOENT";
+      throw new CacheError(`cannot open ${this.name}: ${describe(error)}`, { cause: error, isFirstBuild });
     }
   }
 
@@ -87,7 +93,7 @@ export class VolumeCache implements Cache {
     if (opened !== undefined) return { kind: "file", ...opened };
     const fd = this.#openBlob(sha);
     const stat = fstatSync(fd);
-    return { kind: "file", fd, size: stat.size, isSecret: isSecret(stat) };
+    return { kind: "file", fd, size: stat.size, path: this.#path(sha), isSecret: isSecret(stat) };
   }
 
   /**
@@ -108,7 +114,7 @@ export class VolumeCache implements Cache {
     for (const sha of shas) {
       const stat = ifPossible(() => statSync(this.#path(sha)));
       if (stat === undefined || opened.get(sha) !== undefined || (!barred && permits(stat, user, 0o4))) continue;
-      ifPossible(() => opened.add(sha, () => this.#openBlob(sha)));
+      ifPossible(() => opened.add(sha, this.#path(sha), () => this.#openBlob(sha)));
       if (opened.get(sha) === undefined && opened.isFull) this.#leftOut.add(sha);
     }
   }

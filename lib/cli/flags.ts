@@ -11,6 +11,8 @@ export interface Flag {
   readonly since?: PlatformFeature;
   /** Environment variables that stand in for it. Of a boolean any may be true, of others there is one. */
   readonly variables?: readonly string[];
+  /** A variable that is neither true nor false ends the run: of a safety switch nobody may guess what was meant. */
+  readonly isSafetySwitch?: boolean;
   /** A variable that means true when it is set to anything at all (no-color.org). */
   readonly anyValueOf?: string;
   /** `<layers>` stands for the layers directory. */
@@ -106,6 +108,7 @@ const table = [
     kind: "boolean",
     section: "Cache",
     variables: ["CNB_RESTORE_STRICT"],
+    isSafetySwitch: true,
     description: "fail with exit code 42 on cache trouble, instead of building without it",
   },
   {
@@ -209,7 +212,7 @@ const table = [
     section: "Output",
     value: "PATH",
     variables: ["CNB_RESTORE_REPORT"],
-    description: "write what happened to each layer as JSON",
+    description: "write what happened to each layer as JSON; - is stdout, and the log goes to stderr",
   },
   { name: "version", kind: "boolean", section: "Other", description: "print the version and exit" },
   { name: "help", kind: "boolean", section: "Other", description: "print this help and exit" },

@@ -34,9 +34,9 @@ export class Values {
   boolean(name: FlagName<"boolean">): boolean {
     const given = this.#given.booleans.get(name);
     if (given !== undefined) return given;
-    const { variables = [], anyValueOf } = flagNamed(name) ?? {};
+    const { variables = [], anyValueOf, isSafetySwitch = false } = flagNamed(name) ?? {};
     if (anyValueOf !== undefined && this.#env[anyValueOf]) return true;
-    return variables.some((variable) => this.#isTrue(variable));
+    return variables.some((variable) => this.#isTrue(variable, isSafetySwitch));
   }
 
   /** All values of a flag that may repeat; in the environment they are separated by commas. */
@@ -65,11 +65,15 @@ export class Values {
     return variable !== undefined && value ? { variable, value } : undefined;
   }
 
-  /** Whether a variable is true; one that is not a boolean is false, as for the reference, but not without a word. */
-  #isTrue(variable: string): boolean {
+  /**
+   * Whether a variable is true; one that is not a boolean is false, as for the reference, but not without a word, and not
+   * where safety hangs on it (D23).
+   */
+  #isTrue(variable: string, isSafetySwitch: boolean): boolean {
     const text = this.#env[variable] ?? "";
     const value = parseBoolean(text);
     if (value === undefined && text !== "") {
+      if (isSafetySwitch) throw invalid(`${variable}=${quote(text)} is neither true nor false`);
       this.warnings.push(`${variable}=${quote(text)} is neither true nor false, taking it for false`);
     }
     return value === true;

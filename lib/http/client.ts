@@ -1,5 +1,5 @@
 import ky, { TimeoutError } from "ky";
-import { Deadline, sleep } from "../waiting.ts";
+import { Deadline } from "../waiting.ts";
 import { readDocument } from "./body.ts";
 import { type ConnectionOptions, Connections } from "./connections.ts";
 import { mayBePlainHttp, TransportError } from "./errors.ts";
@@ -26,7 +26,7 @@ export class HttpClient {
 
   /** Answers with any status, error bodies cut to 64 KiB. Throws a TransportError, or the signal's reason. */
   async send(request: HttpRequest): Promise<HttpAnswer> {
-    const { signal, listener } = request;
+    const { signal, listener, limitedMs = this.#timing.limitedMs } = request;
     const outcomes: Outcome[] = [];
     for (;;) {
       const result = await this.#attempt(request).catch((error: unknown) => ({ error }));
@@ -35,13 +35,13 @@ export class HttpClient {
       const host = "error" in result ? request.urls[0].host : result.answered.host;
       const isLimited = "response" in result && result.response.status === 429;
       if ("response" in result && !isLimited) this.#vain.delete(host);
-      const decision = decide(outcomes, this.#vain.has(host), this.#timing);
+      const decision = decide(outcomes, this.#vain.has(host), { ...this.#timing, limitedMs });
       if (decision.kind !== "again") {
         if ("error" in result) throw result.error;
         if (isLimited) this.#vain.add(host);
-        return result;
+        return decision.kind === "too-long" ? { ...result, askedMs: decision.askedMs } : result;
       }
-      await sleep(draw(decision.wait), signal);
+      await this.#timing.sleep(draw(decision.wait), signal);
       if (decision.isAsked) listener?.excuse();
     }
   }
@@ -72,20 +72,28 @@ export class HttpClient {
   /** Asks the addresses in turn, the next one when there is nobody or no TLS at the one before. */
   async #askInTurn(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
     const failed: TransportError[] = [];
+    let slow: URL | undefined;
     for (const url of request.urls.slice(0, -1)) {
+      const late = new TransportError("Timeout", `${url.host} does not answer`);
       // Once there is an answer, its body may take as long as it likes.
-      using probe = new Deadline(
-        this.#timing.probeMs,
-        new TransportError("Timeout", `${url.host} does not answer`),
-        signal,
-      );
+      using probe = new Deadline(this.#timing.probeMs, late, signal);
       try {
         return await this.#ask(request, url, probe.signal);
       } catch (error) {
         if (signal.aborted || !mayBePlainHttp(error)) throw error;
         if (error instanceof TransportError) failed.push(error);
+        if (error === late) slow = url;
       }
     }
+    const last = await this.#askLast(request, failed, signal).catch((error: unknown) => ({ error }));
+    const isElsewhere = "error" in last ? mayBePlainHttp(last.error) : last.response.status === 400;
+    // It was only slow: a server that speaks TLS makes nothing of plain http.
+    if (slow !== undefined && isElsewhere && !signal.aborted) return this.#ask(request, slow, signal);
+    if ("error" in last) throw last.error;
+    return last;
+  }
+
+  async #askLast(request: HttpRequest, failed: readonly TransportError[], signal: AbortSignal): Promise<HttpAnswer> {
     try {
       return await this.#ask(request, request.urls.at(-1) ?? request.urls[0], signal);
     } catch (error) {

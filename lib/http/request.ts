@@ -11,6 +11,8 @@ export interface HttpRequest {
   readonly refuseRedirect: (from: URL, to: URL) => string | undefined;
   /** Reads a body of up to this many bytes as part of the attempt; without it the body is left to the caller. */
   readonly documentBytes?: number;
+  /** For how long it is sent again where it is refused with status 429, if not for as long as others. */
+  readonly limitedMs?: number;
   readonly signal: AbortSignal;
   readonly listener?: Listener;
 }
@@ -29,4 +31,6 @@ export interface HttpAnswer {
   readonly asked: URL;
   /** Where redirects led. */
   readonly answered: URL;
+  /** The wait that the server asked for, in milliseconds, where that was too long to be waited. */
+  readonly askedMs?: number;
 }

@@ -16,6 +16,8 @@ export interface Wait {
 /** What to do after an attempt: take its answer, send the request again after a wait, or take what failed as it is. */
 export type Decision =
   | { readonly kind: "done" | "give-up" }
+  /** The server asks for a wait that is longer than ours may be. */
+  | { readonly kind: "too-long"; readonly askedMs: number }
   | {
       readonly kind: "again";
       readonly wait: Wait;
@@ -31,11 +33,14 @@ const transientStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503,
  * Decides what follows the last of all attempts so far. A server that limits its clients (429) answers, and will have time
  * for us: it is asked for `limitedMs`, and not at all again where that `isVain`, since other requests waited for it.
  * Everything else that may pass is tried a few times.
+ * One that asks for a longer wait than ours may be is given up at once.
  */
 export function decide(outcomes: readonly Outcome[], isVain: boolean, timing: HttpTiming): Decision {
   const last = outcomes.at(-1);
   if (last === undefined) throw new Error("no attempt was made");
   if ("status" in last && !transientStatuses.has(last.status)) return { kind: "done" };
+  const askedMs = "status" in last ? last.retryAfterMs : undefined;
+  if (askedMs !== undefined && askedMs > timing.retryAfterMs) return { kind: "too-long", askedMs };
   if (isLimited(last)) {
     const since = outcomes.find(isLimited)?.atMs ?? last.atMs;
     return isVain || last.atMs - since >= timing.limitedMs ? giveUp : again(last, outcomes.length, timing);
@@ -58,7 +63,7 @@ function attemptsFor(outcome: Outcome, { attempts }: HttpTiming): number {
 function again(last: Outcome, attempts: number, timing: HttpTiming): Decision {
   const askedMs = "status" in last ? last.retryAfterMs : undefined;
   const isAsked = askedMs !== undefined || isLimited(last);
-  const wait = askedMs === undefined ? backoff(timing, attempts) : capped(askedMs, timing);
+  const wait = askedMs === undefined ? backoff(timing, attempts) : { leastMs: askedMs, chanceMs: 0 };
   // A server tells all who come the same time.
   const spreadMs = isAsked ? Math.min(timing.spreadCapMs, timing.spreadMs * 2 ** (attempts - 1)) : 0;
   return { kind: "again", wait: { ...wait, chanceMs: wait.chanceMs + spreadMs }, isAsked };
@@ -70,15 +75,11 @@ export function backoff({ backoffMs, backoffCapMs }: HttpTiming, attempts: numbe
   return { leastMs: half, chanceMs: half };
 }
 
-function capped(ms: number, { retryAfterMs }: HttpTiming): Wait {
-  return { leastMs: Math.min(retryAfterMs, ms), chanceMs: 0 };
-}
-
 /** Milliseconds that Retry-After asks for, in seconds or as a date (RFC 9110, section 10.2.3); undefined where it is neither. */
 export function parseRetryAfter(text: string | null, nowMs: number): number | undefined {
   if (text === null) return undefined;
-  if (/^\d+$/.test(text)) return Number(text) * 1000;
-  const date = /^[A-Z][a-z]+, .* GMT$/.test(text) ? Date.parse(text) : Number.NaN;
+  if (/^\d+(\.\d+)?$/.test(text.trim())) return Number(text) * 1000;
+  const date = /^[A-Z][a-z]+, .* GMT$/.test(text.trim()) ? Date.parse(text) : Number.NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - nowMs);
 }
 

@@ -1,5 +1,6 @@
 import { describe } from "../errors.ts";
 import type { Log } from "../log.ts";
+import { mayNotExist, RegistryError } from "../registry/errors.ts";
 import { quote } from "../text.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import { parseMetadata } from "../toml/metadata-json.ts";
@@ -26,7 +27,10 @@ export async function readAppMetadata(
   } catch (error) {
     signal.throwIfAborted();
     if (isNotFound(error)) log.info(`App image ${quote(name)} not found`);
-    else log.warn(`Not using layer metadata of the app image ${quote(name)}: ${describe(error)}`);
+    else {
+      const hint = error instanceof RegistryError && error.unauthorized ? `. ${mayNotExist}` : "";
+      log.warn(`Not using layer metadata of the app image ${quote(name)}: ${describe(error)}${hint}`);
+    }
     return noMetadata;
   }
   if (text === undefined) {

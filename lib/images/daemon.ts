@@ -2,6 +2,7 @@ import * as v from "valibot";
 import type { Environment } from "../environment.ts";
 import { describe, errorCode } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
+import { optionalText, optionalTexts } from "../lenient.ts";
 import type { Log } from "../log.ts";
 import { dockerHub, parseReference } from "../oci/reference.ts";
 import { quote } from "../text.ts";
@@ -154,7 +155,7 @@ function hintFor(error: unknown): string {
   return "Check that the daemon runs, that its socket is mounted, and that DOCKER_HOST names it.";
 }
 
-const refusalSchema = v.object({ message: v.string() });
+const refusalSchema = v.object({ message: v.pipe(v.string(), v.minLength(1)) });
 
 function refused(host: string, name: string, { status, text }: Answer): DaemonError {
   const parsed = v.safeParse(refusalSchema, parseIfJson(text));
@@ -167,28 +168,19 @@ function refused(host: string, name: string, { status, text }: Answer): DaemonEr
   );
 }
 
-const text = v.nullish(v.string(), "");
 const imageSchema = v.object({
   Id: v.pipe(v.string(), v.regex(/^(sha256:)?[0-9a-f]{64}$/, "not an image id")),
-  Os: text,
-  Architecture: text,
-  Variant: text,
-  Config: v.nullish(
-    v.object({
-      // Not v.record: it drops names such as `__proto__`.
-      Labels: v.nullish(v.custom<object>((value) => typeof value === "object" && !Array.isArray(value))),
-    }),
-  ),
+  Os: optionalText,
+  Architecture: optionalText,
+  Variant: optionalText,
+  Config: v.fallback(v.object({ Labels: v.fallback(optionalTexts, []) }), { Labels: [] }),
 });
 
 function parseImage(host: string, name: string, body: string): KnownImage {
   try {
     judgeJson(Buffer.from(body));
     const { Id, Os, Architecture, Variant, Config } = v.parse(imageSchema, JSON.parse(body));
-    const labels = Object.entries(Config?.Labels ?? {}).filter(
-      (label): label is [string, string] => typeof label[1] === "string",
-    );
-    const config = { os: Os, architecture: Architecture, variant: Variant, labels: new Map(labels) };
+    const config = { os: Os, architecture: Architecture, variant: Variant, labels: new Map(Config.Labels) };
     return { reference: Id.replace("sha256:", ""), config: async () => config };
   } catch (cause) {
     throw new DaemonError(

@@ -44,6 +44,8 @@ export function openKaniko(options: KanikoOptions): Kaniko {
   let isSwept = false;
   return {
     async save(image, registry) {
+      const broken = image.manifest.layers.find(({ unusable }) => unusable !== undefined);
+      if (broken?.unusable !== undefined) throw new RestorerError(broken.unusable);
       // What is not there, or must not be read, leaves no trace.
       const { bytes: config } = await registry.config(image);
       const path = join(options.kanikoDir, "cache", "base");

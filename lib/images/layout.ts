@@ -4,15 +4,10 @@ import { errorCode } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { configBytes, type ImageConfig, parseConfig } from "../oci/config.ts";
 import { digestOf } from "../oci/digest.ts";
-import {
-  type Descriptor,
-  type Index,
-  type Manifest,
-  manifestBytes,
-  mediaTypes,
-  parseManifest,
-} from "../oci/manifest.ts";
-import { findManifest, ownPlatform, selectPlatform } from "../oci/platform.ts";
+import { ManifestError } from "../oci/document.ts";
+import { type Descriptor, type Manifest, manifestBytes, mediaTypes, parseManifest } from "../oci/manifest.ts";
+import { findManifest } from "../oci/members.ts";
+import { ownPlatform } from "../oci/platform.ts";
 import { parseReference } from "../oci/reference.ts";
 import { quote } from "../text.ts";
 import type { KnownImage } from "./known-image.ts";
@@ -44,8 +39,8 @@ export function layoutPath(layoutDir: string, name: string): string {
 }
 
 /**
- * Looks at an image in OCI layout format (OCI image specification, "Image Layout"), every digest verified. Of several in
- * one layout the one for linux and this machine's architecture counts. Its reference is `<path>@<digest>`, which the
+ * Looks at an image in OCI layout format (OCI image specification, "Image Layout"), every digest verified. The only one in
+ * a layout counts, whatever it is for; of several the one for linux and this machine's architecture. Its reference is `<path>@<digest>`, which the
  * exporter parses. Throws RestorerErrors.
  */
 export async function readLayoutImage(layoutDir: string, name: string): Promise<KnownImage> {
@@ -68,18 +63,20 @@ async function reading<T>(path: string, read: () => T | Promise<T>): Promise<T> 
 async function readManifest(path: string): Promise<{ digest: string; manifest: Manifest }> {
   const index = parseManifest(readWhole(join(path, "index.json"), manifestBytes), mediaTypes.ociIndex);
   if (index.kind !== "index") throw new Error("its index.json is not an index");
-  const { document, manifest } = await findManifest({ content: index, digest: "" }, chooseMember, async (member) => ({
-    content: parseManifest(readBlob(path, member, manifestBytes), member.mediaType),
-    digest: member.digest,
-  }));
+  const { document, manifest } = await findManifest(
+    { content: index, digest: "" },
+    {
+      platform: ownPlatform(),
+      otherwise: "only",
+      read: async (member) => ({
+        content: parseManifest(readBlob(path, member, manifestBytes), member.mediaType),
+        digest: member.digest,
+      }),
+      platformOf: async (_, image) => readConfig(path, image),
+      isUnusable: (error) => error instanceof ManifestError || errorCode(error) === "ENOENT",
+    },
+  );
   return { digest: document.digest, manifest };
-}
-
-/** The only image there is, whatever its platform; of several, the one for this machine. */
-function chooseMember(index: Index): Descriptor {
-  const [first, ...others] = index.manifests;
-  if (first === undefined) throw new Error("its index.json lists no image");
-  return others.length === 0 ? first : selectPlatform(index, ownPlatform());
 }
 
 function readConfig(path: string, { config }: Manifest): ImageConfig {

@@ -1,8 +1,8 @@
 import type { Inputs } from "../cli/inputs.ts";
 import { platformHas } from "../platform-api.ts";
-import type { Analyzed } from "../toml/analyzed.ts";
+import type { Analyzed, RunImage } from "../toml/analyzed.ts";
 import type { OfferedImage } from "../toml/run-toml.ts";
-import { otherNames } from "./run-image-names.ts";
+import { digestNamedBy, otherNames } from "./run-image-names.ts";
 
 /** Where images are that are only looked at. What is saved for kaniko comes from a registry in any case. */
 export type Source = "registry" | "daemon" | "layout";
@@ -16,6 +16,15 @@ export interface RunImagePlan {
   /** Save it and record digest and target, only record them, or neither. */
   readonly action: "save" | "record" | "keep";
   /** Whether the target is recorded, too. */
+  readonly target: boolean;
+  /** What is missing in analyzed.toml though no phase asks for it; undefined for nothing (D19). */
+  readonly completion: Completion | undefined;
+}
+
+/** What is filled in if it can be, from one look at an image; failing costs a warning. */
+export interface Completion {
+  readonly name: string;
+  readonly reference: boolean;
   readonly target: boolean;
 }
 
@@ -64,8 +73,18 @@ function planRunImage(
   const extend = runImage.extend && platformHas(platformApi, "extend-run-image") && source !== "layout";
   const record = hasExtensions && runImage.targetOs === "" && platformHas(platformApi, "run-image-digest");
   const action = extend ? "save" : record ? "record" : "keep";
-  if (action === "keep" && mirrors === undefined) return undefined;
-  return { selected, mirrors, action, target: platformHas(platformApi, "run-image-target") };
+  const target = platformHas(platformApi, "run-image-target");
+  const completion = action === "keep" && target ? planCompletion(selected, source, runImage) : undefined;
+  if (action === "keep" && mirrors === undefined && completion === undefined) return undefined;
+  return { selected, mirrors, action, target, completion };
+}
+
+/** D19: the target where it is missing, and the digest reference of an image of a registry. */
+function planCompletion(selected: string, source: Source, { reference, targetOs }: RunImage): Completion | undefined {
+  const isByDigest = digestNamedBy(reference) !== undefined;
+  const missing = { reference: source === "registry" && !isByDigest, target: targetOs === "" };
+  if (selected === "" || !(missing.reference || missing.target)) return undefined;
+  return { name: source === "registry" && isByDigest ? reference : selected, ...missing };
 }
 
 /** The references that registries will be asked for. */
@@ -75,17 +94,20 @@ export function imagesInUse(
 ): readonly string[] {
   const { source, buildImage, runImage, appImage } = plan ?? {};
   const asksForRunImage = source === "registry" || runImage?.action === "save";
-  return [
+  const names = [
     skipLayers ? undefined : cacheImage,
     buildImage,
     asksForRunImage ? runImage?.selected : undefined,
+    source === "registry" ? runImage?.completion?.name : undefined,
     ...(runImage?.mirrors ?? []),
     source === "registry" ? appImage : undefined,
-  ].filter((name) => name !== undefined);
+  ];
+  return [...new Set(names.filter((name) => name !== undefined))];
 }
 
 /** The images that the daemon will be asked for. */
 export function daemonImages({ source, runImage, appImage }: ImagesPlan): readonly string[] {
   if (source !== "daemon") return [];
-  return [runImage?.action === "record" ? runImage.selected : undefined, appImage].filter((name) => name !== undefined);
+  const recorded = runImage?.action === "record" ? runImage.selected : runImage?.completion?.name;
+  return [recorded, appImage].filter((name) => name !== undefined);
 }

@@ -11,8 +11,9 @@ import { imageFailure } from "./failure.ts";
 import { type Kaniko, openKaniko } from "./kaniko.ts";
 import type { BaseConfig } from "./known-image.ts";
 import { readableMirror } from "./mirrors.ts";
-import { daemonImages, type ImagesPlan, type RunImagePlan } from "./plan.ts";
+import { type Completion, daemonImages, type ImagesPlan, type RunImagePlan } from "./plan.ts";
 import { type RunImageFacts, recordBuildImage, recordRunImage } from "./record.ts";
+import { digestNamedBy } from "./run-image-names.ts";
 import { readImage, type Sources, theRegistry } from "./source.ts";
 
 /** The images of a run, opened as far as privileges are needed for it. */
@@ -29,6 +30,9 @@ export interface Images {
 
 type Run = Pick<Session, "inputs" | "env" | "log" | "signal" | "umask">;
 
+/** How long a look at a run image may take that no phase asks for. */
+const completionMs = 5_000;
+
 interface Context extends Run {
   readonly plan: ImagesPlan;
   readonly sources: Sources;
@@ -41,7 +45,8 @@ interface Context extends Run {
  */
 export async function openImages(plan: ImagesPlan, run: Run, registry: Registry | undefined): Promise<Images> {
   const { kanikoDir, layoutDir } = run.inputs;
-  const sources = { registry, layoutDir, daemon: await askDaemon(daemonImages(plan), run) };
+  const patience = plan.runImage?.completion === undefined ? {} : { timeoutMs: completionMs };
+  const sources = { registry, layoutDir, daemon: await askDaemon(daemonImages(plan), { ...run, ...patience }) };
   const context = { ...run, plan, sources, kaniko: openKaniko({ ...run, kanikoDir }) };
   return {
     resolve: () => resolveImages(context),
@@ -74,12 +79,43 @@ async function resolveRunImage(plan: RunImagePlan, context: Context): Promise<Ru
     const { reference, config } = await save("run image", name, context);
     return { ...image, reference, ...(await target(config)) };
   }
-  if (plan.action === "keep" && taken === undefined) return {};
+  const { completion } = plan;
+  if (plan.action === "keep" && taken === undefined) return completion ? complete(completion, context) : {};
   return naming(`read run image ${quote(name)}`, context, async () => {
     const { reference, config } = await readImage(source, name, context.sources);
-    const isSame = plan.action === "keep" && digestOf(reference) === digestOf(analyzed.runImage?.reference ?? "");
+    const known = analyzed.runImage?.reference ?? "";
+    const isSame =
+      plan.action === "keep" && completion?.target !== true && digestNamedBy(reference) === digestNamedBy(known);
     return { ...image, reference, ...(isSame ? {} : await target(config)) };
   });
+}
+
+/** Fills in what is missing in analyzed.toml, if one look at the image tells it in time (D19). */
+async function complete(completion: Completion, { plan, sources, log, signal }: Context): Promise<RunImageFacts> {
+  const { name } = completion;
+  const look = async (): Promise<RunImageFacts> => {
+    const { reference, config } = await readImage(plan.source, name, sources);
+    const target = completion.target ? { target: await config() } : {};
+    return { ...(completion.reference ? { reference } : {}), ...target };
+  };
+  try {
+    return await inTime(look(), completionMs);
+  } catch (error) {
+    signal.throwIfAborted();
+    log.warn(`Not recording digest and target of run image ${quote(name)}: ${describe(error)}`);
+    return {};
+  }
+}
+
+/** As `promise`; rejects when it takes too long, and then nobody waits for it any more. */
+async function inTime<T>(promise: Promise<T>, ms: number): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1000} s`)), ms);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Saves an image for kaniko. */
@@ -106,8 +142,4 @@ async function naming<T>(what: string, { signal }: Context, run: () => Promise<T
     signal.throwIfAborted();
     throw imageFailure(`cannot ${what}: ${describe(error)}`, error);
   }
-}
-
-function digestOf(reference: string): string | undefined {
-  return /@(sha256:[0-9a-f]{64})$/.exec(reference)?.[1];
 }

@@ -14,6 +14,11 @@ export function otherNames(offered: readonly OfferedImage[], name: string): read
   return others && [...others.filter(isNear), ...others.filter((one) => !isNear(one))];
 }
 
+/** The digest of a digest reference, `name@sha256:<hex>`; undefined for other names. */
+export function digestNamedBy(reference: string): string | undefined {
+  return /@(sha256:[0-9a-f]{64})$/.exec(reference)?.[1];
+}
+
 /** A name with registry and tag, without a digest; what is not a reference stays as it is. */
 function normalName(name: string): string {
   try {

@@ -1,25 +1,28 @@
 import * as v from "valibot";
 import { NotAFile, readWhole } from "../disk/read-file.ts";
 import { describe, hasCode } from "../errors.ts";
+import { optionalEntries, optionalText, optionalTexts } from "../lenient.ts";
 import { canonicalRegistry, dockerHub } from "../oci/reference.ts";
-import { parseIfObject } from "../toml/json.ts";
+import { quote } from "../text.ts";
+import { isTable } from "../toml/values.ts";
 import { basicSecret, Credential, isHeaderWord } from "./credential.ts";
 import type { ScopedCredential } from "./source.ts";
+import { decodeText, parseWritten, withoutSpace } from "./written.ts";
 
 const maximumBytes = 4 * 1024 * 1024;
 
 const configSchema = v.object({
-  auths: v.nullish(v.record(v.string(), v.unknown()), {}),
-  credHelpers: v.nullish(v.record(v.string(), v.string()), {}),
-  credsStore: v.nullish(v.string(), ""),
+  auths: v.optional(v.unknown()),
+  credHelpers: v.fallback(optionalTexts, []),
+  credsStore: optionalText,
 });
 
 const entrySchema = v.object({
-  auth: v.nullish(v.string(), ""),
-  username: v.nullish(v.string(), ""),
-  password: v.nullish(v.string(), ""),
-  identitytoken: v.nullish(v.string(), ""),
-  registrytoken: v.nullish(v.string(), ""),
+  auth: optionalText,
+  username: optionalText,
+  password: optionalText,
+  identitytoken: optionalText,
+  registrytoken: optionalText,
 });
 
 /** A docker `config.json`, or podman's `auth.json`, which has the same form. */
@@ -38,39 +41,32 @@ export interface DockerConfig {
 export function readDockerConfig(path: string): DockerConfig | undefined {
   const text = readText(path);
   if (text === undefined) return undefined;
-  const parsed = v.safeParse(configSchema, parseIfObject(text.trim() === "" ? "{}" : text));
-  if (!parsed.success) {
-    const where = v.getDotPath(parsed.issues[0])?.split(".", 1)[0];
-    throw new Error(
-      `it is not a docker configuration${where === undefined ? " (not a JSON object)" : `: see ${where}`}`,
-    );
-  }
+  const parsed = v.safeParse(configSchema, parseWritten(text));
+  if (!parsed.success) throw new Error("it is not a docker configuration (not a JSON object)");
   const { auths, credHelpers, credsStore } = parsed.output;
-  const helpers = new Map(Object.entries(credHelpers).map(([key, name]) => [splitKey(key).registry, name]));
+  const helpers = new Map(credHelpers.map(([key, name]) => [splitKey(key).registry, name.trim()]));
   return {
     path,
-    helper: (registry) => helpers.get(registry.toLowerCase()) || credsStore || undefined,
+    helper: (registry) => helpers.get(registry.toLowerCase()) || credsStore.trim() || undefined,
     stored: (registry, warn) => storedIn(auths, path, registry, warn),
   };
 }
 
 function readText(path: string): string | undefined {
   try {
-    return readWhole(path, maximumBytes).toString();
+    return decodeText(readWhole(path, maximumBytes));
   } catch (cause) {
     if (hasCode(cause, "ENOENT", "ENOTDIR") || (cause instanceof NotAFile && cause.isDirectory)) return undefined;
     throw new Error(describe(cause));
   }
 }
 
-function storedIn(
-  auths: Record<string, unknown>,
-  file: string,
-  registry: string,
-  warn: (message: string) => void,
-): ScopedCredential[] {
+function storedIn(auths: unknown, file: string, registry: string, warn: (message: string) => void): ScopedCredential[] {
+  if (auths !== undefined && auths !== null && !isTable(auths)) {
+    warn(`Not using the credentials in ${quote(file)}: its "auths" are not an object`);
+  }
   const found: (ScopedCredential & { exact: boolean })[] = [];
-  for (const [key, value] of Object.entries(auths)) {
+  for (const [key, value] of v.parse(optionalEntries, auths)) {
     const place = splitKey(key);
     if (place.registry !== registry.toLowerCase()) continue;
     const secrets = readEntry(value);
@@ -93,31 +89,42 @@ function storedIn(
  * (`https://index.docker.io/v1/`); podman writes `registry/path` for credentials of a part of a registry.
  */
 export function splitKey(key: string): { registry: string; path: string } {
-  const url = /^https?:\/\//i.exec(key);
-  const rest = url === null ? key : key.slice(url[0].length);
+  const whole = key.trim();
+  const url = /^https?:\/\//i.exec(whole);
+  const rest = url === null ? whole : whole.slice(url[0].length);
   const [host = "", ...components] = rest.split("/");
   const path = components.filter((component) => component !== "").join("/");
   const scoped = url === null && !/^v[12]$/.test(path);
   return { registry: canonicalRegistry(host.trim().toLowerCase()), path: scoped ? path : "" };
 }
 
+/** The secrets of an entry; undefined where it has none, "malformed" where what it has is of no use. */
 function readEntry(value: unknown) {
+  if (value === null) return undefined;
   const parsed = v.safeParse(entrySchema, value);
   if (!parsed.success) return "malformed";
-  const { auth, identitytoken, registrytoken } = parsed.output;
-  let { username, password } = parsed.output;
-  if (auth !== "") {
-    const decoded = Buffer.from(auth, "base64").toString();
-    const colon = decoded.indexOf(":");
-    if (colon === -1) return "malformed";
-    username = decoded.slice(0, colon);
-    password = decoded.slice(colon + 1).replace(/\0+$/, "");
-  }
-  const isToken = username === "<token>";
-  const identity = identitytoken || (isToken ? password : "") || undefined;
-  const basic = username !== "" && password !== "" && !isToken ? basicSecret(username, password) : undefined;
-  const bearer = registrytoken || undefined;
-  if (bearer !== undefined && !isHeaderWord(bearer)) return "malformed";
-  if (basic === undefined && identity === undefined && bearer === undefined) return undefined;
-  return { basic, identity, bearer };
+  const { auth, username, password, identitytoken, registrytoken } = parsed.output;
+  const [user, secret] = splitAuth(auth) ?? [username.trim(), password];
+  const isToken = user === "<token>";
+  const identity = withoutSpace(identitytoken || (isToken ? secret : "")) || undefined;
+  const basic = user !== "" && secret !== "" && !isToken ? basicSecret(user, secret) : undefined;
+  const bearer = [withoutSpace(registrytoken)].find(isHeaderWord);
+  if (basic !== undefined || identity !== undefined || bearer !== undefined) return { basic, identity, bearer };
+  const isMalformed = registrytoken !== "" || (auth !== "" && splitAuth(auth) === undefined) || hasOthers(value);
+  return isMalformed ? "malformed" : undefined;
+}
+
+/** User and password of base64, without the line break or NUL that some programs put at its end. */
+function splitAuth(auth: string): [user: string, password: string] | undefined {
+  const decoded = Buffer.from(auth, "base64").toString();
+  const colon = decoded.indexOf(":");
+  return colon === -1 ? undefined : [decoded.slice(0, colon), decoded.slice(colon + 1).replace(/[\0\r\n]+$/, "")];
+}
+
+/** Whether a field of an entry holds something else than the text that belongs there. */
+function hasOthers(entry: unknown): boolean {
+  const names = Object.keys(entrySchema.entries);
+  return v
+    .parse(optionalEntries, entry)
+    .some(([name, value]) => names.includes(name) && value !== null && typeof value !== "string");
 }

@@ -1,9 +1,10 @@
 import * as v from "valibot";
 import type { Environment } from "../environment.ts";
 import { errorCode } from "../errors.ts";
-import { parseIfJson } from "../toml/json.ts";
+import { optionalText } from "../lenient.ts";
 import { Deadline, orAbort } from "../waiting.ts";
 import { basicSecret, Credential } from "./credential.ts";
+import { parseWritten, withoutSpace } from "./written.ts";
 
 /** Time a credential helper gets; a desktop's may wait for a person who is not there. */
 const helperMs = 10_000;
@@ -18,7 +19,7 @@ const graceMs = 100;
 const passedOn =
   /^(PATH|HOME|USER|LOGNAME|LANG|LC_ALL|TMPDIR|XDG_\w+|DOCKER_CONFIG|DBUS_SESSION_BUS_ADDRESS|DISPLAY|GNUPGHOME|PASSWORD_STORE_\w+|(AWS|AZURE|GOOGLE|CLOUDSDK|ECS|ACR)_\w+|SSL_CERT_(FILE|DIR)|(HTTPS?|NO|ALL)_PROXY)$/i;
 
-const answerSchema = v.object({ Username: v.optional(v.string(), ""), Secret: v.optional(v.string(), "") });
+const answerSchema = v.object({ Username: optionalText, Secret: optionalText });
 
 export interface HelperOptions {
   readonly env: Environment;
@@ -41,12 +42,13 @@ export async function askHelper(name: string, server: string, options: HelperOpt
     if (/credentials not found|no credentials|missing/i.test(output)) return undefined;
     throw new Error(`${program} failed (exit ${exitCode})`);
   }
-  const answer = v.safeParse(answerSchema, parseIfJson(output));
+  const answer = v.safeParse(answerSchema, parseWritten(output));
   if (!answer.success) throw new Error(`${program} printed something other than credentials`);
-  const { Username: user, Secret: secret } = answer.output;
+  const user = answer.output.Username.trim();
+  const secret = answer.output.Secret.replace(/[\r\n]+$/, "");
   if (secret === "") return undefined;
   // The protocol's way to say that the secret is a refresh token, not a password.
-  if (user === "<token>") return new Credential(program, { identity: secret });
+  if (user === "<token>") return new Credential(program, { identity: withoutSpace(secret) });
   return new Credential(program, { basic: basicSecret(user, secret) });
 }
 

@@ -1,15 +1,18 @@
 import * as v from "valibot";
 import type { Environment } from "../environment.ts";
 import { RestorerError } from "../failures.ts";
+import { optionalEntries } from "../lenient.ts";
 import { quote } from "../text.ts";
-import { parseIfObject } from "../toml/json.ts";
+import { isTable } from "../toml/values.ts";
 import { Credential, isHeaderWord } from "./credential.ts";
 import { splitKey } from "./docker-config.ts";
 import type { CredentialSource, ScopedCredential } from "./source.ts";
+import { parseWritten, withoutFinalBreak, withoutSpace } from "./written.ts";
 
 const name = "CNB_REGISTRY_AUTH";
+const example = `Set it to a JSON object such as {"registry.example.com": "Basic <base64 of user:password>"}.`;
 
-/** CNB_REGISTRY_AUTH: registry → value of an Authorization header. Keys may be URLs. */
+/** CNB_REGISTRY_AUTH: registry → value of an Authorization header. Keys may be URLs; null is none. */
 export class VariableSource implements CredentialSource {
   readonly name = name;
   readonly #headers: ReadonlyMap<string, string>;
@@ -26,25 +29,27 @@ export class VariableSource implements CredentialSource {
 }
 
 function parse(text: string): Map<string, string> {
-  if (text === "") return new Map();
   // What is wrong with its JSON is not told: the parser's message quotes the text, which holds secrets.
-  const parsed = v.safeParse(v.record(v.string(), v.string()), parseIfObject(text));
-  if (!parsed.success) {
+  const table = parseWritten(text);
+  if (!isTable(table)) {
     throw new RestorerError(`failed to parse ${name}: not a JSON object of registry names and headers`, {
-      hint: `Set it to a JSON object such as {"registry.example.com": "Basic <base64 of user:password>"}.`,
+      hint: example,
     });
   }
-  return new Map(Object.entries(parsed.output).map(([key, header]) => [splitKey(key).registry, header]));
+  const given = v.parse(optionalEntries, table).filter(([, header]) => header !== null);
+  return new Map(given.map(([key, header]) => [splitKey(key).registry, typeof header === "string" ? header : ""]));
 }
 
-/** A header as the lifecycle writes it: `Basic …`, `Bearer …` or `X-Identity …`. */
+/** A header as the lifecycle writes it: `Basic …`, `Bearer …` or `X-Identity …`. White space in its secret goes. */
 function parseHeader(registry: string, header: string): Credential {
-  const match = /^(basic|bearer|x-identity) +(\S+) *$/i.exec(header);
-  const secret = match?.[2] ?? "";
-  if (isHeaderWord(secret)) {
+  const match = /^(basic|bearer|x-identity)\s+(.+)$/is.exec(header.trim());
+  const text = match?.[2] ?? "";
+  const secret = withoutSpace(text);
+  // What was wrapped is base64 or a token: anything else would be another header, perhaps.
+  if (isHeaderWord(text) || /^[\w.~+/=-]+$/.test(secret)) {
     switch (match?.[1]?.toLowerCase()) {
       case "basic":
-        return new Credential(name, { basic: secret });
+        return new Credential(name, { basic: withoutFinalBreak(secret) });
       case "bearer":
         return new Credential(name, { bearer: secret });
       case "x-identity":
@@ -52,6 +57,6 @@ function parseHeader(registry: string, header: string): Credential {
     }
   }
   throw new RestorerError(`failed to parse ${name}: the value for ${quote(registry)} is not a kind of header we know`, {
-    hint: `It must begin with "Basic ", "Bearer " or "X-Identity ", and go on with one word.`,
+    hint: `It must begin with "Basic ", "Bearer " or "X-Identity ", and go on with base64 or a token.`,
   });
 }

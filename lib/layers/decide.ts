@@ -44,5 +44,5 @@ export async function decide(
     cache: cached,
     layersOnDisk: (directory) => layersOnDisk(layers, directory),
   });
-  return { plan, cached };
+  return { plan, cached: cached ?? noMetadata };
 }

@@ -1,8 +1,8 @@
 import type { Extracted } from "../archive/extract.ts";
 import type { Log } from "../log.ts";
-import { count, formatBytes, quote } from "../text.ts";
+import { count, formatBytes, inline, quote } from "../text.ts";
 import type { Reason } from "./outcomes.ts";
-import type { LayerPlan, RestorePlan, Subject } from "./plan.ts";
+import type { LayerPlan, RestorePlan, Stranger, Subject } from "./plan.ts";
 import type { LayerReport, Report } from "./report.ts";
 
 /** Tells what happens to each layer, in one line, and keeps the report of it. */
@@ -25,6 +25,13 @@ export class Narration {
     if (plan.action === "restore") this.#log.info(`Restoring data for ${name} from cache`);
     if (plan.action === "remove") this.#log.info(`Removing ${name}, ${plan.reason}`);
     if (plan.action === "skip") this.#log.info(`Not restoring ${name}: ${plan.reason}`);
+  }
+
+  /** A buildpack of the cache that this build does without: where its id was changed, nobody would notice otherwise. */
+  stranger({ buildpack, layers }: Stranger): void {
+    const held = `${inline(buildpack)} (${count(layers, "layer")})`;
+    this.#log.info(`The cache also holds ${held}, which is not in group.toml`);
+    this.#report.notInGroup.push({ buildpack, layers });
   }
 
   /** A layer of which all came back. */

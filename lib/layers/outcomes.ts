@@ -6,6 +6,7 @@ export const outcomeCodes = {
   "not-launch": "launch=false in the app image, so its metadata is not for the next build",
   "build-layer": "build=true and cache=false in the app image: the buildpack makes it anew",
   "not-cached": "cache=true in the app image, but not in the cache: its contents would be missing",
+  "cache-unused": "cache=true in the app image, but no cache was given, or none that can be used: nobody looked",
   "cache-false": "cache=false in the cache, and the app image does not have it",
   "only-in-cache": "launch=true in the cache, but not in the app image (before Platform API 0.14)",
   "exec-env": "made for other execution environments than this build's (D15)",

@@ -54,6 +54,14 @@ export interface Plan {
   readonly stores: readonly StorePlan[];
   /** Buildpacks whose id cannot be the name of a directory. */
   readonly refused: readonly RefusedBuildpack[];
+  /** Buildpacks of the cache that the group lacks, of which nothing is restored. */
+  readonly strangers: readonly Stranger[];
+}
+
+/** A buildpack outside of the group; `layers` is how many of its layers the cache holds. */
+export interface Stranger {
+  readonly buildpack: string;
+  readonly layers: number;
 }
 
 export interface RefusedBuildpack extends Reason {
@@ -69,7 +77,8 @@ export interface PlanInputs {
   /** The group; `api` is N of Buildpack API 0.N. */
   readonly buildpacks: readonly GroupMember[];
   readonly app: ImageMetadata;
-  readonly cache: ImageMetadata;
+  /** Undefined when the cache was not used: then nobody looked for layers in it. */
+  readonly cache: ImageMetadata | undefined;
   /** Names of the layers that stand below a buildpack's directory now, as a directory or a `.toml`. */
   readonly layersOnDisk: (directory: string) => ReadonlySet<string>;
 }
@@ -112,17 +121,27 @@ export function planLayers(inputs: PlanInputs): Plan {
     if (store !== undefined && !isTaken) stores.push({ buildpack: id, directory, data: store });
     if (!inputs.skipLayers) layers.push(...planBuildpack(inputs, id, directory, api));
   }
-  return { layers: refuseClashes(layers), stores, refused };
+  return { layers: refuseClashes(layers), stores, refused, strangers: findStrangers(inputs) };
+}
+
+/** The buildpacks of the cache that are not in the group: of several entries with the same id the first one counts. */
+function findStrangers({ buildpacks, cache }: PlanInputs): Stranger[] {
+  const seen = new Set(buildpacks.map(({ id }) => id));
+  return (cache?.buildpacks ?? []).flatMap(({ id, layers }) => {
+    if (seen.has(id)) return [];
+    seen.add(id);
+    return [{ buildpack: id, layers: [...layers.values()].filter((layer) => layer.cache).length }];
+  });
 }
 
 /** The passes of contract §3 over the layers of one buildpack. */
 function planBuildpack(inputs: PlanInputs, buildpack: string, directory: string, buildpackApi: number): LayerPlan[] {
-  const app = buildpackMetadata(inputs.app, buildpack)?.layers ?? new Map<string, LayerMetadata>();
-  const cache = buildpackMetadata(inputs.cache, buildpack)?.layers ?? new Map<string, LayerMetadata>();
+  const app = layersOf(inputs.app, buildpack);
+  const cache = layersOf(inputs.cache, buildpack);
   const onDisk = inputs.layersOnDisk(directory);
 
   const choices = new Map<string, Choice>();
-  for (const [name, layer] of app) choices.set(name, appPass(layer, cache.get(name)));
+  for (const [name, layer] of app) choices.set(name, appPass(layer, cache.get(name), inputs.cache !== undefined));
   for (const [name, layer] of cache) choices.set(name, cachePass(layer, choices.get(name), inputs.platformApi));
   for (const [name, choice] of choices) choices.set(name, execEnvPass(choice, { ...inputs, buildpackApi }));
 
@@ -135,11 +154,18 @@ function planBuildpack(inputs: PlanInputs, buildpack: string, directory: string,
   });
 }
 
+function layersOf(image: ImageMetadata | undefined, id: string): ReadonlyMap<string, LayerMetadata> {
+  return (image && buildpackMetadata(image, id)?.layers) ?? new Map<string, LayerMetadata>();
+}
+
 /** App pass: is the metadata of a layer of the app image restored? */
-function appPass(app: LayerMetadata, cached: LayerMetadata | undefined): Choice {
+function appPass(app: LayerMetadata, cached: LayerMetadata | undefined, isCacheUsed: boolean): Choice {
   if (!app.launch) return notChosen("not-launch", "launch=false in the app image");
   if (app.build && !app.cache) {
     return notChosen("build-layer", "build=true and cache=false in the app image, the buildpack makes it anew");
+  }
+  if (app.cache && !isCacheUsed) {
+    return notChosen("cache-unused", "cache=true in the app image, but the cache was not used");
   }
   if (app.cache && cached?.cache !== true) {
     return notChosen("not-cached", "cache=true in the app image, but not in the cache");

@@ -1,5 +1,5 @@
 import type { OutcomeCode } from "./outcomes.ts";
-import type { MetadataSource } from "./plan.ts";
+import type { MetadataSource, Stranger } from "./plan.ts";
 
 /** What happened to one layer. */
 export interface LayerReport {
@@ -22,6 +22,8 @@ export interface Report {
   cache: string | null;
   /** In the order in which they ended. */
   readonly layers: LayerReport[];
+  /** Buildpacks of the cache that the group lacks, and how many of their layers it holds. */
+  readonly notInGroup: Stranger[];
   /** Trouble with the cache, as it was warned about. */
   readonly troubles: string[];
   seconds: number;
@@ -29,9 +31,9 @@ export interface Report {
   error?: string;
 }
 
-/** The report of a run that has done nothing yet, at Platform API 0.N. */
-export function emptyReport(platformApi: number): Report {
-  return { platformApi: `0.${platformApi}`, cache: null, layers: [], troubles: [], seconds: 0 };
+/** The report of a run that has done nothing yet, at a Platform API such as "0.15". */
+export function emptyReport(platformApi: string): Report {
+  return { platformApi, cache: null, layers: [], notInGroup: [], troubles: [], seconds: 0 };
 }
 
 /** A report as JSON text, its layers sorted by buildpack and name. No character in it controls a terminal it is shown on. */

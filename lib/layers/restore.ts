@@ -67,6 +67,7 @@ class Restoration {
       log.info("Skipping buildpack layer analysis");
       return;
     }
+    for (const stranger of plan.strangers) this.#narration.stranger(stranger);
     for (const layer of plan.layers) this.#narration.announce(layer);
     const hasSboms = platformHas(inputs.platformApi, "sbom");
     if (hasSboms) this.#sboms = new SbomFiles(await this.#sbomRoots(plan));

@@ -1,3 +1,4 @@
+import { cacheTrouble } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { count, formatBytes } from "../text.ts";
 import type { LayerReport, Report } from "./report.ts";
@@ -18,4 +19,16 @@ export function summarize(report: Report, log: Log): void {
   ] as const;
   for (const [layers, what] of rest) if (layers.length > 0) parts.push(`${layers.length} ${what}`);
   log.info(parts.join(", "));
+}
+
+/** Ends a strict run that had trouble with the cache: throws a RestorerError (exit 42) that counts what was warned about. */
+export function failIfTroubled({ layers, troubles }: Report): void {
+  if (troubles.length === 0) return;
+  const refused = layers.filter(({ outcome }) => outcome === "refused").length;
+  const others = troubles.length - refused;
+  const parts = [
+    ...(refused > 0 ? [`${refused} of ${count(layers.length, "layer")} refused`] : []),
+    ...(others > 0 ? [`${count(others, refused > 0 ? "further warning" : "warning")}`] : []),
+  ];
+  throw cacheTrouble(`${parts.join(", ")}, see above`);
 }

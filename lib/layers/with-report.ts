@@ -1,18 +1,28 @@
 import { replaceFile } from "../disk/replace-file.ts";
 import { describe } from "../errors.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
-import type { Session } from "../session.ts";
+import type { Log } from "../log.ts";
+import type { RefusedRun, Session } from "../session.ts";
+import { writeText } from "../streams.ts";
 import { quote } from "../text.ts";
 import { emptyReport, formatReport, type Report } from "./report.ts";
 import { summarize } from "./summary.ts";
 
+/** Where a report goes; `path` is undefined where none is asked for, and `-` is standard output. */
+interface Destination {
+  readonly path: string | undefined;
+  readonly layersDir: string;
+  readonly umask: number;
+  readonly log: Log;
+}
+
 /**
  * Runs `story` and writes its report where the inputs ask for one: also of a run that fails, which is when it is wanted
- * most. Throws what `story` throws, and a RestorerError (exit 1) when the report cannot be written.
+ * most (D26). Throws what `story` throws, and a RestorerError (exit 1) when the report cannot be written.
  */
 export async function withReport(session: Session, story: (report: Report) => Promise<void>): Promise<void> {
-  const { platformApi, reportPath } = session.inputs;
-  const report = emptyReport(platformApi);
+  const { inputs, log, umask } = session;
+  const report = emptyReport(`0.${inputs.platformApi}`);
   const began = performance.now();
   try {
     await story(report);
@@ -21,20 +31,29 @@ export async function withReport(session: Session, story: (report: Report) => Pr
     throw error;
   } finally {
     report.seconds = Number(((performance.now() - began) / 1000).toFixed(3));
-    if (report.error === undefined) summarize(report, session.log);
-    if (reportPath !== undefined) writeReport(reportPath, report, session);
+    if (report.error === undefined) summarize(report, log);
+    writeReport(report, { path: inputs.reportPath, layersDir: inputs.layersDir, umask, log });
   }
 }
 
-function writeReport(path: string, report: Report, { inputs, umask, log }: Session): void {
+/** Writes the report of a run that did not begin, since its inputs are wrong. Throws nothing. */
+export function reportRefused({ error, inputs, umask, log }: RefusedRun): void {
+  const report = { ...emptyReport(inputs.platformApi), error: describe(error) };
+  writeReport(report, { path: inputs.reportPath, layersDir: inputs.layersDir, umask, log });
+}
+
+function writeReport(report: Report, { path, layersDir, umask, log }: Destination): void {
+  if (path === undefined) return;
   // It may go to stdout.
   log.flush();
   try {
+    const text = formatReport(report);
     // A link that a buildpack left in the layers directory is not the platform's.
-    const options = { umask, layersDir: inputs.layersDir, otherLinks: "refuse" } as const;
-    replaceFile(path, Buffer.from(formatReport(report)), options);
+    if (path === "-") writeText(1, text);
+    else replaceFile(path, Buffer.from(text), { umask, layersDir, otherLinks: "refuse" });
   } catch (error) {
-    const failure = new RestorerError(`write report ${quote(path)}: ${describe(error)}`, {
+    const place = path === "-" ? "to stdout" : quote(path);
+    const failure = new RestorerError(`write report ${place}: ${describe(error)}`, {
       exitCode: ExitCode.failed,
       cause: error,
       hint: "Name a file in a directory that the user the restorer runs as may write to.",

@@ -1,4 +1,7 @@
 import * as v from "valibot";
+import { describe } from "../errors.ts";
+import { optionalText } from "../lenient.ts";
+import { quote } from "../text.ts";
 import { checkDocument, digestSchema, ManifestError, parseDocument } from "./document.ts";
 
 /** Bytes a manifest or index may have; the distribution specification lets registries refuse larger ones. */
@@ -15,26 +18,25 @@ export const mediaTypes = {
 const manifestTypes: readonly string[] = [mediaTypes.ociManifest, mediaTypes.dockerManifest];
 const indexTypes: readonly string[] = [mediaTypes.ociIndex, mediaTypes.dockerList];
 
+/** Whether a manifest's config has the type of an image's, or none; others are about something else. */
+export function isImageConfig(mediaType: string): boolean {
+  return (
+    mediaType === "" || /^application\/vnd\.(oci\.image\.config|docker\.container\.image)\.v1\+json$/.test(mediaType)
+  );
+}
+
 /** What to ask a registry for. */
 export const acceptManifests = [...manifestTypes, ...indexTypes].join(", ");
 
 /** Which machine an image is for, in the words of the OCI image specification. */
 export interface Platform {
   readonly os: string;
-  /** Absent when asking: any. */
-  readonly architecture?: string | undefined;
+  readonly architecture: string;
   readonly variant?: string | undefined;
 }
 
 const sizeSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const noUrls = v.nullish(v.pipe(v.array(v.string()), v.maxLength(0, "foreign layers (urls) are not supported")));
-
-const descriptorSchema = v.object({
-  mediaType: v.string(),
-  digest: digestSchema,
-  size: sizeSchema,
-});
-const layerSchema = v.object({ ...descriptorSchema.entries, urls: noUrls });
+const descriptorSchema = v.object({ mediaType: optionalText, digest: digestSchema, size: sizeSchema });
 
 /** Where a document or blob is, and how many bytes it has. */
 export interface Descriptor {
@@ -44,64 +46,96 @@ export interface Descriptor {
   readonly size: number;
 }
 
-const manifestSchema = v.object({ config: descriptorSchema, layers: v.nullish(v.array(layerSchema), []) });
+/** A layer in a manifest. */
+export interface Layer extends Descriptor {
+  /** Why its blob cannot be had, in words; the rest means nothing then. What is wrong with one layer spoils no other. */
+  readonly unusable?: string;
+}
 
-const platformSchema = v.object({
-  os: v.optional(v.string(), ""),
-  architecture: v.optional(v.string(), ""),
-  variant: v.optional(v.string(), ""),
+const manifestSchema = v.object({ config: descriptorSchema, layers: v.nullish(v.array(v.unknown()), []) });
+
+const platformSchema = v.object({ os: optionalText, architecture: optionalText, variant: optionalText });
+const memberSchema = v.object({
+  ...descriptorSchema.entries,
+  platform: v.fallback(v.optional(platformSchema), undefined),
+  artifactType: optionalText,
+  annotations: v.fallback(v.record(v.string(), v.unknown()), {}),
 });
-const indexSchema = v.object({
-  manifests: v.array(v.object({ ...descriptorSchema.entries, platform: v.nullish(platformSchema) })),
-});
+const indexSchema = v.object({ manifests: v.nullish(v.array(v.unknown()), []) });
 
 /** The manifest of an image for one platform. */
 export interface Manifest {
   readonly kind: "manifest";
   readonly mediaType: string;
   readonly config: Descriptor;
-  readonly layers: readonly Descriptor[];
+  readonly layers: readonly Layer[];
+}
+
+/** An entry of an index. */
+export interface Member extends Descriptor {
+  /** What the index says of it, if anything. */
+  readonly platform?: Platform | undefined;
+  /** It is about another member: its provenance, its SBOM, its signature. */
+  readonly isAttestation: boolean;
 }
 
 /** An image index, or Docker manifest list: images for several platforms. */
 export interface Index {
   readonly kind: "index";
   readonly mediaType: string;
-  readonly manifests: readonly (Descriptor & { readonly platform?: Platform | null | undefined })[];
+  /** Those that can be told apart by a digest. */
+  readonly manifests: readonly Member[];
 }
 
-const documentSchema = v.looseObject({
-  schemaVersion: v.optional(v.number()),
-  mediaType: v.optional(v.string()),
-});
+const documentSchema = v.looseObject({ schemaVersion: v.optional(v.unknown()), mediaType: optionalText });
 
 /**
  * Reads a manifest or index. `contentType` is the type the registry (or a descriptor) gave, used where the document does
- * not name its own. Throws a ManifestError, also for Docker's schema 1 and for a document that could be read as both
- * (CVE-2021-41190).
+ * not name its own. Null is absent, and a field that we do not need may hold anything. Throws a ManifestError, also for
+ * Docker's schema 1 and for a document that could be read as both (CVE-2021-41190).
  */
 export function parseManifest(bytes: Uint8Array, contentType = ""): Manifest | Index {
   if (bytes.length > manifestBytes) throw new ManifestError(`the manifest is larger than ${manifestBytes} bytes`);
   const raw = parseDocument(documentSchema, bytes, "manifest");
-  const declared = raw.mediaType ?? contentType.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  const declared = raw.mediaType || (contentType.split(";", 1)[0]?.trim().toLowerCase() ?? "");
   if (raw.schemaVersion === 1 || declared.startsWith("application/vnd.docker.distribution.manifest.v1+")) {
     throw new ManifestError(
       "the image has a manifest of Docker's schema 1, which is no longer supported; push it again",
     );
   }
-  const isIndex = "manifests" in raw;
-  if (isIndex && ("layers" in raw || "config" in raw)) {
-    throw new ManifestError("the document has both manifests and layers");
+  const has = (key: string) => raw[key] !== undefined && raw[key] !== null;
+  const isManifest = has("layers") || has("config");
+  const isIndex = has("manifests") || (!isManifest && "manifests" in raw);
+  if (isIndex && isManifest) throw new ManifestError("the document has both manifests and layers");
+  if (!isIndex && !isManifest) throw new ManifestError("the document is neither a manifest nor an index");
+  const mediaType = agreedType(declared, raw.mediaType !== "", isIndex);
+  if (isIndex) {
+    const { manifests } = checkDocument(indexSchema, raw, "index");
+    return { kind: "index", mediaType, manifests: manifests.flatMap(readMember) };
   }
-  if (!isIndex && !("layers" in raw)) throw new ManifestError("the document is neither a manifest nor an index");
-  const mediaType = agreedType(declared, raw.mediaType !== undefined, isIndex);
-  if (isIndex) return { kind: "index", mediaType, ...checkDocument(indexSchema, raw, "index") };
   const { config, layers } = checkDocument(manifestSchema, raw, "manifest");
-  for (const { mediaType: type } of layers) {
-    if (/\.(foreign|nondistributable)\./.test(type))
-      throw new ManifestError(`foreign layers (${type}) are not supported`);
+  return { kind: "manifest", mediaType, config, layers: layers.map(readLayer) };
+}
+
+/** An entry of an index; nothing where it has no digest that we know. */
+function readMember(raw: unknown): Member[] {
+  const parsed = v.safeParse(memberSchema, raw);
+  if (!parsed.success) return [];
+  const { annotations, artifactType, platform, ...descriptor } = parsed.output;
+  const isUnknown = platform?.os === "unknown" && platform.architecture === "unknown";
+  const isAbout = typeof annotations["vnd.docker.reference.type"] === "string";
+  const isAttestation = isUnknown || isAbout || !isImageConfig(artifactType);
+  return [{ ...descriptor, platform, isAttestation }];
+}
+
+function readLayer(raw: unknown): Layer {
+  try {
+    const layer = checkDocument(descriptorSchema, raw, "descriptor of the layer");
+    if (!/\.(foreign|nondistributable)\./.test(layer.mediaType)) return layer;
+    return { ...layer, unusable: `foreign layers (${quote(layer.mediaType.slice(0, 100))}) are not supported` };
+  } catch (error) {
+    return { mediaType: "", digest: "", size: 0, unusable: describe(error) };
   }
-  return { kind: "manifest", mediaType, config, layers: layers.map(({ urls, ...descriptor }) => descriptor) };
 }
 
 /** The document's media type; a type that contradicts its shape is refused, a merely generic header is not. */

@@ -1,47 +1,33 @@
-import { ManifestError } from "./document.ts";
-import type { Descriptor, Index, Manifest, Platform } from "./manifest.ts";
-
-/** How many indexes an index may lead through, itself included: more than anybody has seen. */
-const maximumLevels = 3;
+import type { Platform } from "./manifest.ts";
 
 /**
- * Follows indexes to the manifest they lead to. `choose` takes a member of an index, `read` gets it.
- * Throws a ManifestError for too many indexes inside each other, and what the two throw.
+ * Of several that are for some platform each, the one for the platform wanted: operating system and architecture must
+ * agree. Of several variants the one asked for is taken, else one without a variant, else the first listed.
  */
-export async function findManifest<D extends { readonly content: Manifest | Index }>(
-  start: D,
-  choose: (index: Index) => Descriptor,
-  read: (member: Descriptor) => Promise<D>,
-): Promise<{ readonly document: D; readonly manifest: Manifest }> {
-  let document = start;
-  for (let level = 0; ; level++) {
-    const { content } = document;
-    if (content.kind === "manifest") return { document, manifest: content };
-    if (level === maximumLevels) throw new ManifestError("too many indexes inside each other");
-    document = await read(choose(content));
-  }
+export function choosePlatform<T extends { readonly platform?: Platform | undefined }>(
+  all: readonly T[],
+  { os, architecture, variant = "" }: Platform,
+): T | undefined {
+  const fitting = all.filter(({ platform }) => platform?.os === os && platform.architecture === architecture);
+  const withVariant = (wanted: string) =>
+    fitting.find((one) => normalVariant(architecture, one.platform?.variant) === normalVariant(architecture, wanted));
+  return withVariant(variant) ?? withVariant("") ?? fitting[0];
 }
 
-/**
- * The member of an index for a platform: operating system and architecture must agree. Of several variants the one asked
- * for is taken, else one without a variant, else the first listed; of any architecture, the first listed.
- * Throws a ManifestError that lists what there is.
- */
-export function selectPlatform(index: Index, { os, architecture, variant = "" }: Platform): Descriptor {
-  const any = architecture === undefined;
-  const fitting = index.manifests.filter(
-    ({ platform }) => platform?.os === os && (any || platform.architecture === architecture),
-  );
-  const withVariant = (wanted: string) =>
-    fitting.find((m) => normalVariant(architecture, m.platform?.variant) === normalVariant(architecture, wanted));
-  const found = (any ? undefined : (withVariant(variant) ?? withVariant(""))) ?? fitting[0];
-  if (found === undefined) {
-    const there = index.manifests.slice(0, 20).map(({ platform }) => showPlatform(platform));
-    throw new ManifestError(
-      `the image has no member for ${showPlatform({ os, architecture, variant })}, only for ${there.join(", ") || "nothing"}`,
-    );
-  }
-  return { mediaType: found.mediaType, digest: found.digest, size: found.size };
+/** Whether two platforms are the same down to the variant. */
+export function isSame(one: Platform, other: Platform): boolean {
+  const { os, architecture } = one;
+  const variants = [one, other].map(({ variant }) => normalVariant(architecture, variant));
+  return os === other.os && architecture === other.architecture && variants[0] === variants[1];
+}
+
+/** Whether what is said of a platform, if anything, contradicts the one wanted. */
+export function contradicts(said: Platform | undefined, wanted: Platform): boolean {
+  return differ(said?.os, wanted.os) || differ(said?.architecture, wanted.architecture);
+}
+
+function differ(said: string | undefined, wanted: string): boolean {
+  return said !== undefined && said !== "" && said !== wanted;
 }
 
 /** `v8` is what every arm64 is, and `v1` every amd64; both are left out as often as not. */
@@ -50,8 +36,9 @@ function normalVariant(architecture: string | undefined, variant = ""): string {
   return architecture === "amd64" && variant === "v1" ? "" : variant;
 }
 
-function showPlatform(platform: Platform | null | undefined): string {
-  if (!platform) return "unknown";
+/** A platform in words: `linux/arm/v7`. */
+export function showPlatform(platform: Platform | undefined): string {
+  if (platform === undefined) return "unknown";
   return [platform.os, platform.architecture, platform.variant].filter((part) => part).join("/") || "unknown";
 }
 

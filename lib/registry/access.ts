@@ -1,123 +1,136 @@
-import { TransportError } from "../http/errors.ts";
 import type { HttpAnswer } from "../http/request.ts";
 import type { Credential } from "../keychain/credential.ts";
-import { quote } from "../text.ts";
-import { type Challenge, parseChallenges } from "./challenges.ts";
+import { orAbort } from "../waiting.ts";
+import { parseChallenges } from "./challenges.ts";
 import type { Token, TokenServer } from "./tokens.ts";
+import { noWay, type RefuseRealm, volunteered, type Way, waysOf } from "./ways.ts";
 
 /** Tokens are renewed this long before they expire, or halfway through a very short life. */
 const renewBeforeMs = 10_000;
+/** How often one request is sent with other credentials, whatever a registry offers. */
+const maximumTries = 6;
 
 interface AccessOptions {
   readonly credential: Credential;
   readonly repository: string;
-  /** Why a token server may not be asked; undefined when it may. */
-  readonly refuseRealm: (asked: URL, realm: URL) => string | undefined;
+  readonly refuseRealm: RefuseRealm;
   readonly fetchToken: (server: TokenServer) => Promise<Token>;
 }
 
-/** What goes along with a request. */
-type Authentication =
-  | { readonly kind: "none" }
-  | { readonly kind: "fixed"; readonly header: string }
-  | { readonly kind: "token"; readonly server: TokenServer };
+interface TokenState {
+  token: { readonly value: string; readonly renewAt: number } | undefined;
+  pending: Promise<string> | undefined;
+}
 
 /**
  * How one repository of a registry is accessed: nothing at first; what a challenge asks for once there has been one.
- * Requests that run side by side share a token, and the request for it.
+ * Requests that run side by side share tokens, and the requests for them.
  */
 export class Access {
-  readonly credential: Credential;
-  readonly #options: AccessOptions;
-  #authentication: Authentication = { kind: "none" };
-  #token: { value: string; renewAt: number } | undefined;
-  #pending: Promise<string> | undefined;
+  readonly options: AccessOptions;
+  /** The way that was let in last. */
+  proven: Way = noWay;
+  readonly #tokens = new Map<string, TokenState>();
 
   constructor(options: AccessOptions) {
-    this.#options = options;
-    this.credential = options.credential;
+    this.options = options;
   }
 
-  /** The value of `Authorization` for the next request; fetches a token when there is none or it is about to expire. */
-  async authorization(): Promise<string | undefined> {
-    if (this.#authentication.kind === "none") return undefined;
-    if (this.#authentication.kind === "fixed") return this.#authentication.header;
-    if (this.#token !== undefined && performance.now() < this.#token.renewAt) return `Bearer ${this.#token.value}`;
-    this.#pending ??= this.#renew(this.#authentication.server).finally(() => {
-      this.#pending = undefined;
+  get credential(): Credential {
+    return this.options.credential;
+  }
+
+  /** The value of `Authorization` for a way; fetches a token when there is none or it is about to expire. */
+  async header(way: Way): Promise<string | undefined> {
+    if (way.kind === "none") return undefined;
+    if (way.kind === "fixed") return way.header;
+    const state = this.#tokens.get(way.key) ?? { token: undefined, pending: undefined };
+    this.#tokens.set(way.key, state);
+    if (state.token !== undefined && performance.now() < state.token.renewAt) return `Bearer ${state.token.value}`;
+    state.pending ??= this.#renew(way.server, state).finally(() => {
+      state.pending = undefined;
     });
-    return `Bearer ${await this.#pending}`;
+    return `Bearer ${await state.pending}`;
   }
 
-  async #renew(server: TokenServer): Promise<string> {
-    const { value, livesMs = Number.POSITIVE_INFINITY } = await this.#options.fetchToken(server);
-    this.#token = { value, renewAt: performance.now() + Math.max(livesMs - renewBeforeMs, livesMs / 2) };
+  async #renew(server: TokenServer, state: TokenState): Promise<string> {
+    const { value, livesMs = Number.POSITIVE_INFINITY } = await this.options.fetchToken(server);
+    state.token = { value, renewAt: performance.now() + Math.max(livesMs - renewBeforeMs, livesMs / 2) };
     return value;
   }
 
-  /**
-   * Takes in a registry's refusal of a request that was sent with `sent`. Whether to send it again, since the next one
-   * would go out with something else. Throws a TransportError for a challenge that must not be followed.
-   */
-  refused({ response, asked }: HttpAnswer, sent: string | undefined): boolean {
-    if (response.status === 401) return this.#challenged(response, asked, sent);
+  /** A token that was refused expired, or was revoked. */
+  forget(way: Way, sent: string | undefined): void {
+    const state = this.#tokens.get(way.key);
+    if (state !== undefined && sent === `Bearer ${state.token?.value}`) state.token = undefined;
+  }
+}
+
+/** One request's tries to be let in: every way that the registry offers, the strongest first. */
+export class Entrance {
+  /** The first trouble with a way that could not be tried: a token server that gave no token, or may not be asked. */
+  trouble: unknown;
+  readonly #access: Access;
+  readonly #tries = new Map<string, number>();
+  #way: Way;
+  #sent: string | undefined;
+  #offered: readonly Way[] = [];
+
+  constructor(access: Access) {
+    this.#access = access;
+    this.#way = access.proven;
+    this.#tries.set(this.#way.key, 1);
+  }
+
+  /** The value of `Authorization` to send now. Throws the trouble where every way has some, or the signal's reason. */
+  async authorization(signal: AbortSignal): Promise<string | undefined> {
+    for (;;) {
+      try {
+        this.#sent = await orAbort(this.#access.header(this.#way), signal);
+        return this.#sent;
+      } catch (error) {
+        signal.throwIfAborted();
+        this.trouble ??= error;
+        // Another token would not be given either.
+        this.#tries.set(this.#way.key, maximumTries);
+        if (!this.#next()) throw this.trouble;
+      }
+    }
+  }
+
+  /** Takes in that the way was let in. */
+  passed(): void {
+    if (this.#way.kind !== "none") this.#access.proven = this.#way;
+  }
+
+  /** Takes in a registry's refusal. Whether to send the request again, since it would go out with something else. */
+  refused({ response, asked }: HttpAnswer): boolean {
+    const { credential } = this.#access;
+    const isStranger = this.#way.kind === "none";
+    if (response.status === 401) {
+      this.#access.forget(this.#way, this.#sent);
+      const challenges = parseChallenges(response.headers.get("www-authenticate") ?? "");
+      if (challenges.length > 0) {
+        const { ways, trouble } = waysOf(challenges, asked, this.#access.options);
+        this.#offered = ways;
+        this.trouble ??= trouble;
+      } else if (isStranger) this.#offered = volunteered(credential);
+      return this.#next();
+    }
     // A registry that lets everybody in shows what is public, and never asks who we are.
-    const hidden = response.status === 403 || response.status === 404;
-    return hidden && sent === undefined && this.#authentication.kind === "none" && this.#volunteer();
+    if (!isStranger || (response.status !== 403 && response.status !== 404)) return false;
+    this.#offered = volunteered(credential);
+    return this.#next();
   }
 
-  #challenged(response: Response, asked: URL, sent: string | undefined): boolean {
-    if (this.#authentication.kind === "token" && sent !== undefined && sent === `Bearer ${this.#token?.value}`) {
-      this.#token = undefined; // It expired, or was revoked.
-    }
-    const challenges = parseChallenges(response.headers.get("www-authenticate") ?? "");
-    const chosen = this.#choose(challenges);
-    if (chosen === undefined) return challenges.length === 0 && sent === undefined && this.#volunteer();
-    this.#authentication = this.#answerTo(chosen, asked);
-    return (
-      this.#authentication.kind === "token" ||
-      (this.#authentication.kind === "fixed" && this.#authentication.header !== sent)
-    );
-  }
-
-  /** The first challenge that our credentials can answer. */
-  #choose(challenges: readonly Challenge[]): Challenge | undefined {
-    const { credential } = this.#options;
-    const able = ({ scheme, parameters }: Challenge) => {
-      if (scheme === "basic")
-        return credential.reveal("basic") !== undefined || credential.reveal("bearer") !== undefined;
-      return scheme === "bearer" && (credential.reveal("bearer") !== undefined || parameters.has("realm"));
-    };
-    return challenges.find(able);
-  }
-
-  #answerTo({ scheme, parameters }: Challenge, asked: URL): Authentication {
-    const { credential, repository, refuseRealm } = this.#options;
-    const bearer = credential.reveal("bearer");
-    if (bearer !== undefined) return { kind: "fixed", header: `Bearer ${bearer}` };
-    if (scheme === "basic") return { kind: "fixed", header: `Basic ${credential.reveal("basic")}` };
-    const realm = parameters.get("realm") ?? "";
-    if (!URL.canParse(realm))
-      throw new TransportError(
-        "Realm",
-        `${asked.host} names ${quote(realm.slice(0, 100))} as its token server, which is not a URL`,
-      );
-    const url = new URL(realm);
-    const why = refuseRealm(asked, url);
-    if (why !== undefined) {
-      throw new TransportError("Realm", `${asked.host} names the token server ${url.host}, which is not asked: ${why}`);
-    }
-    const scopes = parameters.get("scope") || `repository:${repository}:pull`;
-    return { kind: "token", server: { realm: url, service: parameters.get("service"), scopes: scopes.split(" ") } };
-  }
-
-  /** Shows credentials that nobody asked for. */
-  #volunteer(): boolean {
-    const { credential } = this.#options;
-    const bearer = credential.reveal("bearer");
-    const basic = credential.reveal("basic");
-    if (bearer !== undefined) this.#authentication = { kind: "fixed", header: `Bearer ${bearer}` };
-    else if (basic !== undefined) this.#authentication = { kind: "fixed", header: `Basic ${basic}` };
-    return this.#authentication.kind !== "none";
+  #next(): boolean {
+    const triesOf = (way: Way) => this.#tries.get(way.key) ?? 0;
+    const all = [...this.#tries.values()].reduce((sum, tries) => sum + Math.min(tries, 2), 0);
+    // A token may have expired just now: then a new one is good.
+    const next = this.#offered.find((way) => triesOf(way) < (way.kind === "token" ? 2 : 1));
+    if (next === undefined || all >= maximumTries) return false;
+    this.#tries.set(next.key, triesOf(next) + 1);
+    this.#way = next;
+    return true;
   }
 }

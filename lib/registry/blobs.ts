@@ -2,7 +2,6 @@ import { isTransient, TransportError, toTransportError } from "../http/errors.ts
 import type { HttpAnswer } from "../http/request.ts";
 import { backoff, draw } from "../http/retry.ts";
 import { quote } from "../text.ts";
-import { sleep } from "../waiting.ts";
 import type { Patience } from "./patience.ts";
 import type { RegistryTiming } from "./timing.ts";
 
@@ -42,7 +41,7 @@ export async function* streamBlob(options: BlobOptions): AsyncGenerator<Uint8Arr
       if (body.stalled) stalls++;
       if (!body.broken || stalls > 1 || fruitless >= timing.fruitlessResumes || resumes >= timing.resumes) throw error;
       options.onResume(delivered);
-      await sleep(draw(backoff(timing, 1)), signal);
+      await timing.sleep(draw(backoff(timing, 1)), signal);
     }
   }
 }

@@ -6,8 +6,8 @@ import type { Keychain } from "../keychain/keychain.ts";
 import type { Log } from "../log.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import type { Reference } from "../oci/reference.ts";
-import { Deadline, orAbort } from "../waiting.ts";
-import { Access } from "./access.ts";
+import { Deadline } from "../waiting.ts";
+import { Access, Entrance } from "./access.ts";
 import { streamBlob } from "./blobs.ts";
 import { failedError, type Operation, statusError } from "./errors.ts";
 import { createHosts, type Hosts, type Scheme } from "./hosts.ts";
@@ -59,9 +59,6 @@ interface RegistryState {
   /** By repository. */
   readonly accesses: Map<string, Access>;
 }
-
-/** How often a request is sent with other credentials: none, a token, a renewed token. */
-const maximumRefusals = 2;
 
 /** Authenticated requests to registries. Everything throws a RegistryError, or the reason of the run's signal. */
 export class RegistryClient {
@@ -120,14 +117,18 @@ export class RegistryClient {
     const others = [this.#signal, this.#state(registry).patience.signal, ended];
     using deadline = new Deadline(this.#timing.operationMs, tooLate(registry, this.#timing.operationMs), ...others);
     try {
-      for (let refusals = 0; ; refusals++) {
-        const authorization = await orAbort(access.authorization(), deadline.signal);
+      for (const entrance = new Entrance(access); ; ) {
+        const authorization = await entrance.authorization(deadline.signal);
         const answer = await this.#send(request, authorization, deadline.signal);
-        if (answer.response.ok) return answer;
-        const isOwn = answer.answered.origin === answer.asked.origin;
-        if (isOwn && refusals < maximumRefusals && access.refused(answer, authorization)) continue;
-        const { answered, response } = answer;
-        throw statusError({ ...operation, authorization }, answered.host, response.status, await response.text());
+        const { answered, asked, response } = answer;
+        if (response.ok) {
+          entrance.passed();
+          return answer;
+        }
+        const isOwn = answered.origin === asked.origin;
+        if (isOwn && entrance.refused(answer)) continue;
+        if (isOwn && response.status === 401 && entrance.trouble !== undefined) throw entrance.trouble;
+        throw await refusal({ ...operation, authorization }, answer);
       }
     } catch (error) {
       this.#signal.throwIfAborted();
@@ -155,7 +156,7 @@ export class RegistryClient {
     };
     const answer = await state.patience.while(() => this.#http.send(request));
     // A TLS server answers 400 to plain http: the TLS attempt before it must have had an accident.
-    if (answer.response.status !== 400) state.scheme = answer.asked.protocol === "https:" ? "https" : "http";
+    if (answer.response.status !== 400) state.scheme ??= answer.asked.protocol === "https:" ? "https" : "http";
     return answer;
   }
 
@@ -172,13 +173,13 @@ export class RegistryClient {
     const send = ({ url, ...request }: TokenRequest) => {
       authorization = request.authorization;
       const { signal } = deadline;
-      return this.#http.send({ ...request, urls: [url], refuseRedirect, signal, listener: patience });
+      const limitedMs = this.#timing.tokenLimitedMs;
+      return this.#http.send({ ...request, urls: [url], refuseRedirect, limitedMs, signal, listener: patience });
     };
     try {
       const token = await patience.while(() => fetchToken(server, operation.credential, send));
       if ("value" in token) return token;
-      const { answered, response } = token;
-      throw statusError({ ...operation, authorization }, answered.host, response.status, await response.text());
+      throw await refusal({ ...operation, authorization }, token);
     } catch (error) {
       this.#signal.throwIfAborted();
       throw failedError(operation, host, error);
@@ -209,6 +210,13 @@ export class RegistryClient {
     accesses.set(repository, made);
     return made;
   }
+}
+
+/** The error for an answer with a status that is of no use. */
+async function refusal(operation: Operation, { response, asked, answered, askedMs }: HttpAnswer): Promise<Error> {
+  const redirectedFrom = answered.origin === asked.origin ? undefined : asked.host;
+  const answer = { host: answered.host, status: response.status, body: await response.text(), askedMs, redirectedFrom };
+  return statusError(operation, answer);
 }
 
 function tooLate(host: string, ms: number): TransportError {

@@ -3,8 +3,9 @@ import * as v from "valibot";
 import { RestorerError } from "../failures.ts";
 import { TransportError } from "../http/errors.ts";
 import type { Credential } from "../keychain/credential.ts";
+import { optionalText } from "../lenient.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
-import { quote } from "../text.ts";
+import { count, quote } from "../text.ts";
 import { parseIfJson } from "../toml/json.ts";
 
 interface RegistryErrorOptions {
@@ -52,17 +53,36 @@ export interface Operation {
   readonly authorization?: string | undefined;
 }
 
+/** An answer with a status that is of no use. */
+export interface Refusal {
+  readonly host: string;
+  readonly status: number;
+  readonly body: string;
+  /** The wait that it asks for, in milliseconds, where that is longer than ours may be. */
+  readonly askedMs?: number | undefined;
+  /** The host that was asked, where its redirect led to this one: no credentials were sent here. */
+  readonly redirectedFrom?: string | undefined;
+}
+
 /** The error for an answer with a status that is of no use. */
-export function statusError(operation: Operation, host: string, status: number, body: string): RegistryError {
+export function statusError(operation: Operation, refusal: Refusal): RegistryError {
   const { step, reference, credential } = operation;
+  const { host, status, body, askedMs, redirectedFrom } = refusal;
   const { words, code } = serverMessage(body, (text) => withoutSecrets(text, operation));
   const said = words === "" ? "" : `: ${quote(words)}`;
   const reason = STATUS_CODES[status] === undefined ? "" : ` ${STATUS_CODES[status]}`;
+  const wait =
+    askedMs === undefined
+      ? ""
+      : `; it asks for a wait of ${count(Math.ceil(askedMs / 1000), "second")}, which is longer than we wait`;
+  const led = redirectedFrom === undefined ? "" : `, where ${redirectedFrom} redirects to,`;
+  const shown = redirectedFrom === undefined ? credential.source : "none are sent there";
   return new RegistryError(
-    `failed to ${step} ${formatReference(reference)}: ${host} answered ${status}${reason}${said} (credentials: ${credential.source})`,
+    `failed to ${step} ${formatReference(reference)}: ${host}${led} answered ${status}${reason}${said}${wait} (credentials: ${shown})`,
     {
       status,
-      hint: statusHint(status, operation),
+      hint:
+        redirectedFrom === undefined ? statusHint(status, operation) : redirectHint(refusal, redirectedFrom, operation),
       registryCode: code,
       notFound: status === 404 && step === getManifest,
     },
@@ -78,6 +98,10 @@ function withoutSecrets(text: string, { credential, authorization = "" }: Operat
 }
 
 export const getManifest = "get the manifest of";
+
+/** What a 401 or 403 may mean besides: who may not see an image may not know whether there is one. */
+export const mayNotExist =
+  "It may also not exist yet: GHCR, Docker Hub, Quay and Google answer so for an image that nobody has pushed.";
 
 function statusHint(status: number, { reference, credential }: Operation): string | undefined {
   const { registry, repository } = reference;
@@ -95,6 +119,16 @@ function statusHint(status: number, { reference, credential }: Operation): strin
   return status >= 500 ? "The registry, or a proxy before it, is in trouble: try again later." : undefined;
 }
 
+/** What to do about the host that answered: the one that redirects there is not the one to log in to. */
+function redirectHint({ status, host }: Refusal, from: string, { reference }: Operation): string | undefined {
+  if (status === 401 || status === 403) {
+    return `${host} asks for credentials of its own, and those for ${from} are not sent to it: log in to ${host} and name the image there, perhaps ${host}/${reference.repository}, or ask whoever runs ${from}.`;
+  }
+  if (status === 404) return `Check the name, and where ${from} redirects to.`;
+  if (status === 429) return `${host} limits how often it may be asked: wait, or use a mirror.`;
+  return status >= 500 ? `${host} is in trouble: try again later.` : undefined;
+}
+
 /** The error for a request that got no answer, or none that could be used. */
 export function failedError(operation: Operation, host: string, cause: unknown): RegistryError {
   if (cause instanceof RegistryError) return cause;
@@ -107,14 +141,13 @@ export function failedError(operation: Operation, host: string, cause: unknown):
   });
 }
 
-const text = v.fallback(v.string(), "");
-const listedSchema = v.fallback(v.object({ code: text, message: text }), { code: "", message: "" });
+const listedSchema = v.fallback(v.object({ code: optionalText, message: optionalText }), { code: "", message: "" });
 const errorSchema = v.object({
   errors: v.fallback(v.array(listedSchema), []),
-  error_description: text,
-  error: text,
-  details: text,
-  message: text,
+  error_description: optionalText,
+  error: optionalText,
+  details: optionalText,
+  message: optionalText,
 });
 
 /**
@@ -131,7 +164,7 @@ function serverMessage(body: string, redact: (text: string) => string): { words:
     const listed = errors.slice(0, 3).map((one) => one.message || one.code);
     const own = error_description || error || details || message;
     words = redact([...listed, own].filter((part) => part !== "").join("; "));
-    code = /^[A-Z_]{1,64}$/.exec(redact(errors[0]?.code ?? ""))?.[0];
+    code = /^[A-Z_]{1,64}$/.exec(redact(errors.find((one) => one.code !== "")?.code ?? ""))?.[0];
   }
   return { words: words.length > 300 ? `${words.slice(0, 300)}…` : words, code };
 }

@@ -48,8 +48,8 @@ export function createHosts(insecureRegistries: readonly string[]): Hosts {
       if (realm.username !== "" || realm.password !== "") return "it has a user name in it";
       const refused = refuse(registry, realm);
       if (refused !== undefined || realm.protocol === "https:") return refused;
-      const plain = mayBePlain(registry) && (at.protocol === "http:" || isLocal(realm.host) || isInsecure(realm));
-      return plain ? undefined : "credentials are sent over https only";
+      if (isInsecure(realm) || (at.protocol === "http:" && mayBePlain(registry))) return undefined;
+      return `credentials are sent over https only; if it has no https, pass -insecure-registry ${realm.host}`;
     },
   };
 }

@@ -1,5 +1,6 @@
+import type { Log } from "../log.ts";
 import { configBytes, type ImageConfig, parseConfig } from "../oci/config.ts";
-import { digestOf, isDigest } from "../oci/digest.ts";
+import { digestOf } from "../oci/digest.ts";
 import { ManifestError } from "../oci/document.ts";
 import {
   acceptManifests,
@@ -10,8 +11,10 @@ import {
   type Platform,
   parseManifest,
 } from "../oci/manifest.ts";
-import { findManifest, ownPlatform, selectPlatform } from "../oci/platform.ts";
+import { findManifest } from "../oci/members.ts";
+import { ownPlatform } from "../oci/platform.ts";
 import { type Reference, withDigest } from "../oci/reference.ts";
+import { quote } from "../text.ts";
 import { type ClientOptions, type Download, RegistryClient } from "./client.ts";
 import { getManifest, RegistryError } from "./errors.ts";
 
@@ -28,6 +31,8 @@ export interface RemoteImage {
   /** Exactly as served; they have the descriptor's digest. */
   readonly manifestBytes: Uint8Array;
   readonly manifest: Manifest;
+  /** What the index it comes from says that it is for, if it says so. */
+  readonly platform?: Platform | undefined;
 }
 
 /** Images in registries (distribution specification, "Pull"). Everything throws a RegistryError, or the signal's reason. */
@@ -35,10 +40,11 @@ export interface Registry {
   /** Whether an image is there and may be read: gets its manifest or index, which a later `image` uses. */
   check(reference: Reference): Promise<void>;
   /**
-   * Resolves a reference, a tag only once: one request, two for an index. Asking again costs none. `platform` says which
-   * member of an index to take, if not the one of the options.
+   * Resolves a reference, a tag only once: one request, two for an index; more where its members do not say what they are
+   * for. Asking again costs none. `otherwise` says what to take of an index without a member for this machine: nothing,
+   * which is an error, or one of the same system.
    */
-  image(reference: Reference, platform?: Platform): Promise<RemoteImage>;
+  image(reference: Reference, otherwise?: "nothing" | "same-os"): Promise<RemoteImage>;
   /** Gets the config of an image, its digest verified: one request, none when asked again. */
   config(image: RemoteImage): Promise<{ readonly bytes: Uint8Array; readonly config: ImageConfig }>;
   /**
@@ -62,35 +68,41 @@ interface Config {
 
 /** A client for all registries of a run. Reads certificates now; makes no connection before it is asked for something. */
 export function createRegistry(options: RegistryOptions): Registry {
-  return new RememberingRegistry(new RegistryClient(options), options.platform ?? ownPlatform());
+  return new RememberingRegistry(new RegistryClient(options), options.platform ?? ownPlatform(), options.log);
 }
 
 /** Asks for each document once. */
 class RememberingRegistry implements Registry {
   readonly #client: RegistryClient;
   readonly #platform: Platform;
+  readonly #log: Log;
   readonly #documents = new Map<string, Promise<Document>>();
   readonly #configs = new Map<string, Promise<Config>>();
 
-  constructor(client: RegistryClient, platform: Platform) {
+  constructor(client: RegistryClient, platform: Platform, log: Log) {
     this.#client = client;
     this.#platform = platform;
+    this.#log = log;
   }
 
   async check(reference: Reference): Promise<void> {
     await this.#document(reference);
   }
 
-  async image(reference: Reference, platform: Platform = this.#platform): Promise<RemoteImage> {
+  async image(reference: Reference, otherwise: "nothing" | "same-os" = "nothing"): Promise<RemoteImage> {
     const start = await this.#document(reference);
-    const { document, manifest } = await naming(reference, "choose the platform of", () =>
-      findManifest(
-        start,
-        (index) => selectPlatform(index, platform),
-        (member) => this.#document(withDigest(reference, member.digest)),
-      ),
+    const found = await naming(reference, "choose the platform of", () =>
+      findManifest(start, {
+        platform: this.#platform,
+        otherwise,
+        read: (member) => this.#document(withDigest(reference, member.digest)),
+        platformOf: async (_, manifest) => (await this.config({ reference, manifest })).config,
+        isUnusable: (error) =>
+          error instanceof RegistryError && (error.status === 404 || error.cause instanceof ManifestError),
+      }),
     );
-    return { reference, descriptor: document.descriptor, manifestBytes: document.bytes, manifest };
+    const { descriptor, bytes } = found.document;
+    return { reference, descriptor, manifestBytes: bytes, manifest: found.manifest, platform: found.platform };
   }
 
   #document(reference: Reference): Promise<Document> {
@@ -99,11 +111,25 @@ class RememberingRegistry implements Registry {
       const path = `manifests/${digest}`;
       const wanted = { step: getManifest, path, accept: acceptManifests, maximumBytes: manifestBytes };
       const download = await this.#client.document(reference, wanted);
-      return naming(reference, getManifest, () => readManifest(reference, download));
+      return naming(reference, getManifest, () => this.#readManifest(reference, download));
     });
   }
 
-  config({ reference, manifest }: RemoteImage): Promise<Config> {
+  /** A manifest must have the digest asked for; what else the registry says of it is not worth an image. */
+  #readManifest({ registry, digest }: Reference, { bytes, headers }: Download): Document {
+    const actual = digestOf(bytes);
+    if (digest !== undefined) verify(bytes, digest);
+    const announced = headers.get("docker-content-digest") ?? actual;
+    if (announced !== actual) {
+      this.#log.debug(
+        `${registry} announces the digest ${quote(announced.slice(0, 100))} for a manifest with ${actual}`,
+      );
+    }
+    const content = parseManifest(bytes, headers.get("content-type") ?? "");
+    return { descriptor: { mediaType: content.mediaType, digest: actual, size: bytes.length }, bytes, content };
+  }
+
+  config({ reference, manifest }: Pick<RemoteImage, "reference" | "manifest">): Promise<Config> {
     const { digest, size } = manifest.config;
     const step = "get the config of";
     return remember(this.#configs, `${reference.registry}/${reference.repository}@${digest}`, async () => {
@@ -130,16 +156,6 @@ function remember<T>(known: Map<string, Promise<T>>, key: string, get: () => Pro
   known.set(key, task);
   task.catch(() => known.delete(key));
   return task;
-}
-
-/** Checks a manifest against the digest asked for, or else the one that the registry names for the tag. */
-function readManifest({ digest }: Reference, { bytes, headers }: Download): Document {
-  const actual = digestOf(bytes);
-  const announced = headers.get("docker-content-digest") ?? "";
-  if (digest !== undefined) verify(bytes, digest);
-  else if (isDigest(announced)) verify(bytes, announced);
-  const content = parseManifest(bytes, headers.get("content-type") ?? "");
-  return { descriptor: { mediaType: content.mediaType, digest: actual, size: bytes.length }, bytes, content };
 }
 
 function verify(bytes: Uint8Array, digest: string): void {

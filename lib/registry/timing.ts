@@ -6,6 +6,8 @@ export interface RegistryTiming extends HttpTiming {
   readonly operationMs: number;
   /** One token, with all attempts. */
   readonly tokenMs: number;
+  /** For how long a token server is asked again that refuses with status 429: a registry waits behind it. */
+  readonly tokenLimitedMs: number;
   /** How long the body of a blob may give nothing, or next to nothing, before it counts as broken. */
   readonly stallMs: number;
   /** Less than this in all that time is next to nothing. */
@@ -24,6 +26,7 @@ export const defaultTiming: RegistryTiming = {
   ...httpTiming,
   operationMs: 40_000,
   tokenMs: 35_000,
+  tokenLimitedMs: 6_000,
   stallMs: 30_000,
   trickleBytes: 1024,
   silenceMs: 65_000,

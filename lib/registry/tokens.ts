@@ -3,6 +3,7 @@ import { TransportError } from "../http/errors.ts";
 import type { HttpAnswer } from "../http/request.ts";
 import type { Credential } from "../keychain/credential.ts";
 import { isHeaderWord } from "../keychain/credential.ts";
+import { optionalText } from "../lenient.ts";
 import { parseIfJson } from "../toml/json.ts";
 
 const tokenBytes = 64 * 1024;
@@ -30,11 +31,10 @@ export interface TokenRequest {
   readonly documentBytes: number;
 }
 
-const nonEmpty = v.pipe(v.string(), v.minLength(1));
 const tokenSchema = v.object({
-  token: v.optional(v.string(), ""),
-  access_token: v.optional(v.string(), ""),
-  expires_in: v.nullish(v.number()),
+  token: optionalText,
+  access_token: optionalText,
+  expires_in: v.fallback(v.pipe(v.union([v.number(), v.string()]), v.transform(Number)), Number.NaN),
 });
 
 /**
@@ -76,10 +76,8 @@ function plainRequest({ realm, service, scopes }: TokenServer, basic: string | u
 async function readToken(answer: HttpAnswer): Promise<Token | HttpAnswer> {
   if (!answer.response.ok) return answer;
   const parsed = v.safeParse(tokenSchema, parseIfJson(await answer.response.text()));
-  const value = parsed.success ? parsed.output.access_token || parsed.output.token : "";
-  if (!v.is(nonEmpty, value) || !isHeaderWord(value)) {
-    throw new TransportError("Token", `${answer.answered.host} answers without a token`);
-  }
-  const seconds = parsed.success ? parsed.output.expires_in : undefined;
-  return { value, livesMs: typeof seconds === "number" && seconds > 0 ? seconds * 1000 : undefined };
+  const { access_token = "", token = "", expires_in = Number.NaN } = parsed.success ? parsed.output : {};
+  const value = [access_token.trim(), token.trim()].find(isHeaderWord);
+  if (value === undefined) throw new TransportError("Token", `${answer.answered.host} answers without a token`);
+  return { value, livesMs: expires_in > 0 ? expires_in * 1000 : undefined };
 }

@@ -6,6 +6,7 @@ import type { LayerSource } from "../../lib/archive/source.ts";
 import type { TarHandler } from "../../lib/archive/tar.ts";
 import { Workers } from "../../lib/archive/workers.ts";
 import { limits } from "../../lib/limits.ts";
+import { thousands } from "../../lib/text.ts";
 import { type TempDir, tempDir } from "../support/harness.ts";
 import { tarOf } from "../support/tar-writer.ts";
 
@@ -40,7 +41,7 @@ function stream(blob: Uint8Array, { digest = sha256(blob), pieceBytes = 1000 } =
 function file(blob: Uint8Array): LayerSource {
   const path = dir.join(`blob-${count++}`);
   writeFileSync(path, blob);
-  return { kind: "file", fd: openSync(path, "r"), size: blob.length };
+  return { kind: "file", fd: openSync(path, "r"), size: blob.length, path: "blob.tar" };
 }
 
 /** Writes down what a blob holds. */
@@ -81,6 +82,21 @@ const headless = Buffer.concat([Buffer.alloc(512, "x"), plain]);
 const cutTar = plain.subarray(0, 1024 + 100);
 const bomb = gzipSync(Buffer.alloc(limits.expansionFloor + 1));
 
+const nothing = Buffer.alloc(0);
+const zeros = Buffer.alloc(2048);
+const gzip = gzipSync(plain);
+const zstd = Buffer.from(zstdCompressSync(plain));
+const cutEnd = plain.subarray(0, plain.length - 1024);
+const cutHeader = plain.subarray(0, 100);
+const holed = Buffer.from(plain).fill("X", 512, 1024);
+
+const complete = "is complete by its own headers, so that bytes in it were changed, or it is another layer";
+const plainOnly = "a volume cache's layers are not";
+const endsEarly = (blob: Buffer, whole: number) =>
+  `ends early: ${thousands(blob.length)} of ${thousands(whole)} bytes by its own headers`;
+const wrong = (blob: Buffer, diffId: string, looks: string) =>
+  `its content has the digest ${sha256(blob)}, not ${diffId}: "blob.tar" has ${thousands(blob.length)} bytes and ${looks}`;
+
 const rows: readonly [name: string, diffId: string, make: Make, reason: string][] = [
   ["a file", id, () => file(plain), "ok"],
   ["a file of several chunks", sha256(large), () => file(large), "ok"],
@@ -118,21 +134,29 @@ const rows: readonly [name: string, diffId: string, make: Make, reason: string][
     "a stream of another blob",
     id,
     () => stream(plain, { digest: otherDigest }),
-    `its blob has the digest ${id}, not ${otherDigest}`,
+    `its blob of ${thousands(plain.length)} bytes has the digest ${id}, not ${otherDigest}`,
   ],
   [
     "a stream of another layer",
     otherDigest,
     () => stream(plain),
-    `its content has the digest ${id}, not ${otherDigest}`,
+    `its content has the digest ${id}, not ${otherDigest}: blob ${id} has ${thousands(plain.length)} bytes`,
   ],
-  ["a file of another layer", otherDigest, () => file(plain), `its content has the digest ${id}, not ${otherDigest}`],
-  ["a file with a byte changed", id, () => file(flipped), `its content has the digest ${sha256(flipped)}, not ${id}`],
+  ["a file of another layer", otherDigest, () => file(plain), wrong(plain, otherDigest, complete)],
+  ["a file with a byte changed", id, () => file(flipped), wrong(flipped, id, complete)],
+  ["an empty file", id, () => file(nothing), wrong(nothing, id, "is empty")],
+  ["a file of zeros", id, () => file(zeros), wrong(zeros, id, "begins with zeros")],
+  ["a file that was compressed with gzip", id, () => file(gzip), wrong(gzip, id, `is gzip-compressed, ${plainOnly}`)],
+  ["a file that was compressed with zstd", id, () => file(zstd), wrong(zstd, id, `is zstd-compressed, ${plainOnly}`)],
+  ["a file cut off in its content", id, () => file(cutTar), wrong(cutTar, id, endsEarly(cutTar, plain.length - 512))],
+  ["a file cut off between entries", id, () => file(cutEnd), wrong(cutEnd, id, endsEarly(cutEnd, plain.length))],
+  ["a file cut off in a header", id, () => file(cutHeader), wrong(cutHeader, id, endsEarly(cutHeader, 1536))],
+  ["a file with a header overwritten", id, () => file(holed), wrong(holed, id, "is damaged: no header at byte 512")],
   [
     "a file that is corrupt, and therefore not a tar archive",
     id,
     () => file(headless),
-    `its content has the digest ${sha256(headless)}, not ${id}`,
+    wrong(headless, id, "is not a tar archive"),
   ],
   ["a file that is not a tar archive", sha256(headless), () => file(headless), "a header has a malformed checksum"],
   ["a stream that is not a tar archive", sha256(headless), () => stream(headless), "a header has a malformed checksum"],
@@ -228,7 +252,7 @@ describe("reading a blob", () => {
 
   test("a file that cannot be read is the blob's trouble", async () => {
     const fd = openSync(dir.path, "r");
-    const source: LayerSource = { kind: "file", fd, size: 1 };
+    const source: LayerSource = { kind: "file", fd, size: 1, path: dir.path };
     expect(await reasonHere(source, id)).toBe("it cannot be read: is a directory");
   });
 });

@@ -132,20 +132,29 @@ group("a registry that fails at the image costs the cache", () => {
     expectCold,
   );
 
-  restoreTest(
-    "but an image that is not there is a first build, and a repository that is not there a warning",
-    async () => {
-      const missing = (code: string): Setup => ({
-        rules: [
-          { path: anyManifest, fault: { kind: "status", status: 404, body: JSON.stringify({ errors: [{ code }] }) } },
-        ],
-      });
-      const first = await restore(missing("MANIFEST_UNKNOWN"));
+  const missing = (body: string): Setup => ({
+    rules: [{ path: anyManifest, fault: { kind: "status", status: 404, body } }],
+  });
+  for (const code of ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND"]) {
+    restoreTest(`but an image that is not there is a first build: ${code}`, async () => {
+      const first = await restore(missing(JSON.stringify({ errors: [null, { code }] })));
       expect(first).toMatchObject({ exitCode: 0, stderr: "" });
       expect(first.stdout).toContain("Layer cache not found: cache image");
-      const wrong = await restore(missing("NAME_UNKNOWN"));
-      expect(wrong).toMatchObject({ exitCode: 0 });
-      expectWarning(wrong.stderr, `No cache image "${wrong.host}/cache"`, "404");
-    },
-  );
+    });
+  }
+
+  restoreTest("and a 404 that is not a registry's is a warning", async () => {
+    const wrong = await restore(missing("<html>nothing here</html>"));
+    expect(wrong).toMatchObject({ exitCode: 0 });
+    expectWarning(wrong.stderr, `No cache image "${wrong.host}/cache"`, "404");
+  });
+
+  for (const code of [401, 403]) {
+    restoreTest(`and a ${code} may be a first build, too, which is said`, async () => {
+      for (const header of [undefined, "Bearer x"]) {
+        const denied = { rules: [{ path: anyManifest, fault: status(code) }], ...(header && { header }) };
+        expectCold(await restore(denied), "may also not exist yet: GHCR, Docker Hub, Quay and Google");
+      }
+    });
+  }
 });

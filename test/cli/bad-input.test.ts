@@ -81,6 +81,12 @@ describe("bad input", () => {
     { what: "a bad log level", exitCode: 3, says: ['log level "loud"'], args: () => ["-log-level", "loud"] },
     { what: "an unexpected positional", exitCode: 3, says: ['unexpected Args: "image"'], args: () => ["image"] },
     { what: "a flag without its value", exitCode: 3, says: ["-group needs a value"], args: () => ["-group"] },
+    {
+      what: "CNB_RESTORE_STRICT=yes",
+      exitCode: 3,
+      says: ['CNB_RESTORE_STRICT="yes" is neither true nor false'],
+      env: { CNB_RESTORE_STRICT: "yes" },
+    },
     { what: "-strict=maybe", exitCode: 3, says: ["neither true nor false"], args: () => ["-strict=maybe"] },
     {
       what: "-cache-volume with -cache-image",

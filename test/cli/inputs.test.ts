@@ -70,9 +70,16 @@ describe("flag, environment, default", () => {
     expect(get(inputs([`-${flag}`]))).toBe(true);
     expect(get(inputs([`-${flag}=false`], { [env]: "true" }))).toBe(false);
     for (const on of ["1", "t", "T", "true", "TRUE", "True"]) expect(get(inputs([], { [env]: on }))).toBe(true);
-    for (const off of ["0", "f", "false", "", "yes", "on", "tRue", "2"]) {
-      expect(get(inputs([], { [env]: off }))).toBe(false);
+    for (const off of ["0", "f", "false", ""]) expect(get(inputs([], { [env]: off }))).toBe(false);
+    for (const unclear of ["yes", "on", "tRue", "2", " true", "off"]) {
+      if (env === "CNB_RESTORE_STRICT") expect(errorOf([], { [env]: unclear }).exitCode).toBe(3);
+      else expect(get(inputs([], { [env]: unclear }))).toBe(false);
     }
+  });
+
+  test("a variable for -strict that nobody can read does not matter where the flag is given", () => {
+    expect(inputs(["-strict"], { CNB_RESTORE_STRICT: "yes" }).strict).toBe(true);
+    expect(inputs(["-strict=false"], { CNB_RESTORE_STRICT: "yes" }).strict).toBe(false);
   });
 
   const ids = [

@@ -75,8 +75,8 @@ describe("messages about what is not to be trusted", () => {
 
   test("include variables that are not booleans", async () => {
     using made = scene();
-    const { exitCode, stderr } = await made.run([], { env: { CNB_RESTORE_STRICT: "maybe" } });
+    const { exitCode, stderr } = await made.run([], { env: { CNB_SKIP_LAYERS: "maybe" } });
     expect(exitCode).toBe(0);
-    expect(stderr).toContain('CNB_RESTORE_STRICT="maybe" is neither true nor false');
+    expect(stderr).toContain('CNB_SKIP_LAYERS="maybe" is neither true nor false');
   });
 });

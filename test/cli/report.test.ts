@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { withShortDigests } from "../../lib/text.ts";
+import { groupToml } from "../support/cache-fixture.ts";
 import { scene } from "./scene.ts";
 
 describe("-report", () => {
@@ -41,7 +43,7 @@ describe("-report", () => {
       app: expect.objectContaining({ outcome: "metadata", code: "launch-layer", source: "app image" }),
     });
     expect(report.troubles).toHaveLength(1);
-    expect(stderr).toBe(`Warning: ${report.troubles[0]}\n`);
+    expect(stderr).toBe(`Warning: ${withShortDigests(report.troubles[0])}\n`);
   });
 
   test("is written of a run that fails, too, with the reason", async () => {
@@ -54,6 +56,42 @@ describe("-report", () => {
     const { error, layers } = JSON.parse(readFileSync(report, "utf8"));
     expect(error).toContain("restore from the cache");
     expect(layers).toEqual([]);
+  });
+
+  test.each([
+    { what: "an unknown flag before it", args: ["-bogus"], exitCode: 3, says: "unknown flag -bogus" },
+    { what: "an unexpected argument before it", args: ["image"], exitCode: 3, says: "unexpected Args" },
+    { what: "a wrong value", args: ["-uid", "-report", "-uid", "x"], exitCode: 3, says: "-uid" },
+    { what: "a flag newer than the API", args: ["-daemon"], api: "0.8", exitCode: 3, says: "-daemon" },
+    { what: "a Platform API that is not supported", api: "0.99", exitCode: 11, says: '"0.99"' },
+    { what: "a safety switch that is not a boolean", strict: "yes", exitCode: 3, says: "CNB_RESTORE_STRICT" },
+    { what: "a Buildpack API that is not supported", buildpackApi: "0.1", exitCode: 12, says: '"bp"' },
+  ])("is written where the inputs are refused: $what", async ({ args = [], exitCode, says, ...rest }) => {
+    const { api = "0.15", strict, buildpackApi } = rest;
+    for (const how of ["flag", "flag with =", "variable"]) {
+      using made = scene(buildpackApi === undefined ? {} : { group: groupToml([{ id: "bp", api: buildpackApi }]) });
+      const path = made.dir.join("report.json");
+      const flag = how === "flag" ? ["-report", path] : how === "variable" ? [] : [`--report=${path}`];
+      const env = { CNB_PLATFORM_API: api, CNB_RESTORE_STRICT: strict };
+      const variable = how === "variable" ? { CNB_RESTORE_REPORT: path } : {};
+      const result = await made.run([...args, ...flag], { env: { ...env, ...variable } });
+      expect(result.exitCode).toBe(exitCode);
+      expect(JSON.parse(readFileSync(path, "utf8"))).toMatchObject({
+        platformApi: api,
+        layers: [],
+        error: expect.stringContaining(says),
+      });
+    }
+  });
+
+  test("of - goes to stdout, alone, and the log to stderr", async () => {
+    using made = scene();
+    const byFlag = await made.run(["-report", "-", "-log-level", "debug"]);
+    expect(JSON.parse(byFlag.stdout).layers).toMatchObject([{ layer: "deps", outcome: "restored" }]);
+    expect(byFlag.stderr).toContain('Restoring data for "bp:deps" from cache\n');
+    const byVariable = await made.run(["-bogus"], { env: { CNB_RESTORE_REPORT: "-" } });
+    expect(byVariable.exitCode).toBe(3);
+    expect(JSON.parse(byVariable.stdout).error).toContain("-bogus");
   });
 
   test("is not written through a link that was planted in the layers directory", async () => {

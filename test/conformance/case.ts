@@ -61,6 +61,7 @@ const reference = v.strictObject({
   exit: v.exactOptional(exit),
   tree: v.exactOptional(tree),
   kaniko: v.exactOptional(tree),
+  analyzed: v.exactOptional(v.nullish(taggedTable)),
   outputIncludes: v.exactOptional(v.array(v.string())),
   output: v.exactOptional(v.array(v.string())),
 });

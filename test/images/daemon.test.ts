@@ -61,6 +61,17 @@ group("an image in a daemon", () => {
     expect(daemon.asked).toEqual(["/images/host.test/run:v1/json"]);
   });
 
+  test("is told of with anything in the fields that are not needed", async () => {
+    using dir = tempDir();
+    const odd = { Os: null, Architecture: 5, Variant: null, RepoTags: 7, RootFS: null, Size: "large" };
+    for (const Config of ["x", [], { Labels: null }, { Labels: ["a"] }, { Labels: { a: null, b: 5 }, Env: 5 }]) {
+      using daemon = daemonIn(dir, () => Response.json({ Id: `sha256:${id}`, ...odd, Config }));
+      const found = await ask("run", daemon.env);
+      expect(found.reference).toBe(id);
+      expect(await found.config()).toEqual({ os: "", architecture: "", variant: "", labels: new Map() });
+    }
+  });
+
   test("may have no labels, no variant, and an id without sha256, as podman gives it", async () => {
     using dir = tempDir();
     using daemon = daemonIn(dir, () => Response.json({ Id: id, Os: "linux", Architecture: "amd64", Config: null }));

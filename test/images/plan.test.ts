@@ -7,8 +7,31 @@ import { inputsOf, rememberingLog } from "../support/image-fixture.ts";
 import { plan, runOf, type Setup } from "../support/images-scene.ts";
 
 group("what is planned", () => {
+  const byDigest = `r/x@sha256:${"a".repeat(64)}`;
+  const known = 'target = { os = "linux" }';
+  const completion = (name: string, reference: boolean, target: boolean) => ({
+    runImage: { action: "keep", completion: { name, reference, target } },
+  });
   const cases: [what: string, analyzed: string, setup: Setup, expected: object | undefined][] = [
-    ["nothing without extensions", runOf("r/x"), {}, undefined],
+    ["nothing without extensions before 0.12", runOf("r/x"), { api: 11 }, undefined],
+    ["what is missing from 0.12 on", runOf("r/x"), { api: 12 }, completion("r/x", true, true)],
+    ["a missing digest alone", runOf("r/x", known), {}, completion("r/x", true, false)],
+    ["a missing target of the very image", runOf(byDigest), {}, completion(byDigest, false, true)],
+    ["nothing where digest and target are there", runOf(byDigest, known), {}, undefined],
+    ["nothing where no image is named", runOf(""), {}, undefined],
+    [
+      "a missing target alone from a daemon",
+      runOf("r/x"),
+      { inputs: { daemon: true } },
+      completion("r/x", false, true),
+    ],
+    ["nothing from a daemon but a target", runOf("r/x", known), { inputs: { daemon: true } }, undefined],
+    [
+      "a missing target alone from a layout",
+      runOf("r/x"),
+      { inputs: { layout: true } },
+      completion("r/x", false, true),
+    ],
     ["nothing about a build image before 0.10", "", { api: 9, inputs: { buildImage: "b" } }, undefined],
     ["a build image from 0.10 on", "", { api: 10, inputs: { buildImage: "b" } }, { buildImage: "b" }],
     ["nothing to extend before 0.12", runOf("r/x", "extend = true"), { api: 11 }, undefined],
@@ -19,7 +42,12 @@ group("what is planned", () => {
       { inputs: { daemon: true } },
       { source: "daemon", runImage: { action: "save" } },
     ],
-    ["no saving from layouts", runOf("r/x", "extend = true"), { inputs: { layout: true } }, undefined],
+    [
+      "no saving from layouts",
+      runOf("r/x", "extend = true"),
+      { inputs: { layout: true } },
+      completion("r/x", false, true),
+    ],
     [
       "recording from layouts where there are extensions",
       runOf("r/x", "extend = true"),
@@ -34,10 +62,10 @@ group("what is planned", () => {
       { runImage: { action: "record", target: false } },
     ],
     [
-      "nothing where the target is known",
-      runOf("r/x", 'target = { os = "linux" }'),
+      "the digest alone where the target is known",
+      runOf("r/x", known),
       { hasExtensions: true },
-      undefined,
+      completion("r/x", true, false),
     ],
     [
       "recording where the target has no os",
@@ -51,23 +79,28 @@ group("what is planned", () => {
       { hasExtensions: true },
       { runImage: { selected: "r/x" } },
     ],
-    ["no check before 0.14", runOf("r/x"), { api: 13, runToml: [{ image: "r/x", mirrors: [] }] }, undefined],
+    ["no check before 0.14", runOf(byDigest, known), { api: 13, runToml: [{ image: "r/x", mirrors: [] }] }, undefined],
     [
       "a check of what run.toml lists",
       runOf("r/x"),
       { runToml: [{ image: "r/x", mirrors: ["m/x"] }] },
       { runImage: { action: "keep", mirrors: ["m/x"] } },
     ],
-    ["no check of what it does not list", runOf("r/x"), { runToml: [{ image: "r/y", mirrors: [] }] }, undefined],
+    [
+      "no check of what it does not list",
+      runOf(byDigest, known),
+      { runToml: [{ image: "r/y", mirrors: [] }] },
+      undefined,
+    ],
     [
       "no check with a daemon",
-      runOf("r/x"),
+      runOf("r/x", known),
       { inputs: { daemon: true }, runToml: [{ image: "r/x", mirrors: [] }] },
       undefined,
     ],
     [
       "no check with layouts",
-      runOf("r/x"),
+      runOf("r/x", known),
       { inputs: { layout: true }, runToml: [{ image: "r/x", mirrors: [] }] },
       undefined,
     ],
@@ -104,9 +137,11 @@ group("the images that registries are asked for", () => {
     const all = { cacheImage: "c", buildImage: "b", appImage: "a" };
     const runToml = [{ image: "r/p", mirrors: ["r/x", "m/x"] }];
     expect(inUse(runOf("r/x"), { inputs: all, runToml }).remote).toEqual(["c", "b", "r/x", "r/p", "m/x"]);
-    expect(inUse(runOf("r/x"), { inputs: all }).remote).toEqual(["c", "b"]);
+    expect(inUse(runOf("r/x"), { inputs: all }).remote).toEqual(["c", "b", "r/x"]);
+    const complete = runOf(`r/x@sha256:${"a".repeat(64)}`, 'target = { os = "linux" }');
+    expect(inUse(complete, { inputs: all }).remote).toEqual(["c", "b"]);
     expect(inUse(undefined, { inputs: all }).remote).toEqual(["c", "b", "a"]);
-    expect(inUse(runOf("r/x"), { inputs: { cacheImage: "c", skipLayers: true } }).remote).toEqual([]);
+    expect(inUse(runOf("r/x"), { api: 11, inputs: { cacheImage: "c", skipLayers: true } }).remote).toEqual([]);
   });
 
   test("do not include what the daemon or a layout has", () => {

@@ -65,7 +65,8 @@ group("the run image", () => {
     await using registry = await registryWith("run", "other");
     using dir = tempDir();
     const [name, mirror] = [`${registry.host}/run`, `${registry.host}/other`];
-    const { images, lines } = await open(dir, runOf(name), { runToml: [{ image: mirror, mirrors: [name] }] });
+    const text = `[run-image]\nreference = "${name}@${runImage.digest}"\nimage = "${name}"\ntarget = { os = "linux" }`;
+    const { images, lines } = await open(dir, text, { runToml: [{ image: mirror, mirrors: [name] }] });
     expect(await images.resolve()).toBeUndefined();
     expect(registry.count(/other/)).toBe(0);
     expect(lines.filter((line) => line.startsWith("warn"))).toEqual([]);
@@ -143,6 +144,48 @@ group("the run image", () => {
       aborter.abort(reason);
       expect(await failed).toBe(reason);
       registry.requests.length = 0;
+    }
+  });
+});
+
+group("a run image that no phase asks about", () => {
+  test("gets its digest and target, from the manifest that is checked anyway", async () => {
+    await using registry = await registryWith("run");
+    using dir = tempDir();
+    const name = `${registry.host}/run`;
+    const complete = { reference: `${name}@${runImage.digest}`, image: name, target: debian };
+    for (const setup of [{ api: 12 }, { runToml: [{ image: name, mirrors: [] }] }]) {
+      registry.requests.length = 0;
+      const { images, lines } = await open(dir, runOf(name), setup);
+      expect(runTableOf(await images.resolve())).toEqual(complete);
+      expect(registry.count(/manifests/)).toBe(1);
+      expect(lines.filter((line) => line.startsWith("warn"))).toEqual([]);
+    }
+  });
+
+  test("keeps the digest it has, and gets that image's target", async () => {
+    await using registry = await registryWith("other");
+    registry.push("run", "latest", otherImage);
+    registry.push("run", "old", runImage);
+    using dir = tempDir();
+    const name = `${registry.host}/run`;
+    const reference = `${name}@${runImage.digest}`;
+    const { images } = await open(dir, `[run-image]\nreference = "${reference}"\nimage = "${name}"\n`);
+    expect(runTableOf(await images.resolve())).toEqual({ reference, image: name, target: debian });
+  });
+
+  test("that is gone, not to be read, or no name at all costs a warning, and changes nothing", async () => {
+    await using registry = await registryWith("corrupt");
+    registry.rules.push({ path: /denied/, fault: { kind: "status", status: 403 } });
+    registry.rules.push({ path: /corrupt\/blobs/, fault: { kind: "corrupt" } });
+    using dir = tempDir();
+    for (const name of ["gone", "denied", "corrupt", "NOT A NAME"]) {
+      const { images, lines } = await open(dir, runOf(`${registry.host}/${name}`));
+      expect(await images.resolve()).toBeUndefined();
+      const warnings = lines.filter((line) => line.startsWith("warn"));
+      expect(warnings).toEqual([
+        expect.stringContaining(`Not recording digest and target of run image "${registry.host}`),
+      ]);
     }
   });
 });

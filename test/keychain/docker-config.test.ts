@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { RestorerError } from "../../lib/failures.ts";
 import { anonymous } from "../../lib/keychain/credential.ts";
 import { resolveKeychain } from "../../lib/keychain/keychain.ts";
-import { type TempDir, type Tree, tempDir } from "../support/harness.ts";
+import { file, type TempDir, type Tree, tempDir } from "../support/harness.ts";
 import { auths, basic, hub, lookUp, record } from "../support/keychain-fixture.ts";
 
 describe("files, in order:", () => {
@@ -141,12 +141,61 @@ describe("an entry of auths", () => {
   });
 
   test("that is empty or malformed does not count; malformed with a warning", async () => {
-    expect((await lookUpIn({ "reg.io": {} })).kind).toBe("anonymous");
-    for (const bad of [5, { auth: 7 }, { auth: basic("s3cret") }, null]) {
+    for (const empty of [{}, null, { auth: null }, { auth: "", username: null }, { email: 5 }]) {
+      const { kind, log } = await lookUpIn({ "reg.io": empty });
+      expect([kind, log.filter((line) => line.startsWith("warn"))]).toEqual(["anonymous", []]);
+    }
+    for (const bad of [5, "s3cret", { auth: 7 }, { auth: basic("s3cret") }, { registrytoken: "s3\u0000cret" }]) {
       const { kind, log } = await lookUpIn({ "reg.io": bad });
       expect(kind).toBe("anonymous");
       expect(log.join("\n")).toContain("malformed entry");
       expect(log.join("\n")).not.toContain("s3cret");
     }
   });
+
+  test("are read around what they do not need", async () => {
+    const odd = {
+      auth: basic("u:p"),
+      username: null,
+      password: 5,
+      identitytoken: null,
+      registrytoken: ["x"],
+      email: {},
+    };
+    expect((await lookUpIn({ "reg.io": odd, "else.io": 5, other: null })).login).toBe("u:p");
+    expect((await lookUpIn({ "reg.io": { auth: 5, username: "u", password: "p" } })).login).toBe("u:p");
+    expect((await lookUpIn({ "reg.io": { auth: "none", identitytoken: " refresh\n" } })).identity).toBe("refresh");
+  });
+
+  test("may have been written by hand, on any machine", async () => {
+    const plain = auths({ "reg.io": { auth: basic("user:password of some length, so that it is wrapped by base64") } });
+    const wrapped = plain.replace(/"auth":".{60}/, "$&\n");
+    expect(wrapped).not.toBe(plain);
+    const utf16 = Buffer.from(`\ufeff${plain}`, "utf16le");
+    const files = [
+      `\ufeff${plain}`,
+      ` \n${plain}\n`,
+      wrapped,
+      wrapped.replace("\n", "\r\n"),
+      utf16,
+      Buffer.from(utf16).swap16(),
+    ];
+    for (const content of files) {
+      const { login } = await lookUp({ ".docker/config.json": file(content) }, {});
+      expect(login).toBe("user:password of some length, so that it is wrapped by base64");
+    }
+    expect((await lookUpIn({ " https://reg.io/ ": { auth: `${basic("u:p\n")}\n` } })).login).toBe("u:p");
+  });
+});
+
+test("what is wrong with one part of a configuration spoils no other", async () => {
+  const stored = { "reg.io": { auth: basic("u:p") } };
+  for (const more of [{ credHelpers: null }, { credHelpers: 5 }, { credHelpers: { "reg.io": null, "else.io": 7 } }]) {
+    const text = JSON.stringify({ auths: stored, credsStore: null, proxies: 5, HttpHeaders: null, ...more });
+    expect((await lookUp({ ".docker/config.json": text }, {})).login).toBe("u:p");
+  }
+  const { log } = await lookUp({ ".docker/config.json": '{"auths":["s3cret"],"credsStore":"absent"}' }, {});
+  expect(log.join("\n")).toContain('its "auths" are not an object');
+  expect(log.join("\n")).toContain("docker-credential-absent is not on PATH");
+  expect(log.join("\n")).not.toContain("s3cret");
 });

@@ -24,6 +24,17 @@ describe("a credential helper", () => {
     expect((await run(answer("u", "p"), config)).login).toBe("u:p");
   });
 
+  test.each<[what: string, output: string, login: string | undefined]>([
+    ["null for a user", '{"Username":null,"Secret":"p"}', ":p"],
+    ["more than was asked for", '{"ServerURL":null,"Username":"u","Secret":"p","Expires":5}', "u:p"],
+    ["a line break too many", '\\n{"Username":"u\\\\n","Secret":"p\\\\n"}\\n', "u:p"],
+    ["null", "null", undefined],
+    ["null for a secret", '{"Username":"u","Secret":null}', undefined],
+  ])("may answer with %s", async (_, output, login) => {
+    const { login: found, log } = await run(`printf '${output}'`, { credsStore: "test" });
+    expect([found, log.filter((line) => line.startsWith("warn"))]).toEqual([login, []]);
+  });
+
   test("may answer with an identity token", async () => {
     expect(await run(answer("<token>", "refresh"), { credsStore: "test" })).toMatchObject({ identity: "refresh" });
   });

@@ -33,7 +33,7 @@ describe("CNB_REGISTRY_AUTH", () => {
     expect((await lookUp(tree, env, "basic.io")).login).toBe("u:p");
   });
 
-  test.each(["NOT -- JSON s3cret", '["s3cret"]', '{"a": 5}', "null", '"s3cret"'])(
+  test.each(["NOT -- JSON s3cret", '["s3cret"]', "5", '{"a": "s3cret', '"s3cret"'])(
     "that is malformed is an error with exit code 1 which tells no secret: %j",
     async (value) => {
       const error = await lookUp({}, { CNB_REGISTRY_AUTH: value }).catch((thrown) => thrown);
@@ -45,11 +45,39 @@ describe("CNB_REGISTRY_AUTH", () => {
   );
 
   test("with a value of an unknown kind is an error, but only for a registry in use", async () => {
-    const bad = { CNB_REGISTRY_AUTH: '{"reg.io":"Digest s3cret","ok.io":"Bearer x"}' };
-    const error = await lookUp({}, bad).catch((thrown) => thrown);
-    expect(error).toBeInstanceOf(RestorerError);
-    expect(Bun.inspect(error)).not.toContain("s3cret");
-    expect((await lookUp({}, bad, "ok.io")).kind).toBe("bearer");
+    for (const value of ['"Digest s3cret"', '"s3cret"', '"Bearer"', '"Basic "', '""', "5", '["s3cret"]']) {
+      const bad = { CNB_REGISTRY_AUTH: `{"reg.io":${value},"ok.io":"Bearer x"}` };
+      const error = await lookUp({}, bad).catch((thrown) => thrown);
+      expect(error).toBeInstanceOf(RestorerError);
+      expect(Bun.inspect(error)).not.toContain("s3cret");
+      expect((await lookUp({}, bad, "ok.io")).kind).toBe("bearer");
+    }
+  });
+
+  test.each(["", " \n", "null", " null\n", "{}", '{"reg.io":null}', "\ufeff{}"])("may hold none: %j", async (value) => {
+    expect((await lookUp({}, { CNB_REGISTRY_AUTH: value })).kind).toBe("anonymous");
+  });
+
+  const long = `user:${"p4ss".repeat(500)}`;
+  const wrapped = basic(long).replace(/.{76}/g, "$&\n");
+  test.each<[what: string, json: string]>([
+    ["ends in a newline", JSON.stringify({ "reg.io": `Basic ${basic(long)}\n` })],
+    ["was wrapped by base64, as JSON has it", JSON.stringify({ "reg.io": `Basic ${wrapped}\n` })],
+    ["was wrapped by base64, as a shell puts it there", `{"reg.io": "Basic ${wrapped}"}\n`],
+    ["was wrapped on Windows", `{\r\n\t"reg.io": "Basic ${wrapped.replaceAll("\n", "\r\n")}"\r\n}`],
+    ["has spaces around everything", ` { " reg.io ": "  basic   ${basic(long)}  " } `],
+    ["begins with a byte order mark", `\ufeff{"reg.io": "Basic ${basic(long)}"}`],
+    ["is of a password with the newline of echo", `{"reg.io": "Basic ${basic(`${long}\n`)}"}`],
+  ])("that %s is what was meant", async (_, json) => {
+    expect((await lookUp({}, { CNB_REGISTRY_AUTH: json })).login).toBe(long);
+  });
+
+  test("may have line breaks in a token, too", async () => {
+    const token = "eyJhbGciOi.J9-_~+/".repeat(100);
+    const broken = token.replace(/.{76}/g, "$&\n");
+    const of = (scheme: string) => ({ CNB_REGISTRY_AUTH: JSON.stringify({ "reg.io": `${scheme}\n${broken}\n` }) });
+    expect((await lookUp({}, of("Bearer"))).bearer).toBe(token);
+    expect((await lookUp({}, of("X-Identity"))).identity).toBe(token);
   });
 
   test("cannot smuggle another header in", async () => {

@@ -14,9 +14,9 @@ test("the codes are these: programs rely on them, so one may be added, but none 
         "blob-unusable",
         "build-layer",
         "cache-false",
-        "cached",
-        "exec-env",
+        "cache-unused",
       ],
+      ...["cached", "exec-env"],
       ...["launch-layer", "no-digest", "not-cached", "not-launch", "only-in-cache", "place-taken", "reserved-name"],
       ...["same-place", "stale", "unsafe-name"],
     ].sort(),
@@ -30,6 +30,7 @@ describe("a layer's code and sentence, where", () => {
     readonly name?: string;
     readonly onDisk?: boolean;
     readonly platformApi?: number;
+    readonly isCacheUsed?: boolean;
     readonly is: readonly [action: string, code: OutcomeCode, reason: string];
   }
   const launch = (others: Partial<LayerMetadata> = {}) => ({ ...layer({ launch: true }), ...others });
@@ -49,6 +50,16 @@ describe("a layer's code and sentence, where", () => {
     "the app image says cache=true and the cache does not have it": {
       app: launch({ cache: true }),
       is: ["skip", "not-cached", "cache=true in the app image, but not in the cache"],
+    },
+    "the app image says cache=true and the cache was not used": {
+      app: launch({ cache: true }),
+      isCacheUsed: false,
+      is: ["skip", "cache-unused", "cache=true in the app image, but the cache was not used"],
+    },
+    "it is a launch layer alone, and the cache was not used": {
+      app: launch(),
+      isCacheUsed: false,
+      is: ["metadata", "launch-layer", "launch layer"],
     },
     "only the cache has it, with cache=false": {
       cached: layer({}),
@@ -94,11 +105,11 @@ describe("a layer's code and sentence, where", () => {
     },
   };
   test.each(Object.entries(situations))("%s", (_, { app, cached: inCache, name = "x", onDisk = false, ...rest }) => {
-    const { platformApi = 15, is } = rest;
+    const { platformApi = 15, isCacheUsed = true, is } = rest;
     const [only] = plan({
       platformApi,
       app: image(buildpack("bp", app === undefined ? {} : { [name]: app })),
-      cache: image(buildpack("bp", inCache === undefined ? {} : { [name]: inCache })),
+      cache: isCacheUsed ? image(buildpack("bp", inCache === undefined ? {} : { [name]: inCache })) : undefined,
       layersOnDisk: () => new Set(onDisk ? [name] : []),
     }).layers;
     expect([only?.action, only?.code, only?.reason]).toEqual([...is]);

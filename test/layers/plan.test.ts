@@ -147,7 +147,7 @@ describe("buildpacks and stores", () => {
   test("a buildpack outside of the group leaves no trace", () => {
     const app = image({ ...buildpack("other", { y: layer({ launch: true }) }), store: knownData({ a: 1n }) });
     const planned = plan({ app, cache: image(buildpack("other", { x: cached })) });
-    expect(planned).toEqual({ layers: [], stores: [], refused: [] });
+    expect(planned).toMatchObject({ layers: [], stores: [], refused: [] });
   });
 
   test("a buildpack that the group names twice is planned once", () => {
@@ -181,7 +181,22 @@ describe("buildpacks and stores", () => {
     ];
     expect(plan({ buildpacks, app, cache }).stores).toEqual(stores);
     const skipping = plan({ buildpacks, app, cache, skipLayers: true, layersOnDisk: () => new Set(["x"]) });
-    expect(skipping).toEqual({ layers: [], stores, refused: [] });
+    expect(skipping).toMatchObject({ layers: [], stores, refused: [] });
+  });
+
+  test("buildpacks of the cache that the group lacks are named once each, with the layers that the cache has of them", () => {
+    const cache = image(
+      buildpack("bp", { x: cached }),
+      buildpack("other", { y: cached, z: cached, gone: layer({}) }),
+      buildpack("other", { more: cached }),
+      buildpack("empty", {}),
+    );
+    const { strangers } = plan({ cache });
+    expect(strangers).toEqual([
+      { buildpack: "other", layers: 2 },
+      { buildpack: "empty", layers: 0 },
+    ]);
+    expect(plan({ cache: undefined }).strangers).toEqual([]);
   });
 
   test("the layers that stand are asked for by directory", () => {

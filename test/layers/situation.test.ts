@@ -90,6 +90,6 @@ describe("looking at a situation", () => {
     });
     const situation = await look(dir, "-cache-dir", dir.join("cache"));
     expect(situation.troubles).toEqual([expect.stringContaining("is not a directory")]);
-    expect(inShort(situation)).toEqual(["a/b:stale skip: not-cached"]);
+    expect(inShort(situation)).toEqual(["a/b:stale skip: cache-unused"]);
   });
 });

@@ -53,10 +53,23 @@ describe("an image's config", () => {
     ]);
   });
 
-  test("is refused with labels that are not text, or diffIDs that are not digests", () => {
-    expect(() => parseConfig(bytes({ config: { Labels: { a: 1 } } }))).toThrow(ManifestError);
-    expect(() => parseConfig(bytes({ config: { Labels: ["a"] } }))).toThrow(ManifestError);
-    expect(() => parseConfig(bytes({ rootfs: { diff_ids: ["sha256:x"] } }))).toThrow("diff_ids.0");
+  test("is read around what we do not need, or cannot use", () => {
+    const { labels, diffIds, os } = parseConfig(
+      bytes({
+        os: 5,
+        history: "long",
+        config: { Labels: { a: 1, b: "2", c: null }, Env: null, Cmd: 7 },
+        rootfs: { type: null, diff_ids: [`sha512:${"a".repeat(128)}`, null, digest("b")] },
+      }),
+    );
+    expect([os, [...labels], diffIds]).toEqual(["", [["b", "2"]], ["", "", digest("b")]]);
+    for (const sparse of [{ config: { Labels: ["a"] } }, { config: "x" }, { config: [] }, { rootfs: 5 }]) {
+      expect(parseConfig(bytes(sparse))).toMatchObject({ labels: new Map(), diffIds: [] });
+    }
+  });
+
+  test("is refused when it is not an object", () => {
+    for (const wrong of ["5", "null", '"x"', "{"]) expect(() => parseConfig(bytes(wrong))).toThrow(ManifestError);
   });
 
   test("must count its layers as the manifest does", () => {

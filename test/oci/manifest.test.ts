@@ -25,6 +25,62 @@ test("where a document does not name its type, the header does, and a generic he
   expect(parseManifest(bytes({ manifests: [] }), "").mediaType).toBe(mediaTypes.ociIndex);
 });
 
+describe("what is wrong with one layer costs that layer:", () => {
+  test.each([
+    ["null", null, "malformed"],
+    ["a number", 5, "malformed"],
+    [
+      "a foreign layer of Docker's",
+      { ...layer, mediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" },
+      "foreign",
+    ],
+    ["one of OCI's", { ...layer, mediaType: "application/vnd.oci.image.layer.nondistributable.v1.tar" }, "foreign"],
+    ["a digest of another kind", { ...layer, digest: `sha512:${"a".repeat(128)}` }, "digest: not a sha256 digest"],
+    ["an upper-case digest", { ...layer, digest: digest("A") }, "sha256"],
+    ["no digest", { ...layer, digest: null }, "digest"],
+    ["a negative size", { ...layer, size: -1 }, "size"],
+    ["half a byte", { ...layer, size: 1.5 }, "size"],
+    ["no size", { ...layer, size: null }, "size"],
+  ])("%s", (_, bad, reason) => {
+    const parsed = parseManifest(bytes({ config, layers: [bad, layer] }));
+    if (parsed.kind !== "manifest") throw new Error("not a manifest");
+    expect(parsed.layers[0]?.unusable).toContain(reason);
+    expect(parsed.layers[1]).toEqual(layer);
+  });
+});
+
+describe("what we do not need may hold anything:", () => {
+  test.each<[what: string, more: object]>([
+    ["a media type that is null", { mediaType: null }],
+    ["one that is a number", { mediaType: 5 }],
+    ["a schema version that is text", { schemaVersion: "2" }],
+    ["members that are null", { manifests: null }],
+    ["annotations that are a list", { annotations: ["a"], subject: null, artifactType: 7 }],
+    ["a config's type that is null", { config: { ...config, mediaType: null, platform: "x" } }],
+    [
+      "a layer's type that is null, its URLs and annotations",
+      { layers: [{ ...layer, mediaType: null, urls: ["https://x"], annotations: 5 }] },
+    ],
+  ])("%s", (_, more) => {
+    const parsed = parseManifest(bytes({ schemaVersion: 2, config, layers: [layer], ...more }));
+    expect(parsed).toMatchObject({
+      kind: "manifest",
+      config: { digest: config.digest },
+      layers: [{ digest: layer.digest, size: layer.size }],
+    });
+  });
+
+  test("a member of an index without a digest, beside one with", () => {
+    const broken = [null, 5, {}, { ...layer, digest: "sha512:x" }, { ...layer, size: null }];
+    const index = parseManifest(bytes({ config: null, layers: null, manifests: [...broken, layer] }));
+    expect(index.kind === "index" && index.manifests.map((one) => one.digest)).toEqual([layer.digest]);
+  });
+
+  test("an index of nothing", () => {
+    expect(parseManifest(bytes({ mediaType: mediaTypes.ociIndex, manifests: null }))).toMatchObject({ manifests: [] });
+  });
+});
+
 describe("refused:", () => {
   test.each([
     ["garbage", "\0garbage", "not JSON"],
@@ -36,18 +92,9 @@ describe("refused:", () => {
     ["an index that calls itself a manifest", { mediaType: mediaTypes.ociManifest, manifests: [] }, "does not fit"],
     ["a manifest that calls itself an index", { mediaType: mediaTypes.ociIndex, config, layers: [] }, "does not fit"],
     ["an unknown type", { mediaType: "application/x-thing", config, layers: [] }, "does not fit"],
-    ["a layer elsewhere", { config, layers: [{ ...layer, urls: ["https://elsewhere/x"] }] }, "foreign"],
-    [
-      "a foreign layer",
-      { config, layers: [{ ...layer, mediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" }] },
-      "foreign",
-    ],
-    ["a digest of another kind", { config, layers: [{ ...layer, digest: `sha512:${"a".repeat(128)}` }] }, "sha256"],
-    ["an upper-case digest", { config, layers: [{ ...layer, digest: digest("A") }] }, "sha256"],
     ["a digest that is a path", { config: { ...config, digest: "sha256:../../etc" }, layers: [] }, "sha256"],
-    ["a negative size", { config, layers: [{ ...layer, size: -1 }] }, "layers.0.size"],
-    ["half a byte", { config, layers: [{ ...layer, size: 1.5 }] }, "layers.0.size"],
     ["no config", { layers: [layer] }, "config"],
+    ["a null for a config", { config: null, layers: [layer] }, "config"],
   ])("%s", (_, value, reason) => {
     const document = value instanceof Uint8Array ? value : bytes(value);
     expect(() => parseManifest(document)).toThrow(ManifestError);

@@ -196,6 +196,23 @@ group("credentials:", () => {
     expect(describe(await failure(all.registry.image(all.reference)))).toContain(words);
   });
 
+  const value = "SECRET-TOKEN-123";
+  test.each<[what: string, body: unknown]>([
+    ["null beside it", { token: null, access_token: value }],
+    ["null beside it, the other way round", { token: value, access_token: null }],
+    ["something else than text beside it", { token: 5, access_token: value, scope: null, issued_at: 7 }],
+    ["something unusable beside it", { token: value, access_token: "two words" }],
+    ["its life as text", { token: value, expires_in: "300" }],
+    ["its life as null", { token: value, expires_in: null }],
+    ["its life as nonsense", { token: value, expires_in: { seconds: 5 } }],
+    ["white space around it", { token: ` ${value}\n` }],
+  ])("a token is taken from an answer with %s", async (_, body) => {
+    const answer: Fault = { kind: "status", status: 200, body: JSON.stringify(body) };
+    await using all = await serving({ auth: { kind: "token" }, rules: [{ path: /token/, fault: answer }] });
+    await failure(all.registry.image(all.reference));
+    expect(all.server.requests.some(({ headers }) => headers.authorization === `Bearer ${value}`)).toBe(true);
+  });
+
   test("one for each registry and repository", async () => {
     await using one = await serving({ auth: { kind: "token", user: "u:p" } });
     one.server.push("org/other", "v1", image);

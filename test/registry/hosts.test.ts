@@ -23,6 +23,20 @@ group("where credentials may go", () => {
     expect(realm("10.1.2.3", "https://10.1.2.3/", "http://auth.example/token")).toContain("https only");
   });
 
+  test("nobody's is asked in the clear where the registry is not, unless it was named", () => {
+    const local = ["127.0.0.1:5000", "localhost", "10.1.2.3", "192.168.7.8:443", "[::1]:5000", "insecure.example:5000"];
+    for (const registry of local) {
+      for (const token of ["127.0.0.1:5001", "10.1.2.4", "localhost:81", "auth.example", "insecure.example"]) {
+        expect(realm(registry, `https://${registry}/`, `http://${token}/token`)).toContain(
+          `https only; if it has no https, pass -insecure-registry ${token}`,
+        );
+      }
+      for (const token of ["plain.example", "insecure.example:5000"]) {
+        expect(realm(registry, `https://${registry}/`, `http://${token}/token`)).toBeUndefined();
+      }
+    }
+  });
+
   test("nobody's may be a machine's metadata service", () => {
     for (const host of [
       "169.254.169.254",

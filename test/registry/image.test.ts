@@ -1,7 +1,7 @@
 import { expect, describe as group, test } from "bun:test";
 import { describe } from "../../lib/errors.ts";
 import { parseReference } from "../../lib/oci/reference.ts";
-import { digestOf, type Fault, testImage, testIndex } from "../support/fault-registry.ts";
+import { digestOf, type Fault, type FaultRule, testImage, testIndex } from "../support/fault-registry.ts";
 import {
   anything,
   basic,
@@ -44,14 +44,14 @@ group("an image", () => {
     expect(describe(error)).toContain("linux/s390x, only for linux/arm64, linux/amd64");
   });
 
-  test("of an index may be asked for by the operating system alone: the first of it", async () => {
+  test("of an index may be of another architecture where that is better than nothing", async () => {
     await using all = await serving({});
-    const members = ["arm64", "amd64"].map((architecture) => ({
+    const members = ["arm64", "s390x"].map((architecture) => ({
       image: testImage({ architecture }),
       platform: { os: "linux", architecture },
     }));
     all.server.push("org/app", "multi", testIndex(members));
-    const found = await all.registry.image(parseReference(`${all.server.host}/org/app:multi`), { os: "linux" });
+    const found = await all.registry.image(parseReference(`${all.server.host}/org/app:multi`), "same-os");
     expect(found.descriptor.digest).toBe(members[0]?.image.digest ?? "");
   });
 
@@ -99,10 +99,9 @@ group("an image", () => {
 
 group("a wrong document is refused:", () => {
   test.each<[string, RegExp, Fault, string]>([
-    ["a manifest with a wrong byte", /manifests/, { kind: "corrupt" }, "digest"],
-    ["half a manifest", /manifests/, { kind: "short" }, "digest"],
-    ["garbage for a manifest", /manifests/, { kind: "garbage" }, "digest"],
-    ["a manifest with something after it", /manifests/, { kind: "trailing", announced: true }, "digest"],
+    ["half a manifest", /manifests/, { kind: "short" }, "JSON"],
+    ["garbage for a manifest", /manifests/, { kind: "garbage" }, "JSON"],
+    ["a manifest with something after it", /manifests/, { kind: "trailing", announced: true }, "JSON"],
     ["a manifest of 50 MB", /manifests/, { kind: "huge", bytes: 50_000_000 }, "more than"],
     ["a config with a wrong byte", /blobs/, { kind: "corrupt" }, "digest"],
     ["half a config", /blobs/, { kind: "short" }, "digest"],
@@ -124,14 +123,41 @@ group("a wrong document is refused:", () => {
     expect(describe(error)).toContain(`not ${other.digest}`);
   });
 
-  test("a manifest with layers elsewhere, and a config without diffIDs that are digests", async () => {
+  test("a manifest of a digest that was asked for, with a wrong byte", async () => {
+    await using all = await serving({ rules: [{ path: /manifests/, fault: { kind: "corrupt" } }] });
+    const error = await failure(all.registry.image(parseReference(`${all.server.host}/org/app@${image.digest}`)));
+    expect(describe(error)).toContain(`not ${image.digest}`);
+  });
+
+  test("a manifest that may be read in two ways", async () => {
     await using all = await serving({});
     all.server.push("org/app", "v1", testImage({ editManifest: (m) => ({ ...m, manifests: [] }) }));
     expect(describe(await failure(pull(all)))).toContain("both manifests and layers");
-    const bad = testImage({ editConfig: (c) => ({ ...c, rootfs: { diff_ids: ["x"] } }) });
-    all.server.push("org/app", "v2", bad);
-    const found = await all.registry.image(parseReference(`${all.server.host}/org/app:v2`));
-    expect(describe(await failure(all.registry.config(found)))).toContain("diff_ids");
+  });
+});
+
+group("a digest that the registry announces for a manifest", () => {
+  const announced = [digestOf(Buffer.from("something else")), "sha512:x", "", "\u00ff"];
+  const rules = announced.map((digest): FaultRule => {
+    return { path: /manifests/, times: 1, fault: { kind: "headers", headers: { "docker-content-digest": digest } } };
+  });
+
+  test("counts for nothing: it is the content's that is taken", async () => {
+    await using all = await serving({ rules });
+    for (const name of ["org/app:v1", `org/app@${image.digest}`, "org/app", "org/app:v1"]) {
+      all.server.push("org/app", "latest", image);
+      const { registry } = await client([all.server.host]);
+      const found = await registry.image(parseReference(`${all.server.host}/${name}`));
+      expect(found.descriptor.digest).toBe(image.digest);
+    }
+  });
+
+  test("is told at debug where it is another one", async () => {
+    await using all = await serving({ rules: rules.slice(0, 1) });
+    await all.registry.image(all.reference);
+    expect(all.lines.join("\n")).toContain(
+      `announces the digest "${announced[0]}" for a manifest with ${image.digest}`,
+    );
   });
 });
 

@@ -1,7 +1,7 @@
 import { expect, describe as group, test } from "bun:test";
 import { describe } from "../../lib/errors.ts";
-import { digestOf, startFaultRegistry } from "../support/fault-registry.ts";
-import { basic, failure, image, layers, pull, serving } from "../support/registry-client.ts";
+import { digestOf, type Fault, startFaultRegistry } from "../support/fault-registry.ts";
+import { basic, failure, image, layers, pull, quick, serving } from "../support/registry-client.ts";
 
 group("redirects", () => {
   test("to another host are followed without credentials", async () => {
@@ -83,6 +83,29 @@ group("redirects", () => {
   ])("to %s are refused", async (to, words) => {
     await using all = await serving({ rules: [{ path: /manifests/, fault: { kind: "redirect", to } }] });
     expect(describe(await failure(all.registry.image(all.reference)))).toContain(words);
+  });
+
+  test.each([401, 403, 404, 429, 500])("to a registry that refuses name that one: %i", async (status) => {
+    const fault: Fault = {
+      kind: "status",
+      status,
+      headers: { "www-authenticate": 'Bearer realm="https://auth.else.io"' },
+    };
+    await using elsewhere = await startFaultRegistry({ rules: [{ path: /./, fault }] });
+    const redirect: Fault = { kind: "redirect", to: `${elsewhere.url}/v2/else/app/manifests/v1` };
+    for (const auth of [undefined, basic("u:p")]) {
+      await using all = await serving({ rules: [{ path: /manifests/, fault: redirect }] }, ({ host }) => ({
+        ...(auth === undefined ? {} : { auth: { [host]: auth } }),
+        timing: { ...quick, limitedMs: 0 },
+      }));
+      const { message, hint = "" } = await failure(all.registry.image(all.reference));
+      const { host } = all.server;
+      expect(message).toContain(`${elsewhere.host}, where ${host} redirects to, answered ${status}`);
+      expect(message).toContain("(credentials: none are sent there)");
+      expect(hint).toContain(status === 404 ? host : elsewhere.host);
+      if (status < 404) expect(hint).toContain(`log in to ${elsewhere.host}`);
+      expect(hint).not.toContain("set CNB_REGISTRY_AUTH");
+    }
   });
 
   test("end", async () => {

@@ -20,11 +20,48 @@ group("what may pass is tried again:", () => {
     expect(all.server.count(/manifests/, anything)).toBe(3);
   });
 
-  test("after as long as the server asks for, within a cap", async () => {
-    const fault: Fault = { kind: "status", status: 429, headers: { "retry-after": "86400" } };
-    await using all = await serving({ rules: [{ path: /manifests/, times: 1, fault }] });
-    await all.registry.check(all.reference);
-    expect(all.server.count(/manifests/, anything)).toBe(2);
+  const soon = () => new Date(Date.now() + 5000).toUTCString();
+  const nextYear = new Date(Date.now() + 366 * 86_400_000).toUTCString();
+  test("after as long as the server asks for", async () => {
+    for (const status of [429, 503]) {
+      for (const asked of ["20", soon()]) {
+        const slept: number[] = [];
+        const sleep = async (ms: number) => void slept.push(ms);
+        const fault: Fault = { kind: "status", status, headers: { "retry-after": asked } };
+        await using all = await serving({ rules: [{ path: /manifests/, times: 1, fault }] }, { timing: { sleep } });
+        await all.registry.check(all.reference);
+        expect(all.server.count(/manifests/, anything)).toBe(2);
+        expect(slept[0]).toBeGreaterThan(0);
+        if (asked === "20") expect(slept[0]).toBeWithin(20_000, 21_001);
+      }
+    }
+  });
+
+  test.each([
+    [429, "3600", "3,600 seconds"],
+    [503, "21", "21 seconds"],
+    [502, nextYear, /31,[0-9]{3},[0-9]{3} seconds/],
+    [429, nextYear, "seconds"],
+  ])("but not after longer than we wait: %i with Retry-After: %s", async (status, asked, words) => {
+    for (const path of [/manifests/, /token/]) {
+      const fault: Fault = { kind: "status", status, headers: { "retry-after": asked } };
+      await using all = await serving({ auth: { kind: "token" }, rules: [{ path, fault }] });
+      const error = await failure(all.registry.image(all.reference));
+      expect(error.message).toMatch(words);
+      expect(error.message).toContain("which is longer than we wait");
+      expect([error.status, all.server.count(path, (code) => code === status)]).toEqual([status, 1]);
+    }
+  });
+
+  test("and a token server that limits its clients is asked a few times only", async () => {
+    const rules: FaultRule[] = [{ path: /token/, fault: { kind: "status", status: 429 } }];
+    await using all = await serving({ auth: { kind: "token" }, rules }, { timing: { ...quick, tokenLimitedMs: 0 } });
+    const error = await failure(all.registry.image(all.reference));
+    expect([error.status, all.server.count(/token/, anything)]).toEqual([429, 1]);
+    // Nor is it waited for at the next image.
+    all.server.push("org/other", "v1", image);
+    await failure(all.registry.image(parseReference(`${all.server.host}/org/other:v1`)));
+    expect(all.server.count(/token/, anything)).toBe(2);
   });
 
   const bad = JSON.stringify({ errors: [{ code: "BAD", message: "very \x1b[31mbad\nERROR: fake" }] });

@@ -9,6 +9,8 @@ export type Fault =
       readonly headers?: Record<string, string>;
       readonly body?: string;
     }
+  /** Other headers than these are as they would be. */
+  | { readonly kind: "headers"; readonly headers: Record<string, string> }
   /** One byte in the middle is another one. */
   | { readonly kind: "corrupt" }
   /**
@@ -125,6 +127,8 @@ function shape(plain: Plain, fault: Fault | undefined): Shaped {
         fault.body === undefined ? failure(fault.status, `FAULT_${fault.status}`).bytes : Buffer.from(fault.body);
       return whole(body, { status: fault.status, headers: { ...headers, ...fault.headers } });
     }
+    case "headers":
+      return whole(bytes, { headers: { ...headers, ...fault.headers } });
     case "redirect":
       return whole(new Uint8Array(), { status: fault.status ?? 307, headers: { ...headers, location: fault.to } });
     case "stall":

@@ -4,6 +4,7 @@ import { resolveKeychain } from "../../lib/keychain/keychain.ts";
 import type { Log } from "../../lib/log.ts";
 import { createRegistry, type Registry } from "../../lib/registry/registry.ts";
 import { type Analyzed, readAnalyzed } from "../../lib/toml/analyzed.ts";
+import { sleep } from "../../lib/waiting.ts";
 import { type TempDir, writeTree } from "./harness.ts";
 
 /** A log that only remembers: `warn: …`, one entry per message. */
@@ -30,7 +31,7 @@ export async function anonymousRegistry(log: Log, signal = new AbortController()
     log,
     signal,
     platform: { os: "linux", architecture: "amd64" },
-    timing: { backoffMs: 1, backoffCapMs: 2, retryAfterMs: 5, spreadMs: 1, probeMs: 2000 },
+    timing: { sleep: (ms, ended) => sleep(Math.min(ms, 2), ended), probeMs: 2000 },
   });
 }
 

@@ -6,6 +6,7 @@ import { parseReference } from "../../lib/oci/reference.ts";
 import { RegistryError } from "../../lib/registry/errors.ts";
 import { createRegistry, type Registry } from "../../lib/registry/registry.ts";
 import type { RegistryTiming } from "../../lib/registry/timing.ts";
+import { sleep } from "../../lib/waiting.ts";
 import {
   digestOf,
   type FaultRegistry,
@@ -15,7 +16,7 @@ import {
 } from "./fault-registry.ts";
 
 /** Waits that are no longer than they must be; what may pass before something counts as silent is as ever. */
-export const quick: Partial<RegistryTiming> = { backoffMs: 1, backoffCapMs: 2, retryAfterMs: 5, spreadMs: 1 };
+export const quick: Partial<RegistryTiming> = { sleep: (ms, signal) => sleep(Math.min(ms, 2), signal) };
 /** For servers that never answer: nothing that does may be asked with it. */
 export const hasty: Partial<RegistryTiming> = { ...quick, answerMs: 150, probeMs: 100 };
 

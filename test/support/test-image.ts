@@ -71,8 +71,10 @@ function compress(bytes: Uint8Array, compression: "gzip" | "zstd" | "none"): Uin
   return compression === "gzip" ? gzipSync(bytes) : zstdCompressSync(bytes);
 }
 
-/** An index over images for several platforms. */
-export function testIndex(members: readonly { readonly image: TestImage; readonly platform: object }[]): TestImage {
+/** An index over images, with what it says of their platforms, if anything. */
+export function testIndex(
+  members: readonly { readonly image: TestImage; readonly platform?: object | null }[],
+): TestImage {
   const mediaType = "application/vnd.oci.image.index.v1+json";
   const manifests = members.map(({ image, platform }) => ({
     mediaType: image.mediaType,

@@ -1,0 +1,70 @@
+import { readdirSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { count, quote } from "../text.ts";
+
+/** The file of a volume cache that says what is in it, beside its layers (contract §4). */
+export const metadataFile = "io.buildpacks.lifecycle.cache.metadata";
+
+/** What a cache directory may hold before the first build is exported to it (D23). */
+const freshNames: ReadonlySet<string> = new Set(["lost+found", "committed", "committed-backup", "staging"]);
+
+const blobName = /^sha256:[0-9a-f]{64}\.tar$/;
+
+/** How many names of entries a message shows. */
+const shownNames = 3;
+
+/**
+ * What a directory without cache metadata holds instead of a cache, and what was probably meant; undefined where it is one
+ * that no build has been exported to yet. What may not be looked into counts as empty.
+ */
+export function describeOtherDirectory(dir: string): string | undefined {
+  const names = namesIn(dir);
+  if (names.includes(metadataFile) || names.some((name) => blobName.test(name))) return describeInside(dir, names);
+  const committed = namesIn(join(dir, "committed"));
+  if (committed.length > 0) return `its "committed" holds ${list(committed)}, but no ${metadataFile}`;
+  const others = names.filter((name) => !freshNames.has(name));
+  if (others.length === 0) return undefined;
+  return `it holds ${list(others)}, but no "committed"${suggestion(dir, names)}`;
+}
+
+/** Of a directory of a cache that was taken for the cache itself. */
+function describeInside(dir: string, names: readonly string[]): string {
+  const blobs = count(names.filter((name) => blobName.test(name)).length, "layer");
+  const what = names.includes(metadataFile) ? `metadata and ${blobs}` : blobs;
+  return `it holds ${what} itself, and no "committed"; did you mean ${quote(dirname(dir))}?`;
+}
+
+function suggestion(dir: string, names: readonly string[]): string {
+  const isCache = (name: string) => exists(join(dir, name, "committed", metadataFile));
+  const caches = names.filter(isCache).map((name) => quote(join(dir, name)));
+  if (caches.length > 0) return `; did you mean ${caches.slice(0, shownNames).join(" or ")}?`;
+  if (exists(join(dirname(dir), "committed", metadataFile)) && basename(dir) !== "committed") {
+    return `; did you mean ${quote(dirname(dir))}?`;
+  }
+  if (names.includes("oci-layout")) return "; it is an OCI image layout, and -cache-image takes images of a registry";
+  if (names.includes("group.toml") || names.includes("analyzed.toml")) return "; it looks like a layers directory";
+  return "";
+}
+
+function list(names: readonly string[]): string {
+  const shown = names.toSorted().slice(0, shownNames).map(quote);
+  const rest = names.length - shown.length;
+  return rest > 0 ? `${shown.join(", ")} and ${count(rest, "other entry", "other entries")}` : shown.join(", ");
+}
+
+function namesIn(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch {
+    // Not there, or not to be looked into; opening the cache tells which.
+    return [];
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return false;
+  }
+}

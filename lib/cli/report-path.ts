@@ -1,0 +1,37 @@
+import { resolve } from "node:path";
+import type { Environment } from "../environment.ts";
+import { newestPlatformApi } from "../platform-api.ts";
+import { flagNamed } from "./flags.ts";
+
+/** What is known of a run that cannot begin, since its inputs are wrong: enough to write its report. */
+export interface RefusedInputs {
+  readonly reportPath: string | undefined;
+  readonly layersDir: string;
+  /** As it was asked for. */
+  readonly platformApi: string;
+}
+
+/**
+ * Reads what a report needs from arguments and environment of which something else may be wrong (D26): what is not a flag,
+ * or not one that we know, is passed over.
+ */
+export function readRefusedInputs(argv: readonly string[], env: Environment): RefusedInputs {
+  return {
+    reportPath: givenOrSet("report", argv, env),
+    layersDir: resolve(givenOrSet("layers", argv, env) ?? flagNamed("layers")?.default ?? "/"),
+    platformApi: env["CNB_PLATFORM_API"] || `0.${newestPlatformApi}`,
+  };
+}
+
+function givenOrSet(wanted: string, argv: readonly string[], env: Environment): string | undefined {
+  let value: string | undefined;
+  for (let at = 0; at < argv.length && argv[at] !== "--"; at++) {
+    const [, name = "", inline] = /^--?([^-=][^=]*)(?:=([\s\S]*))?$/.exec(argv[at] ?? "") ?? [];
+    const flag = flagNamed(name);
+    // The value of another flag may look like the one that is looked for.
+    if (flag !== undefined && flag.kind !== "boolean" && inline === undefined) at += 1;
+    if (name === wanted) value = inline ?? argv[at];
+  }
+  const [variable = ""] = flagNamed(wanted)?.variables ?? [];
+  return (value ?? env[variable]) || undefined;
+}
