@@ -70,6 +70,7 @@ export class Caches {
     if (version === undefined) return `a toml that says ${readFileSync(`${place}.toml`, "utf8")}`;
     if (!existsSync(place)) return `${version} toml without a layer`;
     if (fingerprint(place) !== this.#expected[version].get(layer)) return `${version} toml with other contents`;
+    if (!existsSync(`${place}.sbom.cdx.json`)) return `${version} toml without its SBOM`;
     if (readFileSync(`${place}.sbom.cdx.json`, "utf8") !== `"${version}"`) return `${version} toml with another SBOM`;
     return version;
   }
