@@ -17,6 +17,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { hasCode } from "../errors.ts";
+import { quote } from "../text.ts";
 import { mountBelow, mountIdOf, writesBehind } from "./mounts.ts";
 import { type FileContent, O_PATH, openFile, readFile } from "./read-file.ts";
 
@@ -66,14 +67,20 @@ export class Directory {
     return Directory.open(this.at(".."), path);
   }
 
-  /** Opens a directory below this one, and makes it first where there is none. */
+  /**
+   * Opens a directory below this one, and makes it first where there is none. Throws an ENOTDIR that says what
+   * stands there instead.
+   */
   openOrMake(name: Name, mode: number): Directory {
     try {
       this.make(name, mode);
     } catch (error) {
       if (!hasCode(error, "EEXIST")) throw error;
     }
-    return this.open(name);
+    const kind = this.#kindOf(name);
+    if (kind === undefined) return this.open(name);
+    const message = `${quote(`${this.path}/${name}`)} is ${kind}, not a directory`;
+    throw Object.assign(new Error(message), { code: "ENOTDIR" });
   }
 
   /** A path to an entry, for system calls that do not follow a link in the last place. */
@@ -199,6 +206,15 @@ export class Directory {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** What stands under a name, in words; undefined for a directory and for nothing. */
+  #kindOf(name: Name): string | undefined {
+    const stat = this.stat(name);
+    if (stat === undefined || stat.isDirectory()) return undefined;
+    if (stat.isSymbolicLink()) return "a symbolic link, which is not followed";
+    if (stat.isFile()) return "a file";
+    return stat.isFIFO() ? "a fifo" : stat.isSocket() ? "a socket" : "a device";
   }
 
   get #self(): string {

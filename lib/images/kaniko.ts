@@ -175,7 +175,8 @@ function publish(layout: Slot, base: Directory, image: RemoteImage, staging: Sta
   try {
     staging.publish(layout, base, digest);
   } catch (error) {
-    if (!hasCode(error, "EEXIST", "ENOTEMPTY", "ENOTDIR")) throw error;
+    // EBUSY: a mount point, which `discard` tells of.
+    if (!hasCode(error, "EBUSY", "EEXIST", "ENOTEMPTY", "ENOTDIR")) throw error;
     // Another restorer may have been as fast.
     if (isComplete(base, image)) return;
     staging.discard(base, digest);
