@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { orAsSecondUser } from "./second-user.ts";
 
 /**
  * Reads a file whole, as bytes. Only regular files (a fifo would block) of at most `limit` bytes.
@@ -10,7 +11,7 @@ export function readWhole(path: string, limit: number): Buffer {
 
 /** As `readWhole`, with the mode of the file. */
 export function readWithMode(path: string, limit: number): { bytes: Buffer; mode: number } {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const fd = orAsSecondUser(() => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
   try {
     const stat = fstatSync(fd);
     if (!stat.isFile()) throw new Error("is not a regular file");

@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import * as v from "valibot";
+import { orAsSecondUser } from "../disk/second-user.ts";
 import { describe } from "../errors.ts";
 import { canonicalRegistry, dockerHub } from "../oci/reference.ts";
 import { parseIfObject } from "../toml/json.ts";
@@ -54,11 +55,13 @@ export function readDockerConfig(path: string): DockerConfig | undefined {
 
 function readText(path: string): string | undefined {
   try {
-    const stat = statSync(path, { throwIfNoEntry: false });
-    if (stat === undefined || stat.isDirectory()) return undefined;
-    if (!stat.isFile()) throw new Error("not a regular file");
-    if (stat.size > maximumBytes) throw new Error(`larger than ${maximumBytes} bytes`);
-    return readFileSync(path, "utf8");
+    return orAsSecondUser(() => {
+      const stat = statSync(path, { throwIfNoEntry: false });
+      if (stat === undefined || stat.isDirectory()) return undefined;
+      if (!stat.isFile()) throw new Error("not a regular file");
+      if (stat.size > maximumBytes) throw new Error(`larger than ${maximumBytes} bytes`);
+      return readFileSync(path, "utf8");
+    });
   } catch (cause) {
     throw new Error(describe(cause));
   }
