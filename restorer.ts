@@ -1,5 +1,6 @@
 import { openCache } from "./lib/caches/open.ts";
 import { handOver } from "./lib/disk/ownership.ts";
+import { trustSecondUser } from "./lib/disk/second-user.ts";
 import { become, userToBecome } from "./lib/disk/user.ts";
 import { openPlannedImages } from "./lib/images/open.ts";
 import { imagesInUse, planImages } from "./lib/images/plan.ts";
@@ -21,6 +22,10 @@ import { readRunToml } from "./lib/toml/run-toml.ts";
 async function restore(session: Session, report: Report): Promise<void> {
   const { inputs, log, umask } = session;
 
+  // What root may not read, the user may whom it is about to become.
+  const user = userToBecome(inputs, log);
+  trustSecondUser(user);
+
   // What is asked for, and what it takes.
   const group = readGroup(inputs.groupPath, log);
   const analyzed = readAnalyzed(inputs.analyzedPath, log);
@@ -33,7 +38,6 @@ async function restore(session: Session, report: Report): Promise<void> {
   const layers = openLayersDirectory(inputs.layersDir, umask);
 
   // As root: open what only root can read, hand over what is to be written, and be root no more.
-  const user = userToBecome(inputs, log);
   if (user !== undefined) {
     await cache?.openAhead?.(group.buildpacks, user);
     handOver(layers, inputs, user, log);

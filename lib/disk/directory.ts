@@ -1,4 +1,5 @@
 import {
+  accessSync,
   chmodSync,
   chownSync,
   closeSync,
@@ -20,6 +21,7 @@ import { hasCode } from "../errors.ts";
 import { quote } from "../text.ts";
 import { mountBelow, mountIdOf, writesBehind } from "./mounts.ts";
 import { type FileContent, O_PATH, openFile, readFile } from "./read-file.ts";
+import { orAsSecondUser } from "./second-user.ts";
 
 /** The name of an entry; bytes where it need not be UTF-8. */
 export type Name = string | Buffer;
@@ -43,7 +45,11 @@ export class Directory {
   /** Opens a directory by its path. Throws ENOTDIR for anything else, links included unless `follow` is given. */
   static open(path: string | Buffer, display = path.toString(), follow = false): Directory {
     const nofollow = follow ? 0 : constants.O_NOFOLLOW;
-    return new Directory(display, openSync(path, O_PATH | constants.O_DIRECTORY | nofollow));
+    const flags = O_PATH | constants.O_DIRECTORY | nofollow;
+    return new Directory(
+      display,
+      orAsSecondUser(() => openSync(path, flags)),
+    );
   }
 
   /** Opens a directory below this one; links are not followed. */
@@ -93,20 +99,18 @@ export class Directory {
 
   /** Names and types of the entries. */
   list(): { name: string; isDirectory: boolean }[] {
-    return readdirSync(this.at("."), { withFileTypes: true }).map((entry) => ({
-      name: entry.name,
-      isDirectory: entry.isDirectory(),
-    }));
+    const entries = orAsSecondUser(() => readdirSync(this.at("."), { withFileTypes: true }));
+    return entries.map((entry) => ({ name: entry.name, isDirectory: entry.isDirectory() }));
   }
 
   /** Names of the entries, as bytes. */
   names(): Buffer[] {
-    return readdirSync(this.at("."), { encoding: "buffer" });
+    return orAsSecondUser(() => readdirSync(this.at("."), { encoding: "buffer" }));
   }
 
   /** What stands under a name; undefined for nothing. */
   stat(name: Name): Stats | undefined {
-    return lstatSync(this.at(name), { throwIfNoEntry: false });
+    return orAsSecondUser(() => lstatSync(this.at(name), { throwIfNoEntry: false }));
   }
 
   /** Of the directory itself. */
@@ -116,7 +120,17 @@ export class Directory {
 
   /** A handle on whatever stands under a name, links included, for `fstat` and `giveHandle`; undefined for nothing. */
   handle(name: Name): number | undefined {
-    return unlessAbsent(() => openSync(this.at(name), O_PATH | constants.O_NOFOLLOW));
+    return unlessAbsent(() => orAsSecondUser(() => openSync(this.at(name), O_PATH | constants.O_NOFOLLOW)));
+  }
+
+  /** Whether this process may list it and reach what is in it. */
+  get isOpenToUs(): boolean {
+    try {
+      accessSync(this.at("."), constants.R_OK | constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Makes a directory. */
@@ -250,7 +264,7 @@ export function unlessAbsent<T>(open: () => T): T | undefined {
 /** Makes a directory and those above it as needed, with a given mode whatever the umask. Links above it are followed. */
 export function makeDirectories(path: string, mode: number): void {
   try {
-    mkdirSync(path, mode);
+    orAsSecondUser(() => mkdirSync(path, mode));
   } catch (error) {
     if (hasCode(error, "EEXIST")) return;
     if (!hasCode(error, "ENOENT")) throw error;

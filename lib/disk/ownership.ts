@@ -48,13 +48,24 @@ export function giveTo(directory: Directory, user: User, log: Log, { root, conte
       log.warn(`not giving ${quote(directory.path)} to user ${user.uid}: the cache is there`);
       return;
     }
+    // What root may not look into either it gives away first, and then looks as that user.
+    if (!directory.isOpenToUs) giveUnlessOwn(directory, user);
     walkTree(directory, new Giving(user, log, [...root, ...contents]));
-    directory.give(user.uid, user.gid);
+    giveUnlessOwn(directory, user);
   } catch (error) {
     throw new RestorerError(`give ${quote(directory.path)} to user ${user.uid}:${user.gid}: ${describe(error)}`, {
       cause: error,
     });
   }
+}
+
+/** Only where it must be: where it may not, as on NFS, there is no need to fail. */
+function giveUnlessOwn(directory: Directory, user: User): void {
+  if (!isOwn(directory.ownStat(), user)) directory.give(user.uid, user.gid);
+}
+
+function isOwn(stat: User, user: User): boolean {
+  return stat.uid === user.uid && stat.gid === user.gid;
 }
 
 class Giving implements Visitor {
@@ -76,7 +87,8 @@ class Giving implements Visitor {
       const stat = fstatSync(fd);
       if (this.#except.some((other) => isSame(stat, other))) return undefined;
       const path = `${parent.path}/${name}`;
-      if (stat.isDirectory()) return Directory.open(`/proc/self/fd/${fd}/.`, path);
+      if (stat.isDirectory()) return this.#enter(fd, path);
+      if (isOwn(stat, this.#user)) return undefined;
       if (stat.nlink > 1 && stat.uid !== this.#user.uid) {
         this.#log.warn(`not giving ${quote(path)} to user ${this.#user.uid}: it has other names (hard links)`);
       } else {
@@ -89,7 +101,13 @@ class Giving implements Visitor {
   }
 
   leave(_parent: Directory, _name: unknown, directory: Directory): void {
-    directory.give(this.#user.uid, this.#user.gid);
+    giveUnlessOwn(directory, this.#user);
+  }
+
+  #enter(fd: number, path: string): Directory {
+    const directory = Directory.open(`/proc/self/fd/${fd}`, path, true);
+    if (!directory.isOpenToUs) giveUnlessOwn(directory, this.#user);
+    return directory;
   }
 
   mounted(parent: Directory, name: Buffer): void {

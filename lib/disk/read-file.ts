@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
+import { orAsSecondUser } from "./second-user.ts";
 import { isRoot } from "./user.ts";
 
 /** open(2)'s O_PATH: a handle on whatever stands there that opens nothing, and needs no permission to read it. */
@@ -27,6 +28,10 @@ export interface FileContent {
  * when it is opened. Throws a NotAFile, or the system's error. The caller closes it.
  */
 export function openFile(path: string | Buffer, { follow = true } = {}): number {
+  return orAsSecondUser(() => openRegular(path, follow));
+}
+
+function openRegular(path: string | Buffer, follow: boolean): number {
   const handle = openSync(path, O_PATH | (follow ? 0 : constants.O_NOFOLLOW));
   try {
     const stat = fstatSync(handle);

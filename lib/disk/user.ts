@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, hasCode } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
+import { trustSecondUser } from "./second-user.ts";
 
 export interface User {
   readonly uid: number;
@@ -41,6 +42,7 @@ export function become(user: User): void {
     process.setgroups?.([user.gid]);
     process.setgid?.(user.gid);
     process.setuid?.(user.uid);
+    trustSecondUser(undefined);
     verify(user);
   } catch (error) {
     throw new RestorerError(`become user ${user.uid}:${user.gid}: ${describe(error)}`, {

@@ -1,4 +1,5 @@
 import { replaceFile } from "../disk/replace-file.ts";
+import { orAsSecondUser } from "../disk/second-user.ts";
 import { describe } from "../errors.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
@@ -50,7 +51,7 @@ function writeReport(report: Report, { path, layersDir, umask, log }: Destinatio
     const text = formatReport(report);
     // A link that a buildpack left in the layers directory is not the platform's.
     if (path === "-") writeText(1, text);
-    else replaceFile(path, Buffer.from(text), { umask, layersDir, otherLinks: "refuse" });
+    else orAsSecondUser(() => replaceFile(path, Buffer.from(text), { umask, layersDir, otherLinks: "refuse" }));
   } catch (error) {
     const place = path === "-" ? "to stdout" : quote(path);
     const failure = new RestorerError(`write report ${place}: ${describe(error)}`, {
