@@ -41,18 +41,20 @@ export function judgeJson(bytes: Uint8Array): void {
  * Nulls in objects and arrays are dropped, for TOML has none. Throws an Error that says what is wrong.
  */
 export function parseJson(bytes: Uint8Array): TomlValue {
+  return exactly(parseAsWritten(bytes), 0);
+}
+
+/** As `parseJson`, but with nulls, and bigints only where a number would lose something. */
+export function parseAsWritten(bytes: Uint8Array): TomlValue {
   const text = decode(bytes);
   try {
     // Only integers of 16 digits and more lose something; asking the parser for their text makes it ten times slower.
-    return exactly(/(?:^|[:,[\s])-?\d{16}/.test(text) ? JSON.parse(text, longInteger) : JSON.parse(text), 0);
+    return /(?:^|[:,[\s])-?\d{16}/.test(text) ? JSON.parse(text, longInteger) : JSON.parse(text);
   } catch (error) {
-    if (error instanceof TooDeep) throw error;
     // The engine's message quotes the text, which may be a secret that a link led to.
     throw new Error(`is not JSON: ${describe(error).replace("JSON Parse error: ", "").replace(/ ".*$/s, "")}`);
   }
 }
-
-class TooDeep extends Error {}
 
 function decode(bytes: Uint8Array): string {
   try {
@@ -72,7 +74,7 @@ function longInteger(_key: string, value: unknown, context?: { source: string })
 function exactly(value: TomlValue, depth: number): TomlValue {
   if (typeof value === "number") return integral(value);
   if (typeof value !== "object" || value === null) return value;
-  if (depth > limits.nesting) throw new TooDeep(`is nested deeper than ${limits.nesting} levels`);
+  if (depth > limits.nesting) throw new Error(`is nested deeper than ${limits.nesting} levels`);
   if (Array.isArray(value)) return value.filter((item) => item !== null).map((item) => exactly(item, depth + 1));
   if (!isTable(value)) return value;
   for (const key of Object.keys(value)) {

@@ -2,7 +2,8 @@ import { describe } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { count } from "../text.ts";
 import type { ByteSource } from "./byte-source.ts";
-import { parseJson } from "./json.ts";
+import { parseAsWritten, parseJson } from "./json.ts";
+import { findMember } from "./json-member.ts";
 import type { Part } from "./json-outline.ts";
 import { isTable, mapTable, type TomlValue } from "./values.ts";
 
@@ -15,7 +16,10 @@ export class DataError extends Error {
 export interface LayerData {
   /** Its `exec-env`, where it has one that can be read. */
   execEnv(): TomlValue | undefined;
-  /** The value; undefined where there is none. It is read each time: all layers' at once may be much. Throws a DataError. */
+  /**
+   * The value, as `formatMetadata` takes it; undefined where there is none. It is read each time: all layers' at once may be
+   * much. Throws a DataError.
+   */
   read(): TomlValue | undefined;
 }
 
@@ -59,18 +63,14 @@ class PartData implements LayerData {
   }
 
   read(): TomlValue {
-    return readPart(this.#source, this.#part);
+    return readPart(this.#source, this.#part, parseAsWritten);
   }
 
-  /** Only data that may have one is parsed for it. */
   #findExecEnv(): TomlValue | undefined {
     try {
-      const bytes = bytesOf(this.#source, this.#part);
-      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).includes('"exec-env"')
-        ? execEnvIn(this.read())
-        : undefined;
-    } catch (error) {
-      if (!(error instanceof DataError)) throw error;
+      const found = findMember(bytesOf(this.#source, this.#part), "exec-env");
+      return found === undefined ? undefined : parseJson(found);
+    } catch {
       // It is told when the layer is restored.
       return undefined;
     }
@@ -89,10 +89,10 @@ export function toPart(value: unknown): Part | undefined {
 }
 
 /** The value of a part. Throws a DataError where it is too much, or not JSON. */
-export function readPart(source: ByteSource, part: Part): TomlValue {
+export function readPart(source: ByteSource, part: Part, parse = parseJson): TomlValue {
   const bytes = bytesOf(source, part);
   try {
-    return parseJson(bytes);
+    return parse(bytes);
   } catch (error) {
     throw new DataError(`metadata ${describe(error)}`, { cause: error });
   }

@@ -3,12 +3,12 @@ import { DataError } from "./layer-data.ts";
 import { integral, isTable, type TomlTable, type TomlValue } from "./values.ts";
 
 /**
- * The text of a `<layer>.toml` or `store.toml`: only `[metadata]`, every integral number as an integer (D7).
- * Without metadata it is empty. Throws a DataError for what TOML cannot hold. (A package's writer takes twice the time, and
+ * The text of a `<layer>.toml` or `store.toml`: only `[metadata]`, every integral number as an integer (D7),
+ * without the nulls of JSON. Without metadata it is empty. Throws a DataError for what TOML cannot hold. (A package's writer takes twice the time, and
  * does not say where the trouble is.)
  */
 export function formatMetadata(metadata: TomlValue | undefined): string {
-  if (metadata === undefined) return "";
+  if (metadata === undefined || metadata === null) return "";
   try {
     return isTable(metadata) ? formatTable("metadata", metadata) : `metadata = ${formatValue(metadata)}\n`;
   } catch (error) {
@@ -29,7 +29,7 @@ function formatTable(path: string, table: TomlTable, header = `[${path}]`): stri
   let tables = "";
   for (const key of Object.keys(table)) {
     const value = table[key];
-    if (value === undefined) continue;
+    if (value === undefined || value === null) continue;
     if (typeof value === "object" && (isTable(value) || isTableArray(value))) {
       tables += `\n${formatBelow(`${path}.${formatKey(key)}`, value)}`;
     } else {
@@ -52,10 +52,16 @@ function formatValue(value: TomlValue): string {
   if (typeof value === "string") return formatString(value);
   if (typeof value === "number" || typeof value === "bigint") return formatNumber(integral(value));
   if (typeof value === "boolean") return String(value);
-  if (Array.isArray(value)) return value.length === 0 ? "[]" : `[ ${value.map(formatValue).join(", ")} ]`;
+  if (Array.isArray(value)) return formatArray(value);
   if (value instanceof Date) return value.toISOString();
-  const members = Object.entries(value).map(([key, item]) => `${formatKey(key)} = ${formatValue(item)}`);
+  const given = Object.entries(value).filter(([, item]) => item !== null);
+  const members = given.map(([key, item]) => `${formatKey(key)} = ${formatValue(item)}`);
   return members.length === 0 ? "{}" : `{ ${members.join(", ")} }`;
+}
+
+function formatArray(array: readonly TomlValue[]): string {
+  const items = array.filter((item) => item !== null).map(formatValue);
+  return items.length === 0 ? "[]" : `[ ${items.join(", ")} ]`;
 }
 
 function formatNumber(value: number | bigint): string {
@@ -80,7 +86,7 @@ function formatString(text: string): string {
 /** The keys that lead to what TOML cannot hold. */
 function pathOfUnwritable(value: TomlValue): string[] | undefined {
   if (typeof value === "string") return value.isWellFormed() ? undefined : [];
-  if (typeof value !== "object") return undefined;
+  if (typeof value !== "object" || value === null) return undefined;
   for (const [key, item] of Object.entries(value)) {
     if (!key.isWellFormed()) return [key];
     const below = pathOfUnwritable(item);

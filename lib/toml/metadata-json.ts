@@ -45,9 +45,13 @@ function* readingMetadata(source: ByteSource): Generator<undefined, ImageMetadat
   }
   const raw = parseJson(outline.bytes);
   if (raw === null) return noMetadata;
+  const budget = new Budget();
   const metadata = toImageMetadata(raw, {
     member: (value) => readMember(source, value),
-    data: (value) => dataOfPart(source, value),
+    data: (value) => {
+      budget.spend(value);
+      return dataOfPart(source, value);
+    },
     store: (value) => dataOfParts(source, value),
   });
   // Found here, where there are pauses: the plan makes none.
@@ -61,12 +65,22 @@ function* readingMetadata(source: ByteSource): Generator<undefined, ImageMetadat
 }
 
 /** Throws an Error where there is more of something than in any real cache. */
-function judge({ pieces, keptPieces, bytes }: JsonOutline): void {
-  const { metadataPieces, outlinePieces, outlineBytes } = limits;
+function judge({ keptPieces, bytes }: JsonOutline): void {
+  const { outlinePieces, outlineBytes } = limits;
   const beside = "beside the layers' own data";
   if (keptPieces > outlinePieces) throw tooMuch(count(outlinePieces, "value"), ` ${beside}`);
   if (bytes.length > outlineBytes) throw tooMuch(count(outlineBytes, "byte"), ` ${beside}`);
-  if (pieces > metadataPieces) throw tooMuch(count(metadataPieces, "value"));
+}
+
+/** What the data of all layers may hold, but for layers that are refused as they hold too much by themselves. */
+class Budget {
+  #pieces = 0;
+
+  spend(value: TomlValue): void {
+    const pieces = toPart(value)?.pieces ?? 0;
+    if (pieces <= limits.dataPieces) this.#pieces += pieces;
+    if (this.#pieces > limits.metadataPieces) throw tooMuch(count(limits.metadataPieces, "value"));
+  }
 }
 
 function tooMuch(allowed: string, where = ""): Error {
