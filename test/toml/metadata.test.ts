@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { formatMetadata } from "../../lib/toml/layer-toml.ts";
 import { buildpackMetadata, type ImageMetadata, noMetadata, toImageMetadata } from "../../lib/toml/metadata.ts";
 import { parseMetadata } from "../../lib/toml/metadata-json.ts";
 import { describeParseError } from "../../lib/toml/parse-error.ts";
@@ -32,7 +33,7 @@ test("the metadata of a cache is read as an exporter writes it", () => {
   expect(buildpacks.map(({ id }) => id)).toEqual(["some/bp"]);
   const deps = buildpacks[0]?.layers.get("deps");
   expect(deps).toMatchObject({ sha, build: true, launch: false, cache: true });
-  expect(deps?.data.read()).toEqual({ n: 1, f: 1.5 });
+  expect(formatMetadata(deps?.data.read())).toBe("[metadata]\nn = 1\nf = 1.5\n");
 });
 
 test("analyzed.toml names a layer's data metadata, the JSON forms data; both are read", () => {
