@@ -213,9 +213,19 @@ export class RegistryClient {
 }
 
 /** The error for an answer with a status that is of no use. */
-async function refusal(operation: Operation, { response, asked, answered, askedMs }: HttpAnswer): Promise<Error> {
+async function refusal(
+  operation: Operation,
+  { response, asked, answered, askedMs, proxy }: HttpAnswer,
+): Promise<Error> {
   const redirectedFrom = answered.origin === asked.origin ? undefined : asked.host;
-  const answer = { host: answered.host, status: response.status, body: await response.text(), askedMs, redirectedFrom };
+  const answer = {
+    host: answered.host,
+    status: response.status,
+    body: await response.text(),
+    askedMs,
+    redirectedFrom,
+    proxy,
+  };
   return statusError(operation, answer);
 }
 
