@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import * as v from "valibot";
-import { describe } from "../errors.ts";
+import { describe, hasCode } from "../errors.ts";
 import { optionalEntries, optionalText, optionalTexts } from "../lenient.ts";
 import { canonicalRegistry, dockerHub } from "../oci/reference.ts";
 import { quote } from "../text.ts";
@@ -60,6 +60,7 @@ function readText(path: string): string | undefined {
     if (stat.size > maximumBytes) throw new Error(`larger than ${maximumBytes} bytes`);
     return decodeText(readFileSync(path));
   } catch (cause) {
+    if (hasCode(cause, "ENOTDIR")) return undefined;
     throw new Error(describe(cause));
   }
 }

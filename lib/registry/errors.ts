@@ -138,10 +138,10 @@ function redirectHint({ status, host }: Refusal, from: string, { reference }: Op
   return status >= 500 ? `${host} is in trouble: try again later.` : undefined;
 }
 
-/** The error for a request that got no answer, or none that could be used. */
-export function failedError(operation: Operation, host: string, cause: unknown): RegistryError {
+/** The error for a request that got no answer, or none that could be used; `advice` is better than the cause's own. */
+export function failedError(operation: Operation, host: string, cause: unknown, advice?: string): RegistryError {
   if (cause instanceof RegistryError) return cause;
-  const hint = cause instanceof TransportError ? cause.hint : undefined;
+  const hint = advice ?? (cause instanceof TransportError ? cause.hint : undefined);
   const { step, reference, credential } = operation;
   const name = formatReference(reference);
   return new RegistryError(`failed to ${step} ${name} from ${host} (credentials: ${credential.source})`, {

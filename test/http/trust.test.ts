@@ -46,6 +46,16 @@ group("TLS:", () => {
     await failure(registry.image(all.reference));
   });
 
+  test("who named it insecure by another port is asked what was meant", async () => {
+    await using all = await serving({ tls });
+    const { host } = all.server;
+    for (const named of ["127.0.0.1", "127.0.0.1:1"]) {
+      const { registry } = await client([], { insecure: ["other.io", named] });
+      const { hint } = await failure(registry.image(all.reference));
+      expect(hint).toBe(`-insecure-registry ${named} is not for ${host}: did you mean -insecure-registry ${host}?`);
+    }
+  });
+
   test.each(["TLSv1.2", "TLSv1.3"] as const)("a client certificate that is wanted is named: %s", async (version) => {
     const wanted = { requestCert: true, rejectUnauthorized: true, minVersion: version, maxVersion: version };
     const server = createTlsServer({ ...tls, ca: readFileSync(authority), ...wanted }, (_, response) => response.end());
