@@ -79,6 +79,11 @@ const systemErrors: Readonly<Record<string, string>> = {
   EXDEV: "on another device",
 };
 
+/** What a system error's code says, in words; undefined for one that nobody knows. */
+export function inWords(code: string): string | undefined {
+  return systemErrors[code];
+}
+
 /**
  * One line that says what went wrong: the message of a thrown value and of its causes, system errors in plain words. An
  * error whose message does not begin with its code, such as one about a connection, has words of its own.

@@ -159,6 +159,14 @@ export class Decompressor {
   }
 
   #invalid(why: string): CompressionError {
+    if (/too much memory/i.test(why)) {
+      return new CompressionError(
+        "its blob needs a zstd window of more than 128 MiB, which is not supported: compress it without --long or --ultra",
+      );
+    }
+    if (/dictionary/i.test(why)) {
+      return new CompressionError("its blob needs a zstd dictionary, which is not supported: compress it without");
+    }
     return new CompressionError(`its blob is not valid ${this.#codec}: ${why}`);
   }
 

@@ -1,8 +1,10 @@
 import ky, { TimeoutError } from "ky";
+import { hasCode } from "../errors.ts";
 import { Deadline } from "../waiting.ts";
 import { readDocument } from "./body.ts";
 import { type ConnectionOptions, Connections } from "./connections.ts";
 import { mayBePlainHttp, TransportError } from "./errors.ts";
+import { explainHandshake } from "./handshake.ts";
 import { followRedirects } from "./redirects.ts";
 import type { HttpAnswer, HttpRequest } from "./request.ts";
 import { decide, draw, type Outcome, parseRetryAfter } from "./retry.ts";
@@ -89,6 +91,13 @@ export class HttpClient {
     const isElsewhere = "error" in last ? mayBePlainHttp(last.error) : last.response.status === 400;
     // It was only slow: a server that speaks TLS makes nothing of plain http.
     if (slow !== undefined && isElsewhere && !signal.aborted) return this.#ask(request, slow, signal);
+    const refusing = request.urls.find((url) => url.protocol === "https:");
+    const isRefused =
+      hasCode("error" in last ? last.error : undefined, "EPROTO") || failed.some(({ code }) => code === "EPROTO");
+    if (isElsewhere && isRefused && refusing !== undefined && this.#connections.proxyFor(refusing) === undefined) {
+      const why = await explainHandshake(refusing, signal);
+      if (why !== undefined) throw why;
+    }
     if ("error" in last) throw last.error;
     return last;
   }
@@ -110,7 +119,8 @@ export class HttpClient {
       const headers = { ...request.headers, ...own, ...(authorization === undefined ? {} : { authorization }) };
       return this.#connections.request(url, { method, headers, signal, ...(body === undefined ? {} : { body }) });
     });
-    return { response: await readDocument(request, response, answered), asked, answered };
+    const proxy = answered.protocol === "http:" ? this.#connections.proxyFor(answered) : undefined;
+    return { response: await readDocument(request, response, answered), asked, answered, proxy };
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Environment } from "../environment.ts";
 import type { Log } from "../log.ts";
-import { TransportError, toTransportError } from "./errors.ts";
+import { proxyRefusal, TransportError, toTransportError } from "./errors.ts";
 import { createProxies, type ProxyAddress } from "./proxy.ts";
 import { readTrust } from "./trust.ts";
 
@@ -44,6 +44,8 @@ export class Connections {
         decompress: false,
         proxy: proxy === undefined ? false : { url: proxy.url, respectNoProxy: false },
       });
+      // It is always the proxy that says so.
+      if (response.status === 407 && proxy !== undefined) throw proxyRefusal(407, url, proxy.shown);
       log.debug(`${shown}: ${response.status} in ${elapsed()}`);
       return response;
     } catch (error) {
@@ -51,6 +53,11 @@ export class Connections {
       log.debug(`${shown}: ${known instanceof TransportError ? known.code : "given up"} after ${elapsed()}`);
       throw known;
     }
+  }
+
+  /** The proxy that requests to an address go by, for people. */
+  proxyFor(url: URL): string | undefined {
+    return this.#proxyFor(url)?.shown;
   }
 
   #session(verified: boolean): Bun.FetchSession {

@@ -1,4 +1,5 @@
-import { errorCode } from "../errors.ts";
+import { STATUS_CODES } from "node:http";
+import { errorCode, hasCode, inWords } from "../errors.ts";
 
 /** A failed request between us and a server, before or instead of an HTTP answer; what it says is free of secrets. */
 export class TransportError extends Error {
@@ -27,6 +28,7 @@ const transientCodes: ReadonlySet<string> = new Set([
   "ConnectionClosed",
   "ConnectionRefused",
   "Timeout",
+  "ProxyUnavailable",
 ]);
 
 /** Whether trying again may help. */
@@ -38,9 +40,22 @@ function isTransientCode(code: string | undefined): boolean {
   return code !== undefined && transientCodes.has(code);
 }
 
-/** Whether a server that speaks plain http may be the reason: it never answers a TLS handshake sensibly. */
+/**
+ * Whether a server that speaks plain http may be the reason: it never answers a TLS handshake sensibly. A proxy that makes
+ * no tunnel may still pass on plain http.
+ */
 export function mayBePlainHttp(error: unknown): boolean {
-  return isTransient(error) || errorCode(error) === "EPROTO";
+  return isTransient(error) || hasCode(error, "EPROTO", "ProxyTunnel");
+}
+
+/** Whether a connection failed for want of TLS, or of trust in a certificate. */
+export function concernsTrust(error: unknown): boolean {
+  const code = errorCode(error);
+  return code !== undefined && (code === "EPROTO" || isAboutCertificate(code));
+}
+
+function isAboutCertificate(code: string): boolean {
+  return /CERT|SIGNATURE|ISSUER/.test(code);
 }
 
 const explanations: Readonly<Record<string, string>> = {
@@ -55,6 +70,8 @@ const explanations: Readonly<Record<string, string>> = {
   ERR_TLS_CERT_ALTNAME_INVALID: "the certificate is for another host",
   CERT_HAS_EXPIRED: "the certificate has expired",
   CERT_NOT_YET_VALID: "the certificate is not valid yet",
+  CERT_REVOKED: "the certificate was revoked",
+  UnsupportedProxyProtocol: "proxies of this kind are not supported",
 };
 
 /**
@@ -66,24 +83,46 @@ export function toTransportError(error: unknown, url: URL, proxy: string | undef
   const code = errorCode(error);
   if (code === undefined || code === "ABORT_ERR") return error;
   const via = proxy === undefined ? "" : ` by way of the proxy ${proxy}`;
-  const certificate = /CERT|SIGNATURE|ISSUER/.test(code);
-  const what = explanations[code] ?? (certificate ? "the certificate cannot be verified" : "cannot connect");
-  return new TransportError(
-    code,
-    `${url.host}${via}: ${what} (${code})`,
-    connectionHint(code, certificate, url, proxy),
-  );
+  const tunnel = /^Proxy refused to open a tunnel: (\d{3})\b/.exec(error.message)?.[1];
+  if (proxy !== undefined && tunnel !== undefined) return proxyRefusal(Number(tunnel), url, proxy);
+  const certificate = isAboutCertificate(code) ? "the certificate cannot be verified" : undefined;
+  const what = explanations[code] ?? certificate ?? inWords(code) ?? "cannot connect";
+  return new TransportError(code, `${url.host}${via}: ${what} (${code})`, connectionHint(code, url, proxy));
 }
 
-function connectionHint(code: string, certificate: boolean, url: URL, proxy: string | undefined): string | undefined {
+/** The error for a proxy that does not let a request through, by the status that it answered. */
+export function proxyRefusal(status: number, url: URL, proxy: string): TransportError {
+  const reason = STATUS_CODES[status] === undefined ? "" : ` ${STATUS_CODES[status]}`;
+  const words = `${url.host} by way of the proxy ${proxy}: the proxy answered ${status}${reason}`;
+  const variable = url.protocol === "https:" ? "HTTPS_PROXY" : "HTTP_PROXY";
+  if (status === 407) {
+    const hint = `The proxy wants a user name and password, or does not take those given: set ${variable} to http://user:password@host:port.`;
+    return new TransportError("ProxyTunnel", words, hint);
+  }
+  const hint = `Ask whoever runs the proxy to let ${url.host} through, or add it to NO_PROXY if it can be reached without.`;
+  return new TransportError(status >= 502 && status <= 504 ? "ProxyUnavailable" : "ProxyTunnel", words, hint);
+}
+
+function connectionHint(code: string, url: URL, proxy: string | undefined): string | undefined {
+  const { host } = url;
+  if (code === "UnsupportedProxyProtocol") {
+    return `Only http:// and https:// proxies are. Put one before the SOCKS proxy, such as Privoxy, and name it in HTTPS_PROXY and HTTP_PROXY, or add ${host} to NO_PROXY if it can be reached without.`;
+  }
   const unusable = proxy !== undefined && code === "ERR_INVALID_ARG_VALUE";
   if (unusable || /proxy/i.test(code)) return "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.";
-  if (certificate) {
-    return `If ${url.host} has a certificate of a private authority, set SSL_CERT_FILE to the authority's certificate.`;
+  if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID") {
+    return `Whoever runs ${host} must renew it, unless this machine's clock is wrong.`;
   }
-  if (code === "EPROTO") return `If ${url.host} speaks plain http, pass -insecure-registry ${url.host}.`;
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
+    return `Use a name of ${host} that the certificate is for, or ask whoever runs it for one with this name.`;
+  }
+  if (code === "CERT_REVOKED") return `Ask whoever runs ${host} for another one.`;
+  if (isAboutCertificate(code)) {
+    return `If ${host} has a certificate of a private authority, set SSL_CERT_FILE to the authority's certificate.`;
+  }
+  if (code === "EPROTO") return `If ${host} speaks plain http, pass -insecure-registry ${host}.`;
   if (isTransientCode(code) || code === "ENOTFOUND") {
-    return `Check that ${proxy ?? url.host} is the right address and can be reached from here.`;
+    return `Check that ${proxy ?? host} is the right address and can be reached from here.`;
   }
   return undefined;
 }

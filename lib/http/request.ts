@@ -31,6 +31,8 @@ export interface HttpAnswer {
   readonly asked: URL;
   /** Where redirects led. */
   readonly answered: URL;
+  /** The proxy that plain http went by, for people: it may be the one that answered. */
+  readonly proxy?: string | undefined;
   /** The wait that the server asked for, in milliseconds, where that was too long to be waited. */
   readonly askedMs?: number;
 }

@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import type { Environment } from "../environment.ts";
@@ -34,12 +35,12 @@ export class DockerSource implements CredentialSource {
   }
 
   async #askHelper(registry: string): Promise<Credential | undefined> {
-    const { warn, signal, helperMs } = this.#options;
+    const { warn, debug, signal, helperMs } = this.#options;
     const helper = this.#config.helper(registry);
     if (helper === undefined) return undefined;
     const server = registry === dockerHub ? `https://${dockerHub}/v1/` : registry;
     try {
-      return await askHelper(helper, server, { env: this.#env, signal, timeoutMs: helperMs });
+      return await askHelper(helper, server, { env: this.#env, debug, signal, timeoutMs: helperMs });
     } catch (error) {
       signal?.throwIfAborted();
       warn(`No credentials for ${registry} from the helper ${quote(helper)} (${this.name}): ${describe(error)}`);
@@ -65,6 +66,8 @@ export function readOwnConfig(env: Environment): DockerConfig | undefined {
 
 /** The first file there is of those that docker and podman share with other tools; they are not merged. */
 export function readSharedConfig(env: Environment, warn: (message: string) => void): DockerConfig | undefined {
+  const misplaced = misplacedConfig(env.DOCKER_CONFIG);
+  if (misplaced !== undefined) warn(misplaced);
   for (const path of sharedPaths(env)) {
     try {
       const config = readDockerConfig(path);
@@ -75,6 +78,23 @@ export function readSharedConfig(env: Environment, warn: (message: string) => vo
     }
   }
   return undefined;
+}
+
+/** What DOCKER_CONFIG names, where that is not a directory with a config.json, but what was meant is plain. */
+function misplacedConfig(named: string | undefined): string | undefined {
+  if (!named) return undefined;
+  const isFile = (path: string) => statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+  try {
+    if (isFile(named)) {
+      return `DOCKER_CONFIG names a file, ${quote(named)}, not a directory that holds a config.json: set CNB_REGISTRY_AUTH_FILE to it instead.`;
+    }
+    const secret = join(named, ".dockerconfigjson");
+    if (isFile(join(named, "config.json")) || !isFile(secret)) return undefined;
+    return `DOCKER_CONFIG names a directory, ${quote(named)}, that holds .dockerconfigjson, but no config.json: set CNB_REGISTRY_AUTH_FILE to ${quote(secret)}, or mount the file as config.json.`;
+  } catch {
+    // Reading it will tell.
+    return undefined;
+  }
 }
 
 function sharedPaths(env: Environment): string[] {

@@ -1,7 +1,8 @@
 import * as v from "valibot";
 import type { Environment } from "../environment.ts";
-import { errorCode } from "../errors.ts";
+import { describe } from "../errors.ts";
 import { optionalText } from "../lenient.ts";
+import { quote } from "../text.ts";
 import { Deadline, orAbort } from "../waiting.ts";
 import { basicSecret, Credential } from "./credential.ts";
 import { parseWritten, withoutSpace } from "./written.ts";
@@ -23,6 +24,8 @@ const answerSchema = v.object({ Username: optionalText, Secret: optionalText });
 
 export interface HelperOptions {
   readonly env: Environment;
+  /** Takes a line with what a helper that fails says about it. */
+  readonly debug?: ((message: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs?: number | undefined;
 }
@@ -30,15 +33,18 @@ export interface HelperOptions {
 /**
  * Asks `docker-credential-<name>` for the credentials of a server (docker's credential helper protocol): the server on
  * stdin, JSON on stdout. Undefined when it has none. Throws the signal's reason, or an Error that names the helper, never
- * what it printed: that may be a secret.
+ * what it printed: that may be a secret. What it says when it fails goes to `debug`.
  */
 export async function askHelper(name: string, server: string, options: HelperOptions): Promise<Credential | undefined> {
   const program = `docker-credential-${name}`;
   if (!/^[\w.-]+$/.test(name)) throw new Error("the name of a credential helper may not be a path");
   const path = Bun.which(program, { PATH: options.env.PATH ?? "" });
   if (path === null) throw new Error(`${program} is not on PATH`);
-  const { exitCode, output } = await run(path, program, server, options);
+  const { exitCode, output, complaint } = await run(path, program, server, options);
   if (exitCode !== 0) {
+    // The protocol has errors on stdout.
+    const words = [complaint, output].map((text) => text.trim().slice(0, 300)).filter((text) => text !== "");
+    if (words.length > 0) options.debug?.(`${program} says: ${words.map(quote).join(", ")}`);
     if (/credentials not found|no credentials|missing/i.test(output)) return undefined;
     throw new Error(`${program} failed (exit ${exitCode})`);
   }
@@ -55,6 +61,8 @@ export async function askHelper(name: string, server: string, options: HelperOpt
 interface Outcome {
   readonly exitCode: number;
   readonly output: string;
+  /** What it wrote to stderr. */
+  readonly complaint: string;
 }
 
 async function run(
@@ -72,29 +80,37 @@ async function run(
     server,
     Object.fromEntries(Object.entries(env).filter(([key]) => passedOn.test(key))),
   );
-  const reader = child.stdout.getReader();
+  const [reader, complaints] = [child.stdout.getReader(), child.stderr.getReader()];
   try {
     // Neither the end of the child nor that of its output is waited for then: it may be out of our reach.
-    return await orAbort(outcomeOf(child.exited, reader, program), deadline.signal);
+    return await orAbort(outcomeOf(child.exited, reader, complaints, program), deadline.signal);
   } finally {
     cancel(reader);
+    cancel(complaints);
     // Whatever it left running must not outlive the question, nor keep us here.
     killGroup(child.pid);
     child.unref();
   }
 }
 
-async function outcomeOf(exited: Promise<number>, reader: Reader, program: string): Promise<Outcome> {
+async function outcomeOf(
+  exited: Promise<number>,
+  reader: Reader,
+  complaints: Reader,
+  program: string,
+): Promise<Outcome> {
   const reading = readAll(reader, program);
+  const complaining = readAll(complaints, program).catch(() => "");
   const ending = exited.then(async (exitCode) => {
-    await Promise.race([reading, Bun.sleep(graceMs)]);
+    await Promise.race([Promise.all([reading, complaining]), Bun.sleep(graceMs)]);
     // What came while we were busy with something else is read first.
     await new Promise((resolve) => setImmediate(resolve));
     cancel(reader);
+    cancel(complaints);
     return exitCode;
   });
-  const [output, exitCode] = await Promise.all([reading, ending]);
-  return { exitCode, output };
+  const [output, complaint, exitCode] = await Promise.all([reading, complaining, ending]);
+  return { exitCode, output, complaint };
 }
 
 /** A process group of its own, so that a helper's own children end with it. */
@@ -106,11 +122,11 @@ function start(path: string, program: string, server: string, env: Record<string
       cwd: "/",
       stdin: Buffer.from(server),
       stdout: "pipe",
-      stderr: "ignore",
+      stderr: "pipe",
       detached: true,
     });
   } catch (cause) {
-    throw new Error(`${program} cannot be run (${errorCode(cause) ?? "unknown error"})`);
+    throw new Error(`${program} cannot be run: ${describe(cause)}`);
   }
 }
 

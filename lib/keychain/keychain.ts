@@ -46,7 +46,12 @@ export async function resolveKeychain({ registries, ...options }: KeychainOption
 
 /** All sources there are, in the order in which they are asked. A cloud's is one more, at the end. */
 function openSources({ env, log, signal, helperMs }: Omit<KeychainOptions, "registries">): CredentialSource[] {
-  const options: AskOptions = { warn: (message) => log.warn(message), signal, helperMs };
+  const options: AskOptions = {
+    warn: (message) => log.warn(message),
+    debug: (message) => log.debug(message),
+    signal,
+    helperMs,
+  };
   const variable = new VariableSource(env);
   const configs = [readOwnConfig(env), readSharedConfig(env, options.warn)].filter((config) => config !== undefined);
   return [variable, ...configs.map((config) => new DockerSource(config, env, options))];

@@ -21,6 +21,7 @@ export interface ScopedCredential {
 /** What sources say and heed while they are asked. */
 export interface AskOptions {
   readonly warn: (message: string) => void;
+  readonly debug: (message: string) => void;
   readonly signal?: AbortSignal | undefined;
   /** Time each credential helper gets. */
   readonly helperMs?: number | undefined;

@@ -1,6 +1,6 @@
 import type { Environment } from "../environment.ts";
 import { HttpClient } from "../http/client.ts";
-import { TransportError } from "../http/errors.ts";
+import { concernsTrust, TransportError } from "../http/errors.ts";
 import type { HttpAnswer } from "../http/request.ts";
 import type { Keychain } from "../keychain/keychain.ts";
 import type { Log } from "../log.ts";
@@ -104,7 +104,7 @@ export class RegistryClient {
       yield* streamBlob({ size, open, timing: this.#timing, patience, signal, onResume });
     } catch (error) {
       this.#signal.throwIfAborted();
-      throw failedError({ step, reference, credential: this.#access(reference).credential }, registry, error);
+      throw this.#failed({ step, reference, credential: this.#access(reference).credential }, registry, error);
     }
   }
 
@@ -132,7 +132,7 @@ export class RegistryClient {
       }
     } catch (error) {
       this.#signal.throwIfAborted();
-      throw failedError(operation, registry, error);
+      throw this.#failed(operation, registry, error);
     }
   }
 
@@ -182,8 +182,14 @@ export class RegistryClient {
       throw await refusal({ ...operation, authorization }, token);
     } catch (error) {
       this.#signal.throwIfAborted();
-      throw failedError(operation, host, error);
+      throw this.#failed(operation, host, error);
     }
+  }
+
+  #failed(operation: Operation, host: string, cause: unknown): Error {
+    const named = concernsTrust(cause) ? this.#hosts.similarInsecure(host) : undefined;
+    const meant = `-insecure-registry ${named} is not for ${host}: did you mean -insecure-registry ${host}?`;
+    return failedError(operation, host, cause, named === undefined ? undefined : meant);
   }
 
   #state(registry: string): RegistryState {
@@ -213,9 +219,19 @@ export class RegistryClient {
 }
 
 /** The error for an answer with a status that is of no use. */
-async function refusal(operation: Operation, { response, asked, answered, askedMs }: HttpAnswer): Promise<Error> {
+async function refusal(
+  operation: Operation,
+  { response, asked, answered, askedMs, proxy }: HttpAnswer,
+): Promise<Error> {
   const redirectedFrom = answered.origin === asked.origin ? undefined : asked.host;
-  const answer = { host: answered.host, status: response.status, body: await response.text(), askedMs, redirectedFrom };
+  const answer = {
+    host: answered.host,
+    status: response.status,
+    body: await response.text(),
+    askedMs,
+    redirectedFrom,
+    proxy,
+  };
   return statusError(operation, answer);
 }
 

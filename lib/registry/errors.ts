@@ -62,12 +62,14 @@ export interface Refusal {
   readonly askedMs?: number | undefined;
   /** The host that was asked, where its redirect led to this one: no credentials were sent here. */
   readonly redirectedFrom?: string | undefined;
+  /** The proxy that the request went by, which may be the one that answered. */
+  readonly proxy?: string | undefined;
 }
 
 /** The error for an answer with a status that is of no use. */
 export function statusError(operation: Operation, refusal: Refusal): RegistryError {
   const { step, reference, credential } = operation;
-  const { host, status, body, askedMs, redirectedFrom } = refusal;
+  const { host, status, body, askedMs, redirectedFrom, proxy } = refusal;
   const { words, code } = serverMessage(body, (text) => withoutSecrets(text, operation));
   const said = words === "" ? "" : `: ${quote(words)}`;
   const reason = STATUS_CODES[status] === undefined ? "" : ` ${STATUS_CODES[status]}`;
@@ -76,13 +78,16 @@ export function statusError(operation: Operation, refusal: Refusal): RegistryErr
       ? ""
       : `; it asks for a wait of ${count(Math.ceil(askedMs / 1000), "second")}, which is longer than we wait`;
   const led = redirectedFrom === undefined ? "" : `, where ${redirectedFrom} redirects to,`;
+  const via = proxy === undefined ? "" : ` by way of the proxy ${proxy}`;
   const shown = redirectedFrom === undefined ? credential.source : "none are sent there";
   return new RegistryError(
-    `failed to ${step} ${formatReference(reference)}: ${host}${led} answered ${status}${reason}${said}${wait} (credentials: ${shown})`,
+    `failed to ${step} ${formatReference(reference)}: ${host}${via}${led} answered ${status}${reason}${said}${wait} (credentials: ${shown})`,
     {
       status,
       hint:
-        redirectedFrom === undefined ? statusHint(status, operation) : redirectHint(refusal, redirectedFrom, operation),
+        redirectedFrom === undefined
+          ? statusHint(refusal, operation)
+          : redirectHint(refusal, redirectedFrom, operation),
       registryCode: code,
       notFound: status === 404 && step === getManifest,
     },
@@ -103,8 +108,12 @@ export const getManifest = "get the manifest of";
 export const mayNotExist =
   "It may also not exist yet: GHCR, Docker Hub, Quay and Google answer so for an image that nobody has pushed.";
 
-function statusHint(status: number, { reference, credential }: Operation): string | undefined {
+function statusHint({ status, body }: Refusal, { reference, credential }: Operation): string | undefined {
   const { registry, repository } = reference;
+  // As nginx and others say it.
+  if ((status === 400 || status === 403 || status === 496) && /(ssl|tls|client) certificate/i.test(body)) {
+    return `${registry} wants a client certificate, and the restorer has none: ask whoever runs it for access with a password or token.`;
+  }
   const login = `set CNB_REGISTRY_AUTH or log in to ${registry}`;
   if (status === 401 || status === 403) {
     if (credential.kind === "anonymous") return `No credentials for ${registry} were found: ${login}.`;
@@ -129,10 +138,10 @@ function redirectHint({ status, host }: Refusal, from: string, { reference }: Op
   return status >= 500 ? `${host} is in trouble: try again later.` : undefined;
 }
 
-/** The error for a request that got no answer, or none that could be used. */
-export function failedError(operation: Operation, host: string, cause: unknown): RegistryError {
+/** The error for a request that got no answer, or none that could be used; `advice` is better than the cause's own. */
+export function failedError(operation: Operation, host: string, cause: unknown, advice?: string): RegistryError {
   if (cause instanceof RegistryError) return cause;
-  const hint = cause instanceof TransportError ? cause.hint : undefined;
+  const hint = advice ?? (cause instanceof TransportError ? cause.hint : undefined);
   const { step, reference, credential } = operation;
   const name = formatReference(reference);
   return new RegistryError(`failed to ${step} ${name} from ${host} (credentials: ${credential.source})`, {

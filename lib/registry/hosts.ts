@@ -8,6 +8,8 @@ export interface Hosts {
   schemes(registry: string): readonly [Scheme, ...Scheme[]];
   /** Whether TLS certificates of a host are verified: unless it was named insecure, port and all. */
   verifies(url: URL): boolean;
+  /** What was named as insecure that differs from a host only by its port: it was perhaps meant. */
+  similarInsecure(host: string): string | undefined;
   /** Why a registry may not send us to this address with a redirect; undefined when it may. */
   refuseRedirect(registry: string, from: URL, to: URL): string | undefined;
   /** Why a registry, spoken to at `at`, may not name this address as its token server; undefined when it may. */
@@ -40,6 +42,10 @@ export function createHosts(insecureRegistries: readonly string[]): Hosts {
   return {
     schemes: (registry) => (mayBePlain(registry) ? ["https", "http"] : ["https"]),
     verifies: (url) => !isInsecure(url),
+    similarInsecure(host) {
+      if (insecure.has(host.toLowerCase())) return undefined;
+      return [...insecure].find((name) => withoutPort(name) === withoutPort(host.toLowerCase()));
+    },
     refuseRedirect(registry, from, to) {
       const downgrade = from.protocol === "https:" && to.protocol === "http:" && !isInsecure(to);
       return refuse(registry, to) ?? (downgrade ? "it leads from https to plain http" : undefined);
@@ -54,13 +60,17 @@ export function createHosts(insecureRegistries: readonly string[]): Hosts {
   };
 }
 
+function withoutPort(host: string): string {
+  return host.replace(/:\d+$/, "");
+}
+
 function originOf(text: string): string {
   return URL.canParse(text) ? new URL(text).origin : "";
 }
 
 /** Registries on this machine or in a private network, which may speak plain http as they do to Docker. */
 function isLocal(registry: string): boolean {
-  const host = registry.toLowerCase().replace(/:\d+$/, "");
+  const host = withoutPort(registry.toLowerCase());
   if (host === "localhost" || host.endsWith(".localhost") || host === "127.0.0.1" || host === "[::1]") return true;
   return isIP(host) === 4 && isPrivate(host);
 }

@@ -125,3 +125,24 @@ test("what is not compressed comes as it is, nothing as nothing", () => {
   expect(outcomes(Buffer.alloc(0))).toEqual([""]);
   for (const blob of ["x", "tar", "plain text", "\0\0\0\0\0"]) expect(outcomes(Buffer.from(blob))).toEqual([blob]);
 });
+
+group("zstd that is valid, but not for us, is told as that:", () => {
+  /** A frame's header with a window of 2^(10 + exponent) bytes, and an empty last block. */
+  const frame = (exponent: number) => Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, exponent << 3, 1, 0, 0]);
+
+  test.each([18, 19, 21, 31])("a window of 2^(10 + %i) bytes", (exponent) => {
+    expect(outcomes(frame(exponent))).toEqual([
+      "CompressionError: its blob needs a zstd window of more than 128 MiB, which is not supported: compress it without --long or --ultra",
+    ]);
+  });
+
+  test("but 128 MiB are taken", () => {
+    expect(outcomes(frame(17))).toEqual([""]);
+  });
+
+  test("a dictionary", () => {
+    expect(outcomes(Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x21, 7, 0, 1, 0, 0]))).toEqual([
+      "CompressionError: its blob needs a zstd dictionary, which is not supported: compress it without",
+    ]);
+  });
+});

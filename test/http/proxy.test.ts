@@ -1,10 +1,10 @@
 import { expect, describe as group, test } from "bun:test";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, type ServerResponse } from "node:http";
 import { describe } from "../../lib/errors.ts";
 import { createProxies } from "../../lib/http/proxy.ts";
 import { parseReference } from "../../lib/oci/reference.ts";
-import { basic, client, failure } from "../support/registry-client.ts";
+import { close, listen } from "../support/loopback.ts";
+import { basic, client, failure, image } from "../support/registry-client.ts";
 
 group("proxies", () => {
   const through = (env: Record<string, string>, url: string) => createProxies(env)(new URL(url))?.url;
@@ -50,7 +50,20 @@ group("proxies", () => {
     expect(through({ ...both, NO_PROXY: entries }, url) === undefined).toBe(direct);
   });
 
-  test.each(["::::", "http://u:s3cret@host:99999", "socks5://u:s3cret@127.0.0.1:1"])(
+  test.each(["socks5", "socks5h", "socks4", "SOCKS5", "ftp"])(
+    "that speak something else are named, with what to do: %s",
+    async (kind) => {
+      const { registry } = await client([], { env: { HTTPS_PROXY: `${kind}://u:s3cret@127.0.0.1:1` } });
+      const error = await failure(registry.image(parseReference("reg.example.test/org/app")));
+      expect(describe(error)).toContain(
+        `the proxy ${kind.toLowerCase()}://127.0.0.1:1: proxies of this kind are not supported`,
+      );
+      expect(error.hint).toContain("Only http:// and https:// proxies are.");
+      expect(Bun.inspect(error)).not.toContain("s3cret");
+    },
+  );
+
+  test.each(["::::", "http://u:s3cret@host:99999"])(
     "that cannot be used are an error, not a way around them: %s",
     async (proxy) => {
       const { registry } = await client([], { env: { HTTPS_PROXY: proxy } });
@@ -61,26 +74,83 @@ group("proxies", () => {
     },
   );
 
-  test("are used, and their password stays out of every message", async () => {
+  /** A proxy that answers so to requests for tunnels, and so to others; what it was asked. */
+  async function startProxy(tunnel: string, plain: (response: ServerResponse) => void) {
     const asked: string[] = [];
     const proxy = createServer((request, response) => {
       asked.push(`${request.method} ${request.url} ${request.headers["proxy-authorization"]}`);
-      response.writeHead(403).end();
+      plain(response);
     });
     proxy.on("connect", (request, socket) => {
       asked.push(`${request.method} ${request.url} ${request.headers["proxy-authorization"]}`);
-      socket.end("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+      socket.end(`HTTP/1.1 ${tunnel}\r\nContent-Length: 0\r\n\r\n`);
     });
-    await new Promise<void>((done) => {
-      proxy.listen(0, "127.0.0.1", done);
-    });
-    const { port } = proxy.address() as AddressInfo;
-    const { registry, lines } = await client([], { env: { HTTPS_PROXY: `http://user:s3cret@127.0.0.1:${port}` } });
+    const port = await listen(proxy);
+    return { port, asked, [Symbol.asyncDispose]: () => close(proxy) };
+  }
+
+  test("are used, and their password stays out of every message", async () => {
+    await using proxy = await startProxy("407 Proxy Authentication Required", (response) =>
+      response.writeHead(403).end(),
+    );
+    const env = { HTTPS_PROXY: `http://user:s3cret@127.0.0.1:${proxy.port}` };
+    const { registry, lines } = await client([], { env });
     const error = await failure(registry.image(parseReference("reg.example.test/org/app")));
-    proxy.close();
-    expect(asked).toEqual([`CONNECT reg.example.test:443 ${basic("user:s3cret")}`]);
-    expect(describe(error)).toContain(`by way of the proxy http://127.0.0.1:${port}`);
-    expect(error.hint).toContain("HTTPS_PROXY");
+    expect(proxy.asked).toEqual([`CONNECT reg.example.test:443 ${basic("user:s3cret")}`]);
+    expect(describe(error)).toContain(
+      `by way of the proxy http://127.0.0.1:${proxy.port}: the proxy answered 407 Proxy Authentication Required`,
+    );
+    expect(error.hint).toContain("set HTTPS_PROXY to http://user:password@host:port");
     expect([...lines, describe(error), Bun.inspect(error)].join("\n")).not.toMatch(/s3cret|czNjcmV0/);
+  });
+
+  const insecure = "reg.example.test:5000";
+  test.each([
+    "403 Forbidden",
+    "405 Method Not Allowed",
+    "407 Proxy Authentication Required",
+    "501 Not Implemented",
+    "503 Service Unavailable",
+  ])("that make no tunnel pass on plain http to a registry that may speak it: %s", async (tunnel) => {
+    await using proxy = await startProxy(tunnel, (response) => {
+      response.writeHead(200, { "content-type": image.mediaType }).end(image.bytes);
+    });
+    const address = `http://127.0.0.1:${proxy.port}`;
+    for (const name of [insecure, "10.1.2.3:5000"]) {
+      proxy.asked.length = 0;
+      const env = { HTTPS_PROXY: address, HTTP_PROXY: address };
+      const { registry } = await client([], { insecure: [insecure], env });
+      const found = await registry.image(parseReference(`${name}/org/app:v1`));
+      expect(found.descriptor.digest).toBe(image.digest);
+      expect(proxy.asked).toEqual([
+        `CONNECT ${name} undefined`,
+        `GET http://${name}/v2/org/app/manifests/v1 undefined`,
+      ]);
+    }
+  });
+
+  test.each([
+    [403, "403 Forbidden", "answered 403"],
+    [407, "407 Proxy Authentication Required", "answered 407"],
+    [502, "403 Forbidden", "answered 502"],
+  ])("that pass on nothing are told, with both their answers: %i", async (status, tunnel, words) => {
+    await using proxy = await startProxy(tunnel, (response) => response.writeHead(status).end());
+    const address = `http://127.0.0.1:${proxy.port}`;
+    const { registry } = await client([], { insecure: [insecure], env: { HTTPS_PROXY: address, HTTP_PROXY: address } });
+    const error = await failure(registry.image(parseReference(`${insecure}/org/app`)));
+    expect(describe(error)).toContain(`${insecure} by way of the proxy ${address}`);
+    expect(describe(error)).toContain(words);
+  });
+
+  test.each([
+    ["403 Forbidden", 1, "Ask whoever runs the proxy"],
+    ["502 Bad Gateway", 4, "Ask whoever runs the proxy"],
+  ])("that refuse a registry which must have TLS are told: %s", async (tunnel, times, words) => {
+    await using proxy = await startProxy(tunnel, (response) => response.end());
+    const { registry } = await client([], { env: { HTTPS_PROXY: `http://127.0.0.1:${proxy.port}` } });
+    const error = await failure(registry.image(parseReference("reg.example.test/org/app")));
+    expect(describe(error)).toContain(`the proxy answered ${tunnel}`);
+    expect(error.hint).toContain(words);
+    expect(proxy.asked).toHaveLength(times);
   });
 });

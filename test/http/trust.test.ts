@@ -1,12 +1,14 @@
 import { expect, describe as group, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, connect } from "node:net";
 import { describe } from "../../lib/errors.ts";
 import { parseReference } from "../../lib/oci/reference.ts";
 import { certificates } from "../support/certificates.ts";
 import { digestOf, startFaultRegistry } from "../support/fault-registry.ts";
 import { tempDir } from "../support/harness.ts";
+import { close, listen } from "../support/loopback.ts";
 import { client, failure, image, layers, pull, serving } from "../support/registry-client.ts";
 
 group("TLS:", () => {
@@ -42,6 +44,35 @@ group("TLS:", () => {
     await pull(all);
     const { registry } = await client([], { insecure: ["127.0.0.1", "127.0.0.1:1"] });
     await failure(registry.image(all.reference));
+  });
+
+  test("who named it insecure by another port is asked what was meant", async () => {
+    await using all = await serving({ tls });
+    const { host } = all.server;
+    for (const named of ["127.0.0.1", "127.0.0.1:1"]) {
+      const { registry } = await client([], { insecure: ["other.io", named] });
+      const { hint } = await failure(registry.image(all.reference));
+      expect(hint).toBe(`-insecure-registry ${named} is not for ${host}: did you mean -insecure-registry ${host}?`);
+    }
+  });
+
+  test.each(["TLSv1.2", "TLSv1.3"] as const)("a client certificate that is wanted is named: %s", async (version) => {
+    const wanted = { requestCert: true, rejectUnauthorized: true, minVersion: version, maxVersion: version };
+    const server = createTlsServer({ ...tls, ca: readFileSync(authority), ...wanted }, (_, response) => response.end());
+    server.on("tlsClientError", () => {});
+    const host = `127.0.0.1:${await listen(server)}`;
+    const { registry } = await client([], { env: { SSL_CERT_FILE: authority } });
+    const error = await failure(registry.image(parseReference(`${host}/org/app`)));
+    expect(describe(error)).toMatch(/wants a client certificate/);
+    expect(error.hint).toMatch(/Ask whoever runs it/);
+    expect(error.hint).not.toMatch(/SSL_CERT_FILE|insecure/);
+    await close(server);
+  });
+
+  test.each([400, 403, 496])("so it is where a %i says so", async (status) => {
+    const body = "<html><center>No required SSL certificate was sent</center></html>";
+    await using all = await serving({ rules: [{ path: /./, fault: { kind: "status", status, body } }] });
+    expect((await failure(all.registry.image(all.reference))).hint).toContain("wants a client certificate");
   });
 
   test("by way of a proxy that makes tunnels", async () => {

@@ -188,6 +188,34 @@ describe("an entry of auths", () => {
   });
 });
 
+test.each<[what: string, tree: Tree, named: string, meant: string]>([
+  ["is a file", { "docker.json": auths({}) }, "docker.json", "docker.json"],
+  [
+    "has only what Kubernetes mounts",
+    { secret: { ".dockerconfigjson": auths({}) } },
+    "secret",
+    "secret/.dockerconfigjson",
+  ],
+])("what DOCKER_CONFIG names that %s is told, with what was meant", async (_, tree, named, meant) => {
+  const { kind, log } = await lookUp(tree, (home) => ({ DOCKER_CONFIG: home.join(named) }));
+  expect(kind).toBe("anonymous");
+  const [warning = "", ...others] = log.filter((line) => line.startsWith("warn"));
+  expect(warning).toContain(`DOCKER_CONFIG names a ${named === "secret" ? "directory" : "file"}, "~/${named}"`);
+  expect(warning).toMatch(new RegExp(`set CNB_REGISTRY_AUTH_FILE to (it|"~/${RegExp.escape(meant)}")`));
+  expect(others).toEqual([]);
+});
+
+test("what DOCKER_CONFIG names that is fine, or is not there, is not worth a word", async () => {
+  const both = {
+    dir: { "config.json": auths({ "reg.io": { auth: basic("u:p") } }), ".dockerconfigjson": "{}" },
+    empty: {},
+  };
+  for (const named of ["dir", "empty", "absent"]) {
+    const { log } = await lookUp(both, (home) => ({ DOCKER_CONFIG: home.join(named) }));
+    expect(log.filter((line) => line.startsWith("warn"))).toEqual([]);
+  }
+});
+
 test("what is wrong with one part of a configuration spoils no other", async () => {
   const stored = { "reg.io": { auth: basic("u:p") } };
   for (const more of [{ credHelpers: null }, { credHelpers: 5 }, { credHelpers: { "reg.io": null, "else.io": 7 } }]) {

@@ -74,7 +74,6 @@ describe("a credential helper", () => {
   });
 
   test.each([
-    ["fails", "echo s3cret; echo s3cret >&2; exit 3", "exit 3"],
     ["prints nonsense", "echo s3cret", "other than credentials"],
     ["prints without end", "yes s3cret", "more than"],
     ["never answers, nor lets its children end", "sleep 1000 & sleep 1000", "did not answer within 0.3 s"],
@@ -83,6 +82,21 @@ describe("a credential helper", () => {
     const { kind, log } = await run(script, { credsStore: "test" }, "reg.io", { helperMs });
     expect(kind).toBe("anonymous");
     expect(log.join("\n")).toContain(words);
+    expect(log.join("\n")).not.toContain("s3cret");
+  });
+
+  test("that fails is a warning; what it says is told at debug", async () => {
+    const { kind, log } = await run("echo locked; echo 'no\u001b[31m key' >&2; exit 3", { credsStore: "test" });
+    expect(kind).toBe("anonymous");
+    expect(log.filter((line) => line.startsWith("warn"))).toEqual([
+      'warn No credentials for reg.io from the helper "test" (~/.docker/config.json): docker-credential-test failed (exit 3)',
+    ]);
+    expect(log).toContain('debug docker-credential-test says: "no\\x1b[31m key", "locked"');
+  });
+
+  test("that answers is not quoted, whatever it says besides", async () => {
+    const { log, login } = await run(`echo s3cret >&2; ${answer("u", "s3cret")}`, { credsStore: "test" });
+    expect(login).toBe("u:s3cret");
     expect(log.join("\n")).not.toContain("s3cret");
   });
 
