@@ -7,8 +7,9 @@ import type { Session } from "../session.ts";
 import { count, formatBytes, quote } from "../text.ts";
 import { formatMetadata } from "../toml/toml.ts";
 import { LayersDirectory } from "./layers-directory.ts";
+import { sbomFileOf } from "./names.ts";
 import { Narration } from "./narration.ts";
-import type { LayerPlan, MetadataPlan, Plan, RestorePlan } from "./plan.ts";
+import { type LayerPlan, type MetadataPlan, type Plan, type RestorePlan, samePlace } from "./plan.ts";
 import { PlaceError } from "./publish.ts";
 import type { Report } from "./report.ts";
 import { type SbomFile, SbomFiles, type SbomRoot } from "./sbom.ts";
@@ -69,8 +70,20 @@ class Restoration {
     // First what goes, for a layer that is written may be named like what stands of one that is not (`x` and `x.toml`).
     for (const layer of plan.layers) this.#leaveOut(layer);
     for (const layer of plan.layers) if (layer.action === "metadata") this.#restoreMetadata(layer);
-    await this.#restoreContents(plan.layers.filter((layer) => layer.action === "restore"));
+    await this.#restoreContents(this.#withoutSbomClashes(plan));
     if (hasSboms) this.#layers.removeSboms();
+  }
+
+  /** The layers to restore; one whose directory would stand where an SBOM file of another goes is refused. */
+  #withoutSbomClashes({ layers }: Plan): RestorePlan[] {
+    const written = new Set(layers.filter(isWritten).map(({ directory, layer }) => `${directory}/${layer}`));
+    return layers.filter(isRestored).filter((plan) => {
+      const file = sbomFileOf(plan.layer);
+      if (file === undefined || !written.has(`${plan.directory}/${file.layer}`)) return true;
+      const hasFile = this.#sboms?.has(plan.directory, file.layer, file.suffix) === true;
+      if (hasFile) this.#leaveOut({ ...plan, ...samePlace });
+      return !hasFile;
+    });
   }
 
   async end(): Promise<void> {
@@ -83,7 +96,7 @@ class Restoration {
   /** Where SBOM files of earlier builds lie: in the cache's SBOM layer, and already in `<layers>/sbom`. */
   async #sbomRoots(plan: Plan): Promise<SbomRoot[]> {
     const roots: SbomRoot[] = [];
-    const isNeeded = plan.layers.some(({ action }) => action === "restore" || action === "metadata");
+    const isNeeded = plan.layers.some(isWritten);
     const cached = isNeeded ? await this.#unpackSboms() : undefined;
     if (cached !== undefined) {
       roots.push({ directory: cached, tell: (message) => this.#narration.trouble(message) });
@@ -122,10 +135,21 @@ class Restoration {
 
   /** A layer whose contents stay in the app image. */
   #restoreMetadata(plan: MetadataPlan): void {
-    this.#layers.inBuildpack(plan.directory, (place) => {
-      this.#withSboms(plan, (sboms) => place.publishMetadata(plan.layer, formatMetadata(plan.metadata), sboms));
-    });
-    this.#narration.done(plan, "metadata");
+    try {
+      this.#layers.inBuildpack(plan.directory, (place) => {
+        this.#withSboms(plan, (sboms) => place.publishMetadata(plan.layer, formatMetadata(plan.metadata), sboms));
+      });
+      this.#narration.done(plan, "metadata");
+    } catch (error) {
+      this.#refuseAtPlace(plan, error);
+    }
+  }
+
+  /** Refuses a layer that cannot take its place; what stands of it goes unless that is why. Throws other errors on. */
+  #refuseAtPlace(plan: LayerPlan, error: unknown): void {
+    if (!(error instanceof PlaceError)) throw error;
+    this.#narration.refused(plan, { code: error.code, reason: error.message });
+    if (error.code !== "place-taken") this.#remove(plan);
   }
 
   /** Layers that come back from the cache: several at once, the largest first so that none is left to run alone at the end. */
@@ -172,8 +196,7 @@ class Restoration {
       this.#narration.restored(plan, extracted);
       this.#narration.dangling(extracted, this.#session.inputs.layersDir);
     } catch (error) {
-      if (!(error instanceof PlaceError)) throw error;
-      this.#narration.refused(plan, { code: "place-taken", reason: error.message });
+      this.#refuseAtPlace(plan, error);
     } finally {
       place.close();
     }
@@ -198,6 +221,14 @@ class Restoration {
       this.#narration.notRemoved(plan, error.message);
     }
   }
+}
+
+function isRestored(plan: LayerPlan): plan is RestorePlan {
+  return plan.action === "restore";
+}
+
+function isWritten({ action }: LayerPlan): boolean {
+  return action === "restore" || action === "metadata";
 }
 
 function describeProgress(done: number, layers: number, bytes: number, total: number): string {
