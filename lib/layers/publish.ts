@@ -31,7 +31,10 @@ const isSbomOf = (layer: string) => (name: string) =>
  */
 export class BuildpackDirectory {
   readonly #directory: Directory;
-  /** On the same file system as the buildpack's directory, or renames would fail. */
+  /**
+   * On the same file system as the buildpack's directory, or renames would fail; and where new files get the same group
+   * (D22).
+   */
   readonly #staging: Staging;
   readonly #ownsStaging: boolean;
   readonly #umask: number;
@@ -44,7 +47,8 @@ export class BuildpackDirectory {
       throw cannotWrite(`${layers.path}/${name}`, error);
     }
     try {
-      this.#ownsStaging = this.#directory.mountId !== layers.mountId;
+      const hasOwnGroup = this.#directory.groupForContents !== layers.groupForContents;
+      this.#ownsStaging = hasOwnGroup || this.#directory.mountId !== layers.mountId;
       this.#staging = this.#ownsStaging ? new Staging(this.#directory) : staging;
     } catch (error) {
       this.#directory.close();
@@ -88,7 +92,7 @@ export class BuildpackDirectory {
       try {
         this.#clear(layer, () => this.#staging.publish(slot, this.#directory, layer));
         // Only now: a directory that its owner may not write cannot be renamed.
-        if (rootMode !== 0o700) root.setMode(rootMode);
+        if (rootMode !== 0o700 || this.#staging.inheritsGroup) root.setMode(rootMode);
       } finally {
         root.close();
       }
