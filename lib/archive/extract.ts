@@ -21,6 +21,8 @@ export interface ExtractionTarget extends LayerPlace {
   readonly root: string;
   /** Whether the file system reports what it could not write only when asked (NFS, CIFS, FUSE). */
   readonly writesBehind: boolean;
+  /** Whether its parent has setgid, which every directory inherits that is made below it (D22). */
+  readonly inheritsGroup: boolean;
 }
 
 export interface Extracted {
@@ -107,7 +109,7 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
     const temporary = path === "" ? 0o700 : (mode & 0o777) | 0o700;
     if (isNew && !this.#mkdir(path, temporary)) return false;
     if (path === "") this.#rootMode = mode;
-    else if (!isNew || mode !== temporary) this.#unfinished.set(path, mode);
+    else if (!isNew || mode !== temporary || this.#target.inheritsGroup) this.#unfinished.set(path, mode);
     return true;
   }
 

@@ -1,7 +1,7 @@
 import { limits } from "../limits.ts";
 import { components, LayerPrefix } from "./layer-prefix.ts";
 import type { TarEntry } from "./tar.ts";
-import { show, TarError } from "./tar-error.ts";
+import { show, showEscaped, TarError } from "./tar-error.ts";
 import { typeNames } from "./tar-header.ts";
 
 /** Which layer an archive is read for. */
@@ -161,8 +161,24 @@ export class LayerPaths {
   }
 
   #nothing(): TarError {
-    return new TarError(`it holds nothing below ${show(this.#anchor.join("/"))}`);
+    const wanted = this.#anchor.join("/");
+    const other = lookalike(this.#waiting, wanted);
+    if (other === undefined) return new TarError(`it holds nothing below ${show(wanted)}`);
+    const differ = "which differ only in Unicode normalization";
+    return new TarError(`it holds nothing below ${showEscaped(wanted)}, but ${showEscaped(other)}, ${differ}`);
   }
+}
+
+/** What of these entries' paths looks like `wanted`, but is spelled in another Unicode normalization; latin1 as they are. */
+function lookalike(entries: readonly TarEntry[], wanted: string): string | undefined {
+  const normal = (name: string) => Buffer.from(name, "latin1").toString("utf8").normalize("NFC");
+  const length = wanted.split("/").length;
+  for (const { path } of entries) {
+    const parts = path.split("/");
+    const at = parts.findIndex((_, i) => normal(parts.slice(i, i + length).join("/")) === normal(wanted));
+    if (at >= 0) return parts.slice(at, at + length).join("/");
+  }
+  return undefined;
 }
 
 const unclean = /(?:^|\/)(?:\.{0,2})(?:\/|$)/;

@@ -8,3 +8,8 @@ export function show(name: string): string {
   const text = Buffer.from(name, "latin1").toString("utf8");
   return JSON.stringify(text.length > 120 ? `${text.slice(0, 117)}…` : text);
 }
+
+/** As `show`, with everything beyond ASCII escaped: for names that look the same and are not. */
+export function showEscaped(name: string): string {
+  return show(name).replace(/[^ -~]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}

@@ -183,6 +183,12 @@ export class Directory {
     chownSync(this.#self, uid, gid);
   }
 
+  /** The group that everything made in it gets, where it has setgid; undefined for that of the process. */
+  get groupForContents(): number | undefined {
+    const { mode, gid } = this.ownStat();
+    return (mode & 0o2000) === 0 ? undefined : gid;
+  }
+
   /** The mount that the directory lies on. */
   get mountId(): string {
     this.#mountId ??= mountIdOf(this.#fd);

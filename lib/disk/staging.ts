@@ -24,6 +24,8 @@ export class Staging {
   readonly directory: Directory;
   /** Whether its file system may report only after a write, when synced, that it could not write. */
   readonly writesBehind: boolean;
+  /** Whether what is made in it gets the group of its parent, which has setgid, and directories setgid, too (D22). */
+  readonly inheritsGroup: boolean;
   readonly #parent: Directory;
   readonly #name: string;
   readonly #timer: NodeJS.Timeout;
@@ -35,8 +37,8 @@ export class Staging {
     parent.make(this.#name, 0o700);
     this.directory = parent.open(this.#name);
     refuseOthers(this.directory);
-    // A parent with setgid hands it down; content must not inherit it.
-    this.directory.setMode(0o700);
+    this.inheritsGroup = parent.groupForContents !== undefined;
+    if (!this.inheritsGroup) this.directory.setMode(0o700);
     this.writesBehind = this.directory.writesBehind;
     this.#timer = setInterval(() => this.#beat(), heartbeatMs);
     this.#timer.unref();

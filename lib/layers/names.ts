@@ -4,8 +4,9 @@ import type { Reason } from "./outcomes.ts";
 /** Files of a buildpack's directory that a layer's `<layer>.toml` would take the place of (Buildpack spec). */
 const reservedLayerNames: ReadonlySet<string> = new Set(["store", "launch", "build"]);
 
-/** NAME_MAX less the longest suffix that is put behind a layer's name. */
-const maxNameBytes = 255 - ".sbom.spdx.json".length;
+/** NAME_MAX of Linux. */
+export const maxNameBytes = 255;
+const maxLayerNameBytes = maxNameBytes - ".toml".length;
 
 /** The directory of a buildpack below the layers directory (Platform API: every `/` becomes `_`). */
 export function escapeId(id: string): string {
@@ -15,7 +16,7 @@ export function escapeId(id: string): string {
 /** Why a name cannot be a layer of a buildpack (D11). */
 export function layerNameProblem(name: string): Reason | undefined {
   if (reservedLayerNames.has(name)) return { code: "reserved-name", reason: `a layer may not be named ${quote(name)}` };
-  return componentProblem(name, "layer name");
+  return componentProblem(name, "layer name", maxLayerNameBytes);
 }
 
 /** Why an escaped buildpack id cannot be a directory below the layers directory (D11). */
@@ -24,7 +25,7 @@ export function buildpackNameProblem(directory: string): Reason | undefined {
     const reason = '<layers>/sbom is the place of SBOM files, so no buildpack may be named "sbom"';
     return { code: "reserved-name", reason };
   }
-  return componentProblem(directory, "buildpack id");
+  return componentProblem(directory, "buildpack id", maxNameBytes);
 }
 
 /** Whether what stands under a layer's name can be that layer's, and may be removed with it. */
@@ -32,12 +33,18 @@ export function isLayersOwnPlace(name: string): boolean {
   return isComponent(name) && !reservedLayerNames.has(name);
 }
 
-function componentProblem(name: string, what: string): Reason | undefined {
+/** Which layer's SBOM file has this name, and what follows that layer's name in it: of `x.sbom.cdx.json`, x. */
+export function sbomFileOf(name: string): { readonly layer: string; readonly suffix: string } | undefined {
+  const [, layer, suffix] = /^(.+)\.(sbom\.[A-Za-z0-9_-]+\.json)$/s.exec(name) ?? [];
+  return layer === undefined || suffix === undefined ? undefined : { layer, suffix };
+}
+
+function componentProblem(name: string, what: string, maxBytes: number): Reason | undefined {
   const unsafe = (problem: string): Reason => ({ code: "unsafe-name", reason: `the ${what} ${problem}` });
   if (name === "") return unsafe("is empty");
   if (!isComponent(name)) return unsafe("is not a safe file name");
   if (name.startsWith(".restorer-")) return unsafe("begins like a staging directory");
-  if (Buffer.byteLength(name) > maxNameBytes) return unsafe(`is longer than ${maxNameBytes} bytes`);
+  if (Buffer.byteLength(name) > maxBytes) return unsafe(`is longer than ${maxBytes} bytes`);
   return undefined;
 }
 

@@ -226,7 +226,8 @@ function shown(sha: string): string {
 
 /**
  * Refuses layers that would take another one's place: where buildpack ids escape alike, the first one counts, and a
- * directory may not stand where the `<layer>.toml` or SBOM files of another layer go.
+ * directory may not stand where the `<layer>.toml` of another layer goes. Whether it stands in the way of SBOM files is
+ * found out when it is known which there are.
  */
 function refuseClashes(layers: readonly LayerPlan[]): LayerPlan[] {
   const isWritten = ({ action }: LayerPlan) => action === "restore" || action === "metadata";
@@ -241,14 +242,21 @@ function refuseClashes(layers: readonly LayerPlan[]): LayerPlan[] {
     const neighbour = plan.action === "restore" ? layerOfFile(layer) : undefined;
     const isInItsWay = neighbour !== undefined && places.has(place(directory, neighbour));
     if (owner === buildpack && !isInItsWay) return plan;
-    const clash = refuse("same-place", "another layer of this build has the same place");
-    return { buildpack, directory, layer, ...clash };
+    return { buildpack, directory, layer, ...samePlace };
   });
 }
 
-/** The layer that a file of this name belongs to: `x` of `x.toml` and `x.sbom.cdx.json`. */
+/** Another layer of this build has a layer's place. */
+export const samePlace: Reason & { readonly action: "refuse"; readonly removes: boolean } = {
+  action: "refuse",
+  code: "same-place",
+  reason: "another layer of this build has the same place",
+  removes: true,
+};
+
+/** The layer that a file of this name belongs to: `x` of `x.toml`. */
 function layerOfFile(name: string): string | undefined {
-  return /^(.+)\.(?:toml|sbom\.[A-Za-z0-9_-]+\.json)$/s.exec(name)?.[1];
+  return /^(.+)\.toml$/s.exec(name)?.[1];
 }
 
 function notChosen(code: OutcomeCode, reason: string): NotChosen {

@@ -5,11 +5,19 @@ import { describe, hasCode } from "../errors.ts";
 import { cannotWrite } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
+import { maxNameBytes } from "./names.ts";
+import type { OutcomeCode } from "./outcomes.ts";
 import type { SbomFile } from "./sbom.ts";
 
 /** A layer that cannot take its place though the disk is fine; costs this layer only. */
 export class PlaceError extends Error {
   override readonly name = "PlaceError";
+  readonly code: OutcomeCode;
+
+  constructor(message: string, code: OutcomeCode = "place-taken") {
+    super(message);
+    this.code = code;
+  }
 }
 
 /** What stands of a layer beside its directory. */
@@ -23,7 +31,10 @@ const isSbomOf = (layer: string) => (name: string) =>
  */
 export class BuildpackDirectory {
   readonly #directory: Directory;
-  /** On the same file system as the buildpack's directory, or renames would fail. */
+  /**
+   * On the same file system as the buildpack's directory, or renames would fail; and where new files get the same group
+   * (D22).
+   */
   readonly #staging: Staging;
   readonly #ownsStaging: boolean;
   readonly #umask: number;
@@ -36,7 +47,8 @@ export class BuildpackDirectory {
       throw cannotWrite(`${layers.path}/${name}`, error);
     }
     try {
-      this.#ownsStaging = this.#directory.mountId !== layers.mountId;
+      const hasOwnGroup = this.#directory.groupForContents !== layers.groupForContents;
+      this.#ownsStaging = hasOwnGroup || this.#directory.mountId !== layers.mountId;
       this.#staging = this.#ownsStaging ? new Staging(this.#directory) : staging;
     } catch (error) {
       this.#directory.close();
@@ -62,6 +74,7 @@ export class BuildpackDirectory {
   /** Writes `<layer>.toml` and SBOM files; the directory of the layer is left as it stands. */
   publishMetadata(layer: string, toml: string, sboms: readonly SbomFile[]): void {
     this.#guard(layer, () => {
+      checkNames(layer, sboms);
       const staged = this.#stageText(toml);
       for (const { suffix, slot } of this.#stageSboms(sboms)) this.#replace(slot, `${layer}.${suffix}`);
       this.#replace(staged, `${layer}.toml`);
@@ -71,6 +84,7 @@ export class BuildpackDirectory {
   /** Replaces a layer by the directory in `slot`, which gets mode `rootMode`, with its toml and SBOM files. */
   publishLayer(layer: string, slot: Slot, rootMode: number, toml: string, sboms: readonly SbomFile[]): void {
     this.#guard(layer, () => {
+      checkNames(layer, sboms);
       this.#refuseMounts(layer);
       const staged = this.#stageText(toml);
       const stagedSboms = this.#stageSboms(sboms);
@@ -78,7 +92,7 @@ export class BuildpackDirectory {
       try {
         this.#clear(layer, () => this.#staging.publish(slot, this.#directory, layer));
         // Only now: a directory that its owner may not write cannot be renamed.
-        if (rootMode !== 0o700) root.setMode(rootMode);
+        if (rootMode !== 0o700 || this.#staging.inheritsGroup) root.setMode(rootMode);
       } finally {
         root.close();
       }
@@ -188,6 +202,16 @@ function openOrMake(layers: Directory, name: string, umask: number, log: Log): D
     layers.unlink(name);
   }
   return layers.openOrMake(name, 0o777 & ~umask);
+}
+
+/** A layer's name may leave room for its toml, but not for the longer names of its SBOM files. */
+function checkNames(layer: string, sboms: readonly SbomFile[]): void {
+  const tooLong = sboms.find(({ suffix }) => Buffer.byteLength(`${layer}.${suffix}`) > maxNameBytes);
+  if (tooLong === undefined) return;
+  throw new PlaceError(
+    `with ".${tooLong.suffix}" behind it the layer name is longer than ${maxNameBytes} bytes`,
+    "unsafe-name",
+  );
 }
 
 function mountInTheWay(error: unknown): PlaceError {

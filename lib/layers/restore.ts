@@ -9,8 +9,9 @@ import { DataError } from "../toml/layer-data.ts";
 import { formatMetadata } from "../toml/layer-toml.ts";
 import { Pauses } from "../waiting.ts";
 import { LayersDirectory } from "./layers-directory.ts";
+import { sbomFileOf } from "./names.ts";
 import { Narration } from "./narration.ts";
-import type { LayerPlan, MetadataPlan, Plan, RestorePlan, StorePlan } from "./plan.ts";
+import { type LayerPlan, type MetadataPlan, type Plan, type RestorePlan, type StorePlan, samePlace } from "./plan.ts";
 import { PlaceError } from "./publish.ts";
 import type { Report } from "./report.ts";
 import { type SbomFile, SbomFiles, type SbomRoot } from "./sbom.ts";
@@ -77,8 +78,20 @@ class Restoration {
       if (layer.action === "metadata") this.#restoreMetadata(layer);
       await this.#pauses.pause();
     }
-    await this.#restoreContents(plan.layers.filter((layer) => layer.action === "restore"));
+    await this.#restoreContents(this.#withoutSbomClashes(plan));
     if (hasSboms) this.#layers.removeSboms();
+  }
+
+  /** The layers to restore; one whose directory would stand where an SBOM file of another goes is refused. */
+  #withoutSbomClashes({ layers }: Plan): RestorePlan[] {
+    const written = new Set(layers.filter(isWritten).map(({ directory, layer }) => `${directory}/${layer}`));
+    return layers.filter(isRestored).filter((plan) => {
+      const file = sbomFileOf(plan.layer);
+      if (file === undefined || !written.has(`${plan.directory}/${file.layer}`)) return true;
+      const hasFile = this.#sboms?.has(plan.directory, file.layer, file.suffix) === true;
+      if (hasFile) this.#leaveOut({ ...plan, ...samePlace });
+      return !hasFile;
+    });
   }
 
   async end(): Promise<void> {
@@ -91,7 +104,7 @@ class Restoration {
   /** Where SBOM files of earlier builds lie: in the cache's SBOM layer, and already in `<layers>/sbom`. */
   async #sbomRoots(plan: Plan): Promise<SbomRoot[]> {
     const roots: SbomRoot[] = [];
-    const isNeeded = plan.layers.some(({ action }) => action === "restore" || action === "metadata");
+    const isNeeded = plan.layers.some(isWritten);
     const cached = isNeeded ? await this.#unpackSboms() : undefined;
     if (cached !== undefined) {
       roots.push({ directory: cached, tell: (message) => this.#narration.trouble(message) });
@@ -147,14 +160,21 @@ class Restoration {
       });
       this.#narration.done(plan, "metadata");
     } catch (error) {
-      if (!(error instanceof DataError)) throw error;
-      this.#refuseData(plan, error);
+      this.#refuseAfter(plan, error);
     }
   }
 
-  #refuseData(plan: LayerPlan, { message }: DataError): void {
-    this.#narration.refused(plan, { code: "bad-metadata", reason: `layer ${quote(plan.layer)}, ${message}` });
-    this.#remove(plan);
+  /** Refuses a layer whose data cannot be used, or that cannot take its place. Throws other errors on. */
+  #refuseAfter(plan: LayerPlan, error: unknown): void {
+    if (error instanceof DataError) {
+      this.#narration.refused(plan, { code: "bad-metadata", reason: `layer ${quote(plan.layer)}, ${error.message}` });
+      this.#remove(plan);
+      return;
+    }
+    if (!(error instanceof PlaceError)) throw error;
+    this.#narration.refused(plan, { code: error.code, reason: error.message });
+    // What stands of it goes unless that is why.
+    if (error.code !== "place-taken") this.#remove(plan);
   }
 
   /** Layers that come back from the cache: several at once, the largest first so that none is left to run alone at the end. */
@@ -201,10 +221,7 @@ class Restoration {
       this.#narration.restored(plan, extracted);
       this.#narration.dangling(extracted, this.#session.inputs.layersDir);
     } catch (error) {
-      if (error instanceof DataError) this.#refuseData(plan, error);
-      else if (error instanceof PlaceError)
-        this.#narration.refused(plan, { code: "place-taken", reason: error.message });
-      else throw error;
+      this.#refuseAfter(plan, error);
     } finally {
       place.close();
     }
@@ -229,6 +246,14 @@ class Restoration {
       this.#narration.notRemoved(plan, error.message);
     }
   }
+}
+
+function isRestored(plan: LayerPlan): plan is RestorePlan {
+  return plan.action === "restore";
+}
+
+function isWritten({ action }: LayerPlan): boolean {
+  return action === "restore" || action === "metadata";
 }
 
 function describeProgress(done: number, layers: number, bytes: number, total: number): string {

@@ -40,6 +40,13 @@ export class SbomFiles {
     return [...found].map(([suffix, fd]) => ({ suffix, fd }));
   }
 
+  /** Whether a layer has an SBOM file; `suffix` goes behind the layer's name. */
+  has(buildpackDirectory: string, layer: string, suffix: string): boolean {
+    const files = this.open(buildpackDirectory, layer);
+    for (const { fd } of files) closeSync(fd);
+    return files.some((file) => file.suffix === suffix);
+  }
+
   close(): void {
     for (const { directory } of this.#roots) directory.close();
   }

@@ -60,7 +60,8 @@ export class Unpacker {
   async unpack(diffId: string, anchor: readonly string[], staging: Staging): Promise<Unpacked> {
     const { inputs, umask, signal } = this.#session;
     const slot = staging.slot();
-    const target = { root: slot.path, anchor, writesBehind: staging.writesBehind, layersDir: inputs.layersDir, umask };
+    const { writesBehind, inheritsGroup } = staging;
+    const target = { root: slot.path, anchor, writesBehind, inheritsGroup, layersDir: inputs.layersDir, umask };
     try {
       const outcome = await this.#workers.extract(target, diffId, () => this.#open(diffId));
       signal.throwIfAborted();

@@ -152,6 +152,7 @@ describe("the extractor", () => {
           layersDir: "/layers",
           umask: 0o022,
           writesBehind: false,
+          inheritsGroup: false,
         });
         const reader = new TarReader(extractor);
         let actual: Record<string, string> | "refused";

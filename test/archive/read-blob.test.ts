@@ -67,7 +67,14 @@ async function reasonHere(source: LayerSource, diffId: string): Promise<string> 
 /** The same, as a restore tells it. */
 async function reasonInThreads(source: LayerSource, diffId: string): Promise<string> {
   const root = dir.join(`layer-${count++}`);
-  const target = { root, anchor: ["bp", "l"], layersDir: "/layers", umask: 0o022, writesBehind: false };
+  const target = {
+    root,
+    anchor: ["bp", "l"],
+    layersDir: "/layers",
+    umask: 0o022,
+    writesBehind: false,
+    inheritsGroup: false,
+  };
   const outcome = await workers.extract(target, diffId, async () => source);
   return outcome.ok ? "ok" : outcome.message;
 }

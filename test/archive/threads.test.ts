@@ -5,7 +5,14 @@ import { Workers } from "../../lib/archive/workers.ts";
 import { tempDir } from "../support/harness.ts";
 
 const diffId = `sha256:${"0".repeat(64)}`;
-const target = (root: string) => ({ root, anchor: ["bp", "l"], layersDir: "/layers", umask: 0, writesBehind: false });
+const target = (root: string) => ({
+  root,
+  anchor: ["bp", "l"],
+  layersDir: "/layers",
+  umask: 0,
+  writesBehind: false,
+  inheritsGroup: false,
+});
 
 async function* endless(): AsyncGenerator<Uint8Array> {
   for (;;) yield new Uint8Array(100_000);

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { differences, snapshot } from "../support/harness.ts";
+import { differences, snapshot, tempDir } from "../support/harness.ts";
+import { tarOf } from "../support/tar-writer.ts";
 import { expectPlain, expectWhole, scene } from "./scene.ts";
 
 describe("names", () => {
@@ -40,6 +41,46 @@ describe("names", () => {
     expect(stderr).toContain('"bp:x.toml"');
     expect(readdirSync(join(made.layers, "bp"))).toEqual(["x.toml"]);
     expect(readFileSync(join(made.layers, "bp/x.toml"), "utf8")).toBe("[metadata]\na = 1\n");
+  });
+
+  test("layers of 241 to 250 bytes come back, SBOM files where they have room for them", async () => {
+    const names = [241, 247, 250].map((length) => "n".repeat(length));
+    using made = scene({ layers: names });
+    expect(await made.run()).toMatchObject({ exitCode: 0, stderr: "" });
+    for (const name of names) expectWhole(made, `bp/${name}`);
+  });
+
+  test("a layer whose SBOM file's name would be too long is refused, with what stands of it", async () => {
+    const [fits, tooLong] = ["f".repeat(241), "t".repeat(242)];
+    const files = { "sbom.cdx.json": "{}" };
+    using boms = tempDir("sbom", { tree: { bp: { [fits]: files, [tooLong]: files } } });
+    const standing = { bp: { [tooLong]: { old: "" }, [`${tooLong}.toml`]: "" } };
+    using made = scene({ layers: [fits, tooLong], sbom: { tree: boms.join("tree") }, standing });
+    const { exitCode, stderr } = await made.run();
+    expect(exitCode).toBe(0);
+    expect(stderr).toContain('with ".sbom.cdx.json" behind it the layer name is longer than 255 bytes\n');
+    expect(readdirSync(join(made.layers, "bp")).sort()).toEqual([fits, `${fits}.sbom.cdx.json`, `${fits}.toml`]);
+  });
+
+  test("layers x and x.sbom.cdx.json stand together unless x has that SBOM file", async () => {
+    using boms = tempDir("sbom", { tree: { bp: { x: { "sbom.spdx.json": "{}" }, y: { "sbom.cdx.json": "{}" } } } });
+    const layers = ["x", "x.sbom.cdx.json", "y", "y.sbom.cdx.json"];
+    using made = scene({ layers, sbom: { tree: boms.join("tree") } });
+    const { exitCode, stderr } = await made.run();
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 0,
+      stderr: 'Warning: Not restoring "bp:y.sbom.cdx.json": another layer of this build has the same place\n',
+    });
+    for (const name of ["x", "x.sbom.cdx.json", "y"]) expectWhole(made, `bp/${name}`);
+    expect(readFileSync(join(made.layers, "bp/y.sbom.cdx.json"), "utf8")).toBe("{}");
+  });
+
+  test("a layer whose name the archive spells in another Unicode normalization is refused with both shown", async () => {
+    const tar = tarOf([{ name: "/layers/bp/caf\u0065\u0301/file", data: "x" }]);
+    using made = scene({ buildpacks: () => [{ id: "bp", layers: [{ name: "caf\u00e9", tar }] }] });
+    const { exitCode, stderr } = await made.run();
+    expect(exitCode).toBe(0);
+    expect(stderr).toContain('it holds nothing below "bp/caf\\u00e9", but "bp/cafe\\u0301", which differ only');
   });
 
   test("layers x and x.sha are two layers", async () => {

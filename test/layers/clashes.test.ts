@@ -11,7 +11,7 @@ describe("layers that would take one another's place", () => {
     ],
     [
       ["x", "x.sbom.cdx.json"],
-      ["bp:x restore", "bp:x.sbom.cdx.json refuse"],
+      ["bp:x restore", "bp:x.sbom.cdx.json restore"],
     ],
     [["x.toml"], ["bp:x.toml restore"]],
     [["x.sbom.cdx.json"], ["bp:x.sbom.cdx.json restore"]],
@@ -28,7 +28,7 @@ describe("layers that would take one another's place", () => {
       ["bp:x restore", "bp:xtoml restore", "bp:y.toml restore"],
     ],
   ];
-  test.each(table)("of %p, one that is named like a file of another is refused", (names, expected) => {
+  test.each(table)("of %p, one that is named like the toml of another is refused", (names, expected) => {
     const cache = image(buildpack("bp", Object.fromEntries(names.map((name) => [name, cached]))));
     expect(actions(plan({ cache }))).toEqual(expected);
   });

@@ -18,8 +18,8 @@ describe("names", () => {
     "store",
     "launch",
     "build",
-    "x".repeat(241),
-    "é".repeat(121),
+    "x".repeat(251),
+    "é".repeat(126),
   ])("a layer named %j is refused, wherever it comes from", (name) => {
     expect(actions(plan({ cache: cachedAs(name) }))).toEqual([`bp:${name} refuse`]);
     const app = image(buildpack("bp", { [name]: layer({ launch: true }) }));
@@ -47,14 +47,15 @@ describe("names", () => {
     "sbom",
     "store.toml",
     "Store",
-    "x".repeat(240),
+    "x".repeat(241),
+    "x".repeat(250),
   ])("a layer named %j is like any other", (name) => {
     const layers = new Map([[name, layer({ cache: true })]]);
     const cache = image({ id: "bp", layers, store: undefined });
     expect(actions(plan({ cache }))).toEqual([`bp:${name} restore`]);
   });
 
-  test.each(["", ".", "..", "sbom", "a\0b", ".restorer-0", "x".repeat(241)])(
+  test.each(["", ".", "..", "sbom", "a\0b", ".restorer-0", "x".repeat(256)])(
     "a buildpack whose id is %j is refused with all its layers and its store",
     (id) => {
       const app = image({ ...buildpack(id, { y: layer({ launch: true }) }), store: knownData({ a: 1n }) });
