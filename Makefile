@@ -60,6 +60,7 @@ race: dist/restorer
 
 ## make inject  has each system call of a small restore fail in turn; needs root and strace
 ##              CALL="openat read"  some calls only
+##              SAMPLE=500       so many at random, which SEED=n decides
 inject: dist/restorer
 	@$(BUN) test/inject/inject.ts $(CALL)
 

@@ -2,11 +2,11 @@
  * `make inject`: has each system call of a small restore fail once, in each of several ways, or kill it, and looks what comes
  * of the run and of the next one. Needs root and strace.
  *
- * Usage: bun test/inject/inject.ts [CALL…], by default all of them.
+ * Usage: bun test/inject/inject.ts [CALL…], by default all of them. With SAMPLE=n only so many, which SEED decides.
  */
 import { have, isRoot } from "../support/harness.ts";
 import { describeInjection } from "./calls.ts";
-import { injectAll, injections } from "./run.ts";
+import { injectAll, injections, sample } from "./run.ts";
 import { InjectionScene, type Variant } from "./scene.ts";
 
 if (!isRoot || !have("strace")) {
@@ -17,7 +17,8 @@ const wanted = process.argv.slice(2);
 let violations = 0;
 for (const variant of ["root", "dropped"] satisfies Variant[]) {
   using scene = await InjectionScene.make(variant);
-  const every = injections(await scene.calls()).filter(({ call }) => wanted.length === 0 || wanted.includes(call));
+  const possible = injections(await scene.calls()).filter(({ call }) => wanted.length === 0 || wanted.includes(call));
+  const every = sample(possible, Number(process.env.SAMPLE ?? possible.length), Number(process.env.SEED ?? 11));
   console.log(`${variant}: ${every.length} faults`);
   let done = 0;
   await injectAll(scene, every, (injection, wrong) => {

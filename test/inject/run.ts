@@ -9,7 +9,7 @@ export function injections(calls: readonly { call: string; nth: number }[]): Inj
   return calls.flatMap((call) => faults.map((fault) => ({ ...call, fault })));
 }
 
-/** Some of them, which a seed decides. */
+/** Some of them in random order, which a seed decides. */
 export function sample(all: readonly Injection[], count: number, seed: number): Injection[] {
   const random = new Random(seed);
   const left = [...all];
