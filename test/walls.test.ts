@@ -1,6 +1,6 @@
 /** Holds the walls between the rooms of lib/, as ARCHITECTURE.md tells of them. */
 import { describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { findCircle, roomOf, type SourceFile, sourceFiles } from "./support/imports.ts";
 
@@ -60,7 +60,12 @@ describe("the walls between rooms", () => {
 
   test("only the edge knows arguments, environment and exit", () => {
     const edge = (path: string) => path === "restorer.ts" || path === "lib/session.ts" || path.startsWith("lib/cli/");
-    expect(linesWith(/\bprocess\.(argv|env|exit)\b|\bBun\.(argv|env)\b/, edge)).toEqual([]);
+    expect(
+      linesWith(
+        /\bprocess\.(argv|env|exit|exitCode)\b|\bBun\.(argv|env)\b|\} = process\b|process\[|node:process|import\.meta\.env/,
+        edge,
+      ),
+    ).toEqual([]);
   });
 
   test("what reads files of others writes none", () => {
@@ -78,6 +83,35 @@ describe("the walls between rooms", () => {
   test("only disk/ removes, renames, links, chmods and chowns, and the extractor in a tree that it made itself", () => {
     const others = files.filter(({ path }) => roomOf(path) !== "disk" && path !== "lib/archive/extract.ts");
     expect(others.flatMap((file) => takenFromFs(file, dangerous).map((name) => `${file.path}: ${name}`))).toEqual([]);
+  });
+
+  test("rooms are one level deep", () => {
+    expect(files.map(({ path }) => path).filter((path) => path.split("/").length > 3)).toEqual([]);
+  });
+
+  test("what reads files of others takes nothing from disk/ that writes", () => {
+    const readers = files.filter(({ path }) => ["toml", "caches", "oci", "http", "registry"].includes(roomOf(path)));
+    const taken = readers.flatMap(({ path, imports }) =>
+      imports.flatMap(({ from, isTypeOnly }) => (roomOf(from) === "disk" && !isTypeOnly ? [`${path}: ${from}`] : [])),
+    );
+    const mayBeTaken = /: lib\/disk\/(read-file|file-bytes|descriptors|second-user|user)\.ts$/;
+    expect(taken.filter((line) => !mayBeTaken.test(line))).toEqual([]);
+  });
+});
+
+describe("documents", () => {
+  test("name no file of lib/ or test/ that is not there", () => {
+    const documents = ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/contract.md"];
+    const named = documents.flatMap((name) => {
+      const text = readFileSync(join(project, name), "utf8");
+      return [...text.matchAll(/`((?:lib|test|docs|bench|build)\/[\w./-]+)`/g)].map(
+        ([, path = ""]) => [name, path] as const,
+      );
+    });
+    expect(named.length).toBeGreaterThan(10);
+    expect(
+      named.filter(([, path]) => !existsSync(join(project, path)) && !existsSync(join(project, `${path}.ts`))),
+    ).toEqual([]);
   });
 });
 

@@ -60,12 +60,13 @@ export function readInputs(argv: readonly string[], env: Environment): Inputs {
   }
   const values = new Values(given, env);
   const cacheDir = values.text("cache-volume") ?? values.text("cache-dir");
+  const reportPath = values.text("report");
   const inputs = {
     platformApi: platformApi ?? newestPlatformApi,
     layersDir: values.layersDir,
-    groupPath: values.text("group"),
-    analyzedPath: values.text("analyzed"),
-    runPath: values.text("run"),
+    groupPath: resolve(values.text("group")),
+    analyzedPath: resolve(values.text("analyzed")),
+    runPath: resolve(values.text("run")),
     cacheDir: cacheDir && resolve(cacheDir),
     cacheImage: values.text("cache-image"),
     buildImage: values.text("build-image"),
@@ -79,7 +80,7 @@ export function readInputs(argv: readonly string[], env: Environment): Inputs {
     gid: values.id("gid"),
     skipLayers: values.boolean("skip-layers"),
     strict: values.boolean("strict"),
-    reportPath: values.text("report"),
+    reportPath: reportPath && reportPath !== "-" ? resolve(reportPath) : reportPath,
     execEnv: env["CNB_EXEC_ENV"] || variables.CNB_EXEC_ENV.default,
     logLevel: logLevel(values.text("log-level")),
     noColor: values.boolean("no-color"),

@@ -53,18 +53,19 @@ function parseToml(path: string, bytes: Uint8Array): TomlTable {
       throw new RestorerError(`${inline(path)} is not TOML: ${inline(describe(error))}`);
     const [summary = ""] = error.message.split("\n");
     throw new RestorerError(
-      `${inline(path)}:${error.line}:${error.column}: ${summary.replace(/^Invalid TOML document: /, "")}\n${caret(text, error.line, error.column)}`,
+      `${inline(path)}:${error.line}:${error.column}: ${summary.replace(/^Invalid TOML document: /, "")}${caret(text, error.line, error.column)}`,
     );
   }
 }
 
-/** The bad line with a caret under the bad column, cut to a readable width. */
+/** On lines of their own the bad line and a caret under the bad column, cut to a readable width; nothing of a blank one. */
 function caret(text: string, line: number, column: number): string {
   const source = text.split("\n", line)[line - 1] ?? "";
+  if (source.trim() === "") return "";
   const start = Math.max(0, column - 60);
   const shown = printable(source.slice(start, start + 100).replaceAll("\t", " "));
   const before = printable(source.slice(start, column - 1).replaceAll("\t", " "));
-  return `  ${shown}\n  ${" ".repeat(before.length)}^`;
+  return `\n  ${shown}\n  ${" ".repeat(before.length)}^`;
 }
 
 /** TOML text of a table read by `readToml`: numbers keep their kind, dates their offset. */

@@ -30,18 +30,24 @@ describe("flag, environment, default", () => {
   }
   const absolute = (value: string): string => join(process.cwd(), value);
   const rows: readonly Row[] = [
-    { flag: "analyzed", env: "CNB_ANALYZED_PATH", get: (i) => i.analyzedPath, fallback: "/layers/analyzed.toml" },
+    {
+      flag: "analyzed",
+      env: "CNB_ANALYZED_PATH",
+      get: (i) => i.analyzedPath,
+      fallback: "/layers/analyzed.toml",
+      read: absolute,
+    },
     { flag: "build-image", env: "CNB_BUILD_IMAGE", get: (i) => i.buildImage, fallback: undefined },
     { flag: "cache-dir", env: "CNB_CACHE_DIR", get: (i) => i.cacheDir, fallback: undefined, read: absolute },
     { flag: "cache-volume", get: (i) => i.cacheDir, fallback: undefined, read: absolute },
     { flag: "cache-image", env: "CNB_CACHE_IMAGE", get: (i) => i.cacheImage, fallback: undefined },
-    { flag: "group", env: "CNB_GROUP_PATH", get: (i) => i.groupPath, fallback: "/layers/group.toml" },
+    { flag: "group", env: "CNB_GROUP_PATH", get: (i) => i.groupPath, fallback: "/layers/group.toml", read: absolute },
     { flag: "image", get: (i) => i.appImage, fallback: undefined },
     { flag: "kaniko-dir", env: "CNB_KANIKO_DIR", get: (i) => i.kanikoDir, fallback: "/kaniko", read: absolute },
     { flag: "layers", env: "CNB_LAYERS_DIR", get: (i) => i.layersDir, fallback: "/layers", read: absolute },
     { flag: "layout-dir", env: "CNB_LAYOUT_DIR", get: (i) => i.layoutDir, fallback: "" },
-    { flag: "report", env: "CNB_RESTORE_REPORT", get: (i) => i.reportPath, fallback: undefined },
-    { flag: "run", env: "CNB_RUN_PATH", get: (i) => i.runPath, fallback: "/cnb/run.toml" },
+    { flag: "report", env: "CNB_RESTORE_REPORT", get: (i) => i.reportPath, fallback: undefined, read: absolute },
+    { flag: "run", env: "CNB_RUN_PATH", get: (i) => i.runPath, fallback: "/cnb/run.toml", read: absolute },
   ];
 
   test.each(rows)(

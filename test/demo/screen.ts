@@ -48,3 +48,14 @@ export function check(what: string, problems: readonly string[]): boolean {
   for (const problem of problems) say(`      ${problem}`);
   return problems.length === 0;
 }
+
+/** A line in rows of at most `width` columns, broken between words; a longer word has a row of its own. */
+export function wrapped(line: string, width: number): string[] {
+  const rows: string[] = [];
+  for (const word of line.split(" ")) {
+    const last = rows.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= width) rows[rows.length - 1] = `${last} ${word}`;
+    else rows.push(rows.length === 0 ? word : `  ${word}`);
+  }
+  return rows;
+}

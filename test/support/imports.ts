@@ -28,7 +28,8 @@ export function sourceFiles(): SourceFile[] {
 }
 
 const statement = /^(?:import|export)\s+(type\s+)?([^"';]*?)\s*from\s+"([^"]+)"/gm;
-const expression = /\b(?:import|new URL)\(\s*"([^"]+)"/g;
+/** `import(…)`, `new URL(…)`, and an import for its effects. */
+const expression = /(?:\b(?:import|new URL)\(\s*|^import\s+)"([^"]+)"/gm;
 
 function importsOf(path: string, text: string): Import[] {
   const target = (name: string) => (name.startsWith(".") ? normalize(join(dirname(path), name)) : name);
