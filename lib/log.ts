@@ -33,7 +33,7 @@ const flushAt = 16 * 1024;
 
 /**
  * The log of a run (contract §1, D3): debug and info go to stdout, warnings and errors to stderr behind a prefix. It shows
- * messages of `level` and above, digests in full only at debug.
+ * messages of `level` and above; information has short digests, unless at debug.
  */
 export class StreamLog implements Log {
   readonly level: LogLevel;
@@ -69,7 +69,8 @@ export class StreamLog implements Log {
 
   #inform(level: LogLevel, message: string): void {
     if (!this.#shows(level)) return;
-    this.#pending += `${this.#format(message)}\n`;
+    const shown = this.level === "debug" ? message : withShortDigests(message);
+    this.#pending += `${printable(shown)}\n`;
     if (this.#pending.length > flushAt) this.flush();
     if (this.#isFlushScheduled) return;
     this.#isFlushScheduled = true;
@@ -85,11 +86,7 @@ export class StreamLog implements Log {
     this.flush();
     this.#beforeWrite();
     const shownPrefix = this.#colors ? `${color}${prefix}${plain}` : prefix;
-    tryWriteText(2, `${shownPrefix}${this.#format(message)}\n`);
-  }
-
-  #format(message: string): string {
-    return printable(this.level === "debug" ? message : withShortDigests(message));
+    tryWriteText(2, `${shownPrefix}${printable(message)}\n`);
   }
 
   #shows(level: LogLevel): boolean {
