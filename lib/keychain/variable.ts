@@ -17,7 +17,7 @@ export class VariableSource implements CredentialSource {
   readonly name = name;
   readonly #headers: ReadonlyMap<string, string>;
 
-  /** Throws a RestorerError for a value that is not a JSON object. */
+  /** Throws a RestorerError for what is not a JSON object of texts. */
   constructor(env: Environment) {
     this.#headers = parse(env[name] ?? "");
   }
@@ -37,7 +37,13 @@ function parse(text: string): Map<string, string> {
     });
   }
   const given = v.parse(optionalEntries, table).filter(([, header]) => header !== null);
-  return new Map(given.map(([key, header]) => [splitKey(key).registry, typeof header === "string" ? header : ""]));
+  return new Map(given.map(([key, header]) => [splitKey(key).registry, checked(key, header)]));
+}
+
+function checked(registry: string, header: unknown): string {
+  if (typeof header === "string") return header;
+  const problem = `the value for ${quote(registry)} is not text`;
+  throw new RestorerError(`failed to parse ${name}: ${problem}`, { hint: example });
 }
 
 /** A header as the lifecycle writes it: `Basic …`, `Bearer …` or `X-Identity …`. White space in its secret goes. */

@@ -86,8 +86,10 @@ export class SbomFiles {
     try {
       return unlessAbsent(open);
     } catch (error) {
-      if (errorCode(error) !== "EACCES" && !(error instanceof NotAFile)) throw error;
-      this.#tellOnce(tell, `Not restoring SBOM files of ${quote(path)}: ${describe(error)}`);
+      const isOther = error instanceof NotAFile;
+      if (errorCode(error) !== "EACCES" && !isOther) throw error;
+      const what = isOther ? "SBOM file" : "SBOM files of";
+      this.#tellOnce(tell, `Not restoring ${what} ${quote(path)}: ${describe(error)}`);
       return undefined;
     }
   }

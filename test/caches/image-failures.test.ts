@@ -12,7 +12,6 @@ import {
   forEach,
   healthy,
   labelOf,
-  layersOf,
   names,
   restore,
   restoreTest,
@@ -73,7 +72,8 @@ group("a registry that fails at the image costs the cache", () => {
         ...statuses.map(
           (code): Case => [`with ${code} at its ${where}`, at(status(code)), "127.0.0.1", `${code}`, "credentials"],
         ),
-        [`with another byte in its ${where}`, at({ kind: "corrupt" }), where],
+        // Of what is fetched by tag nobody knows the digest.
+        ...(where === "config" ? [[`with another byte in its ${where}`, at({ kind: "corrupt" }), where] as const] : []),
         [`with garbage as its ${where}`, at({ kind: "garbage" }), where],
         [`with half of its ${where}`, at({ kind: "short" }), where],
         [`with a ${where} of 50 MB`, at({ kind: "huge", bytes: 50e6 }), where, "more than"],
@@ -94,17 +94,6 @@ group("a registry that fails at the image costs the cache", () => {
       [
         "with fewer diffIDs than layers",
         { image: cacheImage({ editConfig: (config) => ({ ...config, rootfs: { diff_ids: [] } }) }) },
-      ],
-      [
-        "with a layer from elsewhere",
-        {
-          image: cacheImage({
-            editManifest: (manifest) => ({
-              ...manifest,
-              layers: layersOf(manifest).map((layer) => ({ ...layer, urls: ["https://example.com/"] })),
-            }),
-          }),
-        },
       ],
       [
         "as long as its token server is down",

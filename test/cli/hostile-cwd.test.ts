@@ -141,7 +141,9 @@ skipUnless(canTrace, "a strace that may trace")("none of its files is even looke
 function isInside(call: string, cwd: string): boolean {
   const paths = [...call.matchAll(/(\(|AT_FDCWD, |, )"((?:[^"\\]|\\.)*)"/g)];
   return paths.some(([, before, path = ""]) => {
-    const isRelative = !path.startsWith("/") && (before === "(" || before === "AT_FDCWD, ") && !/execve\(/.test(call);
+    // An empty path names nothing.
+    const isRelative =
+      path !== "" && !path.startsWith("/") && (before === "(" || before === "AT_FDCWD, ") && !/execve\(/.test(call);
     return isRelative || path === cwd || path.startsWith(`${cwd}/`) || path.startsWith("/proc/self/cwd");
   });
 }
