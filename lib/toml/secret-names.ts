@@ -1,5 +1,5 @@
-/** The characters of image references, and of paths of OCI layouts, which stand for images as well. */
-const imageName = /^[\w/[][\w./:@[\]-]*$/;
+/** The characters of image references, and of paths of OCI layouts, which stand for images as well; not of URLs. */
+const imageName = /^(?!.*\/\/)[\w/[][\w./:@[\]-]*$/;
 
 /**
  * Throws an Error unless all these may be names of images, or are empty. Messages quote the names of images, also of those
