@@ -26,7 +26,9 @@ function copyProject(dir: TempDir): void {
     cpSync(join(project, path), dir.join(path), { recursive: true, preserveTimestamps: true });
   }
   symlinkSync(join(project, "node_modules", "@oven"), dir.join("node_modules", "@oven"));
-  mkdirSync(dir.join("dist"));
+  // What dist/restorer is made from must be there, and older.
+  mkdirSync(dir.join("dist", "plain"), { recursive: true });
+  cpSync(restorerPath(), dir.join("dist", "plain", "restorer"));
   // The copy is newer than every source, so that make leaves it as it is.
   cpSync(restorerPath(), dir.join("dist", "restorer"));
 }
