@@ -1,14 +1,17 @@
 import { readFileSync, statfsSync } from "node:fs";
+import { hasCode } from "../errors.ts";
 
 /**
  * The mount that an open handle lies on, as the kernel numbers them: a bind mount of the same disk is another one, which
- * `st_dev` does not tell. Empty where /proc does not say; then all are taken for one.
+ * `st_dev` does not tell. Empty where /proc does not say; then all are taken for one. Throws the system's error where it
+ * cannot be read: a guess would take one mount for two.
  */
 export function mountIdOf(fd: number): string {
   try {
     return /^mnt_id:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1"))?.[1] ?? "";
-  } catch {
-    return "";
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ENOTDIR")) return "";
+    throw error;
   }
 }
 
