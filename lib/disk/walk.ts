@@ -45,7 +45,7 @@ export function walkTree(root: Directory, visitor: Visitor): void {
       if (name !== undefined) {
         const child = visitor.entry(here, name);
         if (child === undefined) continue;
-        if (child.mountId === root.mountId) {
+        if (isOnMountOf(root, child)) {
           goDown(child, name);
         } else {
           child.close();
@@ -68,6 +68,16 @@ export function walkTree(root: Directory, visitor: Visitor): void {
     for (const directory of [here, ...levels.map((level) => level.directory)]) {
       if (directory !== root) directory?.close();
     }
+  }
+}
+
+/** Closes the child where it cannot be told. */
+function isOnMountOf(root: Directory, child: Directory): boolean {
+  try {
+    return child.mountId === root.mountId;
+  } catch (error) {
+    child.close();
+    throw error;
   }
 }
 
