@@ -15,7 +15,6 @@ import {
   differences,
   directory,
   file,
-  have,
   isRoot,
   link,
   type RunOptions,
@@ -28,6 +27,7 @@ import {
   tempDir,
   writeTree,
 } from "../support/harness.ts";
+import { canMount } from "../support/mounts.ts";
 
 /** A directory with `layers`, `cache` and what was packed into it, ready for a run. */
 export interface Scene extends Disposable {
@@ -106,7 +106,6 @@ export function give(path: string): void {
   chownSync(path, other, other);
 }
 
-const canMount = isRoot && have("unshare") && Bun.spawnSync(["unshare", "-m", "true"]).exitCode === 0;
 export const withMounts = skipUnless(canMount, "root, and mount namespaces (unshare)");
 
 /** Runs a command that ends in the executable, in the environment of {@link runRestorer}. */

@@ -5,7 +5,7 @@ import { Directory } from "../../lib/disk/directory.ts";
 import { giveTo } from "../../lib/disk/ownership.ts";
 import { emptyDirectory } from "../../lib/disk/removal.ts";
 import { StreamLog } from "../../lib/log.ts";
-import { have, isRoot, restorerPath, skipUnless, tempDir } from "../support/harness.ts";
+import { have, isRoot, restorerPath, runRestorer, skipUnless, tempDir } from "../support/harness.ts";
 import { plantingScene } from "../support/planting-scene.ts";
 
 const nobody = 65534;
@@ -70,12 +70,8 @@ describe("a tree of any depth", () => {
         makeDeep(old, 10_000);
         chownSync(here.layers, 0, 0);
         const args = ["-layers", here.layers, "-cache-dir", here.join("cache"), "-uid", "65534", "-gid", "65534"];
-        const child = Bun.spawn(["prlimit", "--nofile=128:128", restorerPath(), ...args], {
-          env: { PATH: process.env.PATH, CNB_PLATFORM_API: "0.15", CNB_KANIKO_DIR: here.join("kaniko") },
-          stdout: "pipe",
-          stderr: "pipe",
-        });
-        const [stderr, exitCode] = await Promise.all([child.stderr.text(), child.exited]);
+        const command = ["prlimit", "--nofile=128:128", restorerPath()];
+        const { exitCode, stderr } = await runRestorer(args, { command });
         expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
         expect(readdirSync(old).sort()).toEqual(["bin", "data"]);
         expect(statSync(old).uid).toBe(nobody);

@@ -7,7 +7,8 @@ import { StreamLog } from "../../lib/log.ts";
 import { readAnalyzed } from "../../lib/toml/analyzed.ts";
 import { formatToml, readToml } from "../../lib/toml/toml.ts";
 import { isTable, type TomlTable } from "../../lib/toml/values.ts";
-import { have, isRoot, skipUnless, tempDir } from "../support/harness.ts";
+import { isRoot, skipUnless, tempDir } from "../support/harness.ts";
+import { canMount } from "../support/mounts.ts";
 
 describe("writing analyzed.toml", () => {
   const table: TomlTable = { image: { reference: "r" }, mine: { int: 1n, float: 1 } };
@@ -70,7 +71,7 @@ describe("writing analyzed.toml", () => {
     expect(readdirSync(dir.join("outside"))).toEqual(["victim.toml"]);
   });
 
-  const mount = skipUnless(isRoot && canMount(), "root, and mount namespaces (unshare)");
+  const mount = skipUnless(canMount, "root, and mount namespaces (unshare)");
   mount("a file that is a mount point is written in place", () => {
     using dir = tempDir("mount", { layers: { "analyzed.toml": "" }, "real.toml": "old = 1\n" });
     const script = `
@@ -109,7 +110,3 @@ describe("writing analyzed.toml", () => {
     expect(isTable(again["unknown"]) && Object.keys(again["unknown"])).toEqual(["i", "f", "d", "__proto__"]);
   });
 });
-
-function canMount(): boolean {
-  return have("unshare") && Bun.spawnSync(["unshare", "-m", "true"], { stderr: "ignore" }).exitCode === 0;
-}

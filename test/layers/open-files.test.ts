@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type RunResult, restorerPath, tempDir } from "../support/harness.ts";
+import { type RunResult, restorerPath, runRestorer, tempDir } from "../support/harness.ts";
 import { all, Caches, directory, layersDir } from "./versions.ts";
 
 describe("a limit on open files:", () => {
@@ -39,19 +39,6 @@ describe("a limit on open files:", () => {
 });
 
 /** Runs the executable under a shell's resource limit. */
-async function runLimited(limit: string, args: readonly string[]): Promise<RunResult> {
-  using home = tempDir("home");
-  const child = Bun.spawn(["sh", "-c", `${limit} && exec "$@"`, "sh", restorerPath(), ...args], {
-    env: { PATH: process.env.PATH, HOME: home.path, CNB_PLATFORM_API: "0.15", CNB_KANIKO_DIR: home.join("kaniko") },
-    cwd: home.path,
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-  return {
-    exitCode: child.exitCode,
-    signal: child.signalCode === null ? null : String(child.signalCode),
-    stdout,
-    stderr,
-  };
+function runLimited(limit: string, args: readonly string[]): Promise<RunResult> {
+  return runRestorer(args, { command: ["sh", "-c", `${limit} && exec "$@"`, "sh", restorerPath()] });
 }
