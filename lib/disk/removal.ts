@@ -65,9 +65,9 @@ function removeUnlessDirectory(parent: Directory, name: Name): Directory | undef
 
 /** Not a mount's: that belongs to somebody else. */
 function makeWritable(directory: Directory, parent: Directory): void {
-  if ((directory.ownStat().mode & 0o700) === 0o700 || directory.mountId !== parent.mountId) return;
   try {
-    directory.setMode(0o700);
+    const isWritable = (directory.ownStat().mode & 0o700) === 0o700;
+    if (!isWritable && directory.mountId === parent.mountId) directory.setMode(0o700);
   } catch (error) {
     directory.close();
     throw error;

@@ -33,6 +33,18 @@ export function isLayersOwnPlace(name: string): boolean {
   return isComponent(name) && !reservedLayerNames.has(name);
 }
 
+const sbomSuffix = /^sbom\.[A-Za-z0-9_-]+\.json$/;
+
+/** Whether a name is that of an SBOM file without its layer, as an exporter lays them out: `sbom.cdx.json`. */
+export function isSbomSuffix(name: string): boolean {
+  return sbomSuffix.test(name);
+}
+
+/** Whether a name is that of an SBOM file of this layer. */
+export function isSbomFileOf(layer: string, name: string): boolean {
+  return name.startsWith(`${layer}.`) && isSbomSuffix(name.slice(layer.length + 1));
+}
+
 /** Which layer's SBOM file has this name, and what follows that layer's name in it: of `x.sbom.cdx.json`, x. */
 export function sbomFileOf(name: string): { readonly layer: string; readonly suffix: string } | undefined {
   const [, layer, suffix] = /^(.+)\.(sbom\.[A-Za-z0-9_-]+\.json)$/s.exec(name) ?? [];

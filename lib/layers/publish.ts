@@ -5,7 +5,7 @@ import { describe, hasCode } from "../errors.ts";
 import { cannotWrite } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
-import { maxNameBytes } from "./names.ts";
+import { isSbomFileOf, maxNameBytes } from "./names.ts";
 import type { OutcomeCode } from "./outcomes.ts";
 import type { SbomFile } from "./sbom.ts";
 
@@ -19,10 +19,6 @@ export class PlaceError extends Error {
     this.code = code;
   }
 }
-
-/** What stands of a layer beside its directory. */
-const isSbomOf = (layer: string) => (name: string) =>
-  name.startsWith(`${layer}.sbom.`) && /^[A-Za-z0-9_-]+\.json$/.test(name.slice(layer.length + 6));
 
 /**
  * The directory of one buildpack below the layers directory, where layers are published: everything is made in a staging
@@ -124,7 +120,7 @@ export class BuildpackDirectory {
     this.#discard(`${layer}.toml`);
     // A directory of such a name is a layer of its own.
     const files = this.#directory.list().filter(({ isDirectory }) => !isDirectory);
-    for (const { name } of files) if (name === `${layer}.sha` || isSbomOf(layer)(name)) this.#discard(name);
+    for (const { name } of files) if (name === `${layer}.sha` || isSbomFileOf(layer, name)) this.#discard(name);
     // Another restorer may put its copy there at any time.
     for (let attempt = 1; ; attempt++) {
       this.#discard(layer);

@@ -4,14 +4,13 @@ import { isSecret, NotAFile } from "../disk/read-file.ts";
 import { describe, errorCode } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { quote } from "../text.ts";
+import { isSbomSuffix } from "./names.ts";
 
 /** An open SBOM file of a layer; `suffix` goes behind the layer's name, `sbom.cdx.json`. */
 export interface SbomFile {
   readonly suffix: string;
   readonly fd: number;
 }
-
-const fileName = /^sbom\.[A-Za-z0-9_-]+\.json$/;
 
 /** Where SBOM files lie, and who is told of those that are there but cannot be taken. */
 export interface SbomRoot {
@@ -68,7 +67,7 @@ export class SbomFiles {
 
   #openFiles({ directory, tell }: SbomRoot, found: Map<string, number>): void {
     for (const { name } of this.#ifAllowed(directory.path, tell, () => directory.list()) ?? []) {
-      if (!fileName.test(name) || found.has(name)) continue;
+      if (!isSbomSuffix(name) || found.has(name)) continue;
       const fd = this.#ifAllowed(`${directory.path}/${name}`, tell, () => directory.openFile(name));
       if (fd === undefined) continue;
       const problem = problemOf(fstatSync(fd));
