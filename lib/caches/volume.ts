@@ -107,7 +107,8 @@ export class VolumeCache implements Cache {
     if (metadata === undefined) return;
     this.#metadata = metadata;
     const layers = buildpacks.flatMap(({ id }) => [...(buildpackMetadata(metadata, id)?.layers.values() ?? [])]);
-    const shas = [metadata.sbom, ...layers.filter(({ cache }) => cache).map(({ sha }) => sha)].filter(isDigest);
+    const recorded = [metadata.sbom, ...layers.filter(({ cache }) => cache).map(({ sha }) => sha)];
+    const shas = recorded.filter((sha) => sha !== undefined).filter(isDigest);
     const barred = !mayEnter(this.#committed, user);
     const opened = new OpenedAhead();
     this.#opened = opened;

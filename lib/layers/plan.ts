@@ -210,7 +210,7 @@ function dataPass(choice: Choice, cached: LayerMetadata | undefined, isOnDisk: b
   if (cached === undefined) {
     return { action: "metadata", code: "launch-layer", reason: "launch layer", source, data };
   }
-  if (sha === "") return refuse("no-digest", `the ${source} names no digest for it`);
+  if (sha === undefined) return refuse("no-digest", `the ${source} names no digest for it`);
   if (sha !== cached.sha) {
     const reason = `wrong sha: the ${source} has ${shown(sha)}, the cache ${shown(cached.sha)}`;
     return { action: "remove", code: "stale", reason };
@@ -220,8 +220,9 @@ function dataPass(choice: Choice, cached: LayerMetadata | undefined, isOnDisk: b
 }
 
 /** A recorded digest, for messages. What is not one stands for itself nowhere: it may come from a file that is a secret. */
-function shown(sha: string): string {
-  return isDigest(sha) ? quote(sha) : sha === "" ? "none" : "something that is not a digest";
+function shown(sha: string | undefined): string {
+  if (sha === undefined) return "none";
+  return isDigest(sha) ? quote(sha) : "something that is not a digest";
 }
 
 /**

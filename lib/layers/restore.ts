@@ -21,8 +21,8 @@ import { Stopped, Unpacker } from "./unpack.ts";
 export interface Places {
   readonly layers: Directory;
   readonly cache: Cache | undefined;
-  /** diffID of the cache's SBOM layer, or empty. */
-  readonly sbom: string;
+  /** diffID of the cache's SBOM layer, unchecked; undefined where there is none. */
+  readonly sbom: string | undefined;
 }
 
 /** Carries out a plan (contract §3) and adds what happened to the report. Throws RestorerErrors, and on abort the signal's reason. */
@@ -117,7 +117,7 @@ class Restoration {
   /** The directory with the contents of the cache's SBOM layer; undefined where there is none that can be used (D9). */
   async #unpackSboms(): Promise<Directory | undefined> {
     const { sbom } = this.#places;
-    if (this.#unpacker === undefined || sbom === "") return undefined;
+    if (this.#unpacker === undefined || sbom === undefined) return undefined;
     this.#session.log.info("Restoring data for SBOM from cache");
     const { staging } = this.#layers;
     const unpacked = isDigest(sbom)

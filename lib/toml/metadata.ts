@@ -6,8 +6,8 @@ import { isTable, mapTable, type TomlTable, type TomlValue } from "./values.ts";
 
 /** What an earlier build recorded of a layer: types, digest, and the buildpack's own metadata. */
 export interface LayerMetadata {
-  /** The layer's diffID, `sha256:<hex>`; unchecked. */
-  readonly sha: string;
+  /** The layer's diffID, `sha256:<hex>`, unchecked; undefined where none is recorded. */
+  readonly sha: string | undefined;
   readonly build: boolean;
   readonly launch: boolean;
   readonly cache: boolean;
@@ -24,16 +24,22 @@ export interface BuildpackMetadata {
 /** The metadata of a cache, or of an app image (which has no cached SBOM layer). */
 export interface ImageMetadata {
   readonly buildpacks: readonly BuildpackMetadata[];
-  /** diffID of the cache's SBOM layer, or empty. */
-  readonly sbom: string;
+  /** diffID of the cache's SBOM layer, unchecked; undefined where none is recorded. */
+  readonly sbom: string | undefined;
 }
 
-export const noMetadata: ImageMetadata = { buildpacks: [], sbom: "" };
+export const noMetadata: ImageMetadata = { buildpacks: [], sbom: undefined };
 
 const anyValue = v.custom<TomlValue>((value) => value !== undefined);
 
+/** Exporters write an empty text where there is none. */
+const sha = v.pipe(
+  v.optional(v.string(), ""),
+  v.transform((text) => (text === "" ? undefined : text)),
+);
+
 const layerSchema = v.object({
-  sha: v.optional(v.string(), ""),
+  sha,
   build: v.optional(v.boolean(), false),
   launch: v.optional(v.boolean(), false),
   cache: v.optional(v.boolean(), false),
@@ -53,7 +59,7 @@ const object = v.custom<TomlTable>(isTable, "an object");
 
 const metadataSchema = v.object({
   buildpacks: v.optional(v.array(buildpackSchema), []),
-  sbom: v.optional(v.object({ sha: v.optional(v.string(), "") }), {}),
+  sbom: v.optional(v.object({ sha }), {}),
 });
 
 /** How the values of a layer, its data and a store are read where not all of them have been parsed. */

@@ -96,7 +96,7 @@ describe("a layer's code and sentence, where", () => {
       is: ["refuse", "reserved-name", 'a layer may not be named "store"'],
     },
     "there is no digest": {
-      cached: cached({ sha: "" }),
+      cached: cached({ sha: undefined }),
       is: ["refuse", "no-digest", "the cache names no digest for it"],
     },
     "its digest is not one": {

@@ -26,7 +26,7 @@ describe("every combination of types, digests and Platform API", () => {
 
   /** The contract's prose (section 3), word by word. `trace`: what is there of the layer in the end. */
   function oracle({ app, cached, standing, platformApi }: Case): string {
-    let chosen: { sha: string; from: string } | undefined;
+    let chosen: { sha: string | undefined; from: string } | undefined;
 
     // App pass, each app layer.
     if (app !== undefined) {

@@ -51,7 +51,7 @@ test("analyzed.toml names a layer's data metadata, the JSON forms data; both are
 describe("what is left out", () => {
   test("types are false, digests empty, and there are no layers", () => {
     const x = parse('{"buildpacks":[{"key":"bp","layers":{"x":{}}}]}').buildpacks[0]?.layers.get("x");
-    expect(x).toMatchObject({ sha: "", build: false, launch: false, cache: false });
+    expect(x).toMatchObject({ sha: undefined, build: false, launch: false, cache: false });
     expect(x?.data.read()).toBeUndefined();
     expect(parse('{"buildpacks":[{"key":"bp"}]}').buildpacks[0]?.layers.size).toBe(0);
   });
@@ -69,7 +69,7 @@ describe("what is left out", () => {
       '{"buildpacks":[{"key":"bp","version":null,"layers":{"x":{"sha":null,"data":null,"cache":true}}},null]}';
     const { buildpacks } = parse(text);
     expect(buildpacks).toHaveLength(1);
-    expect(buildpacks[0]?.layers.get("x")).toMatchObject({ sha: "", cache: true });
+    expect(buildpacks[0]?.layers.get("x")).toMatchObject({ sha: undefined, cache: true });
     expect(buildpacks[0]?.layers.get("x")?.data.read()).toBeUndefined();
   });
 
