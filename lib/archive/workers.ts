@@ -19,7 +19,7 @@ const mostLayers = 4;
  * How an extraction ended. `layer`: the blob is bad; `disk`: it cannot be written; `thread`: a thread died, or was refused;
  * `cancelled`: the run is cancelled.
  */
-export type Outcome =
+export type ExtractionOutcome =
   | { readonly ok: true; readonly extracted: Extracted }
   | { readonly ok: false; readonly fault: "layer" | "disk" | "thread" | "cancelled"; readonly message: string };
 
@@ -61,7 +61,11 @@ export class Workers {
   }
 
   /** Extracts one layer. Rejects with what `open` throws. */
-  async extract(target: ExtractionTarget, diffId: string, open: () => Promise<LayerSource>): Promise<Outcome> {
+  async extract(
+    target: ExtractionTarget,
+    diffId: string,
+    open: () => Promise<LayerSource>,
+  ): Promise<ExtractionOutcome> {
     if (this.#control.isCancelled) return this.#stopped();
     const pair = this.#acquire();
     if (pair === undefined) return this.#stopped();
@@ -74,7 +78,7 @@ export class Workers {
     }
   }
 
-  async #work(pair: Pair, target: ExtractionTarget, diffId: string, source: LayerSource): Promise<Outcome> {
+  async #work(pair: Pair, target: ExtractionTarget, diffId: string, source: LayerSource): Promise<ExtractionOutcome> {
     const fd = source.kind === "file" ? source.fd : undefined;
     Ring.reset(pair.ring);
     try {
@@ -142,14 +146,14 @@ export class Workers {
     this.#abandoned.resolve();
   }
 
-  #stopped(): Outcome {
+  #stopped(): ExtractionOutcome {
     if (this.#death !== undefined) return { ok: false, fault: "thread", message: this.#death };
     return { ok: false, fault: "cancelled", message: "stopped" };
   }
 }
 
 /** What the two threads of a pair say, as one. */
-function combine(failure: string | undefined, outcome: LayerOutcome): Outcome {
+function combine(failure: string | undefined, outcome: LayerOutcome): ExtractionOutcome {
   if (!outcome.ok && outcome.fault === "disk") return { ok: false, fault: "disk", message: outcome.message };
   if (failure !== undefined) return { ok: false, fault: "layer", message: failure };
   return outcome.ok ? outcome : { ok: false, fault: "layer", message: outcome.message };

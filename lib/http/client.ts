@@ -7,7 +7,7 @@ import { mayBePlainHttp, TransportError } from "./errors.ts";
 import { explainHandshake } from "./handshake.ts";
 import { followRedirects } from "./redirects.ts";
 import type { HttpAnswer, HttpRequest } from "./request.ts";
-import { decide, draw, type Outcome, parseRetryAfter } from "./retry.ts";
+import { type AttemptOutcome, decideRetry, draw, parseRetryAfter } from "./retry.ts";
 import type { HttpTiming } from "./timing.ts";
 
 export interface HttpClientOptions extends ConnectionOptions {
@@ -29,7 +29,7 @@ export class HttpClient {
   /** Answers with any status, error bodies cut to 64 KiB. Throws a TransportError, or the signal's reason. */
   async send(request: HttpRequest): Promise<HttpAnswer> {
     const { signal, listener, limitedMs = this.#timing.limitedMs } = request;
-    const outcomes: Outcome[] = [];
+    const outcomes: AttemptOutcome[] = [];
     for (;;) {
       const result = await this.#attempt(request).catch((error: unknown) => ({ error }));
       signal.throwIfAborted();
@@ -37,7 +37,7 @@ export class HttpClient {
       const host = "error" in result ? request.urls[0].host : result.answered.host;
       const isLimited = "response" in result && result.response.status === 429;
       if ("response" in result && !isLimited) this.#vain.delete(host);
-      const decision = decide(outcomes, this.#vain.has(host), { ...this.#timing, limitedMs });
+      const decision = decideRetry(outcomes, this.#vain.has(host), { ...this.#timing, limitedMs });
       if (decision.kind !== "again") {
         if ("error" in result) throw result.error;
         if (isLimited) this.#vain.add(host);
@@ -124,7 +124,7 @@ export class HttpClient {
   }
 }
 
-function outcomeOf(result: HttpAnswer | { readonly error: unknown }): Outcome {
+function outcomeOf(result: HttpAnswer | { readonly error: unknown }): AttemptOutcome {
   const atMs = performance.now();
   if ("error" in result) return { atMs, error: result.error };
   const { status, headers } = result.response;

@@ -3,7 +3,7 @@ import { isTransient } from "./errors.ts";
 import type { HttpTiming } from "./timing.ts";
 
 /** What came of an attempt, and when (in milliseconds of any clock): an answer, or an error in its place. */
-export type Outcome =
+export type AttemptOutcome =
   | { readonly atMs: number; readonly status: number; readonly retryAfterMs: number | undefined }
   | { readonly atMs: number; readonly error: unknown };
 
@@ -14,7 +14,7 @@ export interface Wait {
 }
 
 /** What to do after an attempt: take its answer, send the request again after a wait, or take what failed as it is. */
-export type Decision =
+export type RetryDecision =
   | { readonly kind: "done" | "give-up" }
   /** The server asks for a wait that is longer than ours may be. */
   | { readonly kind: "too-long"; readonly askedMs: number }
@@ -25,7 +25,7 @@ export type Decision =
       readonly isAsked: boolean;
     };
 
-const giveUp: Decision = { kind: "give-up" };
+const giveUp: RetryDecision = { kind: "give-up" };
 /** Statuses that may pass. */
 const transientStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
@@ -35,7 +35,7 @@ const transientStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503,
  * Everything else that may pass is tried a few times.
  * One that asks for a longer wait than ours may be is given up at once.
  */
-export function decide(outcomes: readonly Outcome[], isVain: boolean, timing: HttpTiming): Decision {
+export function decideRetry(outcomes: readonly AttemptOutcome[], isVain: boolean, timing: HttpTiming): RetryDecision {
   const last = outcomes.at(-1);
   if (last === undefined) throw new Error("no attempt was made");
   if ("status" in last && !transientStatuses.has(last.status)) return { kind: "done" };
@@ -49,18 +49,18 @@ export function decide(outcomes: readonly Outcome[], isVain: boolean, timing: Ht
   return failures < attemptsFor(last, timing) ? again(last, outcomes.length, timing) : giveUp;
 }
 
-function isLimited(outcome: Outcome): boolean {
+function isLimited(outcome: AttemptOutcome): boolean {
   return "status" in outcome && outcome.status === 429;
 }
 
-function attemptsFor(outcome: Outcome, { attempts }: HttpTiming): number {
+function attemptsFor(outcome: AttemptOutcome, { attempts }: HttpTiming): number {
   if ("status" in outcome) return attempts;
   if (!isTransient(outcome.error)) return 1;
   // These take long, or tell much: nobody listens there.
   return ["Timeout", "ECONNREFUSED"].includes(errorCode(outcome.error) ?? "") ? attempts - 1 : attempts;
 }
 
-function again(last: Outcome, attempts: number, timing: HttpTiming): Decision {
+function again(last: AttemptOutcome, attempts: number, timing: HttpTiming): RetryDecision {
   const askedMs = "status" in last ? last.retryAfterMs : undefined;
   const isAsked = askedMs !== undefined || isLimited(last);
   const wait = askedMs === undefined ? backoff(timing, attempts) : { leastMs: askedMs, chanceMs: 0 };

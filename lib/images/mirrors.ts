@@ -3,10 +3,10 @@ import type { Log } from "../log.ts";
 import { parseReference } from "../oci/reference.ts";
 import { quote } from "../text.ts";
 import { imageFailure } from "./failure.ts";
-import { type Sources, theRegistry } from "./source.ts";
+import { type ImageSources, theRegistry } from "./source.ts";
 
 interface MirrorOptions {
-  readonly sources: Sources;
+  readonly sources: ImageSources;
   readonly log: Log;
   readonly signal: AbortSignal;
 }

@@ -14,7 +14,7 @@ import { readableMirror } from "./mirrors.ts";
 import { type Completion, daemonImages, type ImagesPlan, type RunImagePlan } from "./plan.ts";
 import { type RunImageFacts, recordBuildImage, recordRunImage } from "./record.ts";
 import { digestNamedBy } from "./run-image-names.ts";
-import { readImage, type Sources, theRegistry } from "./source.ts";
+import { type ImageSources, readImage, theRegistry } from "./source.ts";
 
 /** The images of a run, opened as far as privileges are needed for it. */
 export interface Images {
@@ -35,7 +35,7 @@ const completionMs = 5_000;
 
 interface Context extends Run {
   readonly plan: ImagesPlan;
-  readonly sources: Sources;
+  readonly sources: ImageSources;
   readonly kaniko: Kaniko;
 }
 

@@ -6,14 +6,14 @@ import { readLayoutImage } from "./layout.ts";
 import type { Source } from "./plan.ts";
 
 /** Where a run's images are; what the plan does not need may be missing. */
-export interface Sources {
+export interface ImageSources {
   readonly registry: Registry | undefined;
   readonly daemon: Daemon | undefined;
   readonly layoutDir: string;
 }
 
 /** Looks at an image. Throws RestorerErrors; where the image does not exist, `isNotFound` holds for them. */
-export async function readImage(source: Source, name: string, sources: Sources): Promise<KnownImage> {
+export async function readImage(source: Source, name: string, sources: ImageSources): Promise<KnownImage> {
   switch (source) {
     case "layout":
       return readLayoutImage(sources.layoutDir, name);
@@ -32,7 +32,7 @@ export async function readImage(source: Source, name: string, sources: Sources):
 }
 
 /** The registry client, which whoever planned to use one has made. */
-export function theRegistry({ registry }: Sources): Registry {
+export function theRegistry({ registry }: ImageSources): Registry {
   if (registry === undefined) throw new Error("no registry client was made");
   return registry;
 }

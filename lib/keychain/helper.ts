@@ -58,7 +58,7 @@ export async function askHelper(name: string, server: string, options: HelperOpt
   return new Credential(program, { basic: basicSecret(user, secret) });
 }
 
-interface Outcome {
+interface HelperOutcome {
   readonly exitCode: number;
   readonly output: string;
   /** What it wrote to stderr. */
@@ -70,7 +70,7 @@ async function run(
   program: string,
   server: string,
   { env, signal, timeoutMs = helperMs }: HelperOptions,
-): Promise<Outcome> {
+): Promise<HelperOutcome> {
   signal?.throwIfAborted();
   const late = new Error(`${program} did not answer within ${timeoutMs / 1000} s`);
   using deadline = new Deadline(timeoutMs, late, ...(signal === undefined ? [] : [signal]));
@@ -98,7 +98,7 @@ async function outcomeOf(
   reader: Reader,
   complaints: Reader,
   program: string,
-): Promise<Outcome> {
+): Promise<HelperOutcome> {
   const reading = readAll(reader, program);
   const complaining = readAll(complaints, program).catch(() => "");
   const ending = exited.then(async (exitCode) => {

@@ -10,7 +10,7 @@ import { layersOnDisk } from "./layers-on-disk.ts";
 import { type Plan, planLayers } from "./plan.ts";
 
 /** What a decision is made from. */
-export interface Sources {
+export interface DecisionSources {
   readonly group: Group;
   /** Undefined when it cannot be used. */
   readonly analyzed: Analyzed | undefined;
@@ -32,7 +32,7 @@ export interface Decided {
  */
 export async function decide(
   session: Session,
-  { group, analyzed, images, cache, layers }: Sources,
+  { group, analyzed, images, cache, layers }: DecisionSources,
   onTrouble: (message: string) => void,
 ): Promise<Decided> {
   const cached = await readCache(cache, session, onTrouble);

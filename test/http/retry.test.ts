@@ -1,6 +1,13 @@
 import { expect, describe as group, test } from "bun:test";
 import { TransportError } from "../../lib/http/errors.ts";
-import { backoff, type Decision, decide, draw, type Outcome, parseRetryAfter } from "../../lib/http/retry.ts";
+import {
+  type AttemptOutcome,
+  backoff,
+  decideRetry,
+  draw,
+  parseRetryAfter,
+  type RetryDecision,
+} from "../../lib/http/retry.ts";
 import { type HttpTiming, httpTiming } from "../../lib/http/timing.ts";
 
 const timing: HttpTiming = {
@@ -14,10 +21,11 @@ const timing: HttpTiming = {
   spreadCapMs: 150,
 };
 
-const answer = (status: number, retryAfterMs?: number, atMs = 0): Outcome => ({ atMs, status, retryAfterMs });
-const failed = (code: string): Outcome => ({ atMs: 0, error: new TransportError(code, "host: trouble") });
-const times = (count: number, outcome: Outcome) => Array.from({ length: count }, () => outcome);
-const after = (outcomes: readonly Outcome[], isVain = false): Decision => decide(outcomes, isVain, timing);
+const answer = (status: number, retryAfterMs?: number, atMs = 0): AttemptOutcome => ({ atMs, status, retryAfterMs });
+const failed = (code: string): AttemptOutcome => ({ atMs: 0, error: new TransportError(code, "host: trouble") });
+const times = (count: number, outcome: AttemptOutcome) => Array.from({ length: count }, () => outcome);
+const after = (outcomes: readonly AttemptOutcome[], isVain = false): RetryDecision =>
+  decideRetry(outcomes, isVain, timing);
 
 group("an answer", () => {
   test.each([200, 206, 304, 400, 401, 403, 404, 405, 410, 501])("of status %i is what counts", (status) => {
@@ -92,14 +100,14 @@ test.each([408, 429, 500, 502, 503, 504])("a wait asked for that is longer than 
 });
 
 group("the wait", () => {
-  const waitAfter = (...outcomes: Outcome[]) => {
+  const waitAfter = (...outcomes: AttemptOutcome[]) => {
     const decision = after(outcomes);
     return decision.kind === "again" && [decision.wait.leastMs, decision.wait.chanceMs, decision.isAsked];
   };
   const reset = failed("ECONNRESET");
   const limited = answer(429);
 
-  test.each<[what: string, outcomes: Outcome[], leastMs: number, chanceMs: number, isAsked: boolean]>([
+  test.each<[what: string, outcomes: AttemptOutcome[], leastMs: number, chanceMs: number, isAsked: boolean]>([
     ["is half chance", [reset], 50, 50, false],
     ["is three times as long each time", [reset, reset], 150, 150, false],
     ["has a cap", [reset, reset, reset], 450, 450, false],
