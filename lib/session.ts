@@ -6,7 +6,7 @@ import { disarmRuntime } from "./cli/runtime.ts";
 import { version } from "./cli/version.ts";
 import { isRoot } from "./disk/user.ts";
 import type { Environment } from "./environment.ts";
-import { describe, errorCode } from "./errors.ts";
+import { describe, hasCode } from "./errors.ts";
 import { ExitCode, RestorerError } from "./failures.ts";
 import { type Log, StreamLog } from "./log.ts";
 import { Progress } from "./progress.ts";
@@ -103,7 +103,7 @@ function printInfo(what: string, text: string): number {
     return ExitCode.ok;
   } catch (error) {
     // `restorer -help | head` has seen enough.
-    if (errorCode(error) === "EPIPE") return ExitCode.ok;
+    if (hasCode(error, "EPIPE")) return ExitCode.ok;
     tryWriteText(2, `ERROR: write the ${what} to stdout: ${describe(error)}\n`);
     return ExitCode.failed;
   }

@@ -1,5 +1,5 @@
 import { constants, fstatSync, openSync, type Stats, write, writeSync } from "node:fs";
-import { errorCode } from "./errors.ts";
+import { hasCode } from "./errors.ts";
 
 /** File descriptor of standard output or standard error. */
 export type Stream = 1 | 2;
@@ -77,7 +77,7 @@ class Output {
       try {
         this.#took(writeSync(this.#fd, first));
       } catch (error) {
-        if (errorCode(error) !== "EAGAIN") {
+        if (!hasCode(error, "EAGAIN")) {
           this.#pending = [];
           throw error;
         }
@@ -90,7 +90,7 @@ class Output {
 
   #again(error: Error | null, count: number): void {
     this.#took(count);
-    if (error !== null && errorCode(error) !== "EAGAIN") this.#pending = [];
+    if (error !== null && !hasCode(error, "EAGAIN")) this.#pending = [];
     try {
       if (error === null || this.isEmpty) this.#work();
       else setTimeout(() => this.#work(), retryMs);

@@ -12,7 +12,7 @@ import {
   unlinkSync,
 } from "node:fs";
 import { writeAll } from "../disk/write.ts";
-import { errorCode } from "../errors.ts";
+import { hasCode } from "../errors.ts";
 import { LayerPaths, type LayerPlace, type LayerVisitor } from "./layer-paths.ts";
 import type { TarEntry, TarHandler } from "./tar.ts";
 
@@ -140,7 +140,7 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
       mkdirSync(path === "" ? this.#target.root : this.#path(path), mode);
       return true;
     } catch (error) {
-      if (errorCode(error) !== "EEXIST") throw error;
+      if (!hasCode(error, "EEXIST")) throw error;
       return false;
     }
   }
@@ -156,7 +156,7 @@ function makeOver<T>(path: string | Buffer, make: () => T): T {
   try {
     return make();
   } catch (error) {
-    if (errorCode(error) !== "EEXIST") throw error;
+    if (!hasCode(error, "EEXIST")) throw error;
   }
   unlinkSync(path);
   return make();

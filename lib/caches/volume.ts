@@ -5,7 +5,7 @@ import { descriptorLimit } from "../disk/descriptors.ts";
 import { FileBytes } from "../disk/file-bytes.ts";
 import { isSecret, openFile } from "../disk/read-file.ts";
 import type { User } from "../disk/user.ts";
-import { describe, errorCode } from "../errors.ts";
+import { describe, hasCode } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { isDigest } from "../oci/digest.ts";
 import { quote } from "../text.ts";
@@ -53,7 +53,7 @@ export class VolumeCache implements Cache {
     } catch (error) {
       file?.close();
       this.#signal.throwIfAborted();
-      if (errorCode(error) === "ENOENT") return this.#withoutMetadata();
+      if (hasCode(error, "ENOENT")) return this.#withoutMetadata();
       if (file?.isSecret === true) throw new CacheError(`cache metadata ${quote(path)} cannot be used; ${whyNotTold}`);
       throw new CacheError(`cannot read cache metadata ${quote(path)}: ${describeParseError(error)}`, { cause: error });
     }
@@ -74,7 +74,7 @@ export class VolumeCache implements Cache {
       if (statSync(committed, { throwIfNoEntry: false }) !== undefined) return committed;
       return statSync(backup, { throwIfNoEntry: false }) === undefined ? committed : backup;
     } catch (error) {
-      const isFirstBuild = errorCode(error) === "ENOENT";
+      const isFirstBuild = hasCode(error, "ENOENT");
       throw new CacheError(`cannot open ${this.name}: ${describe(error)}`, { cause: error, isFirstBuild });
     }
   }

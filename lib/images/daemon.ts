@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import type { Environment } from "../environment.ts";
-import { describe, errorCode } from "../errors.ts";
+import { describe, errorCode, hasCode } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { optionalText, optionalTexts } from "../lenient.ts";
 import type { Log } from "../log.ts";
@@ -150,7 +150,7 @@ function explain(error: unknown): string {
 }
 
 function hintFor(error: unknown): string {
-  if (errorCode(error) === "EACCES")
+  if (hasCode(error, "EACCES"))
     return "Run the restorer as root (with -uid and -gid), or let its user read and write the socket.";
   return "Check that the daemon runs, that its socket is mounted, and that DOCKER_HOST names it.";
 }

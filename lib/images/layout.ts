@@ -1,6 +1,6 @@
 import { join, normalize, relative } from "node:path";
 import { readWhole } from "../disk/read-file.ts";
-import { errorCode } from "../errors.ts";
+import { hasCode } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { configBytes, type ImageConfig, parseConfig } from "../oci/config.ts";
 import { digestOf } from "../oci/digest.ts";
@@ -18,7 +18,7 @@ class LayoutError extends RestorerError {
 
   constructor(message: string, cause: unknown) {
     super(message, { cause, hint: "Images are looked for at <layout-dir>/<registry>/<repository>/<tag>." });
-    this.notFound = errorCode(cause) === "ENOENT";
+    this.notFound = hasCode(cause, "ENOENT");
   }
 }
 
@@ -73,7 +73,7 @@ async function readManifest(path: string): Promise<{ digest: string; manifest: M
         digest: member.digest,
       }),
       platformOf: async (_, image) => readConfig(path, image),
-      isUnusable: (error) => error instanceof ManifestError || errorCode(error) === "ENOENT",
+      isUnusable: (error) => error instanceof ManifestError || hasCode(error, "ENOENT"),
     },
   );
   return { digest: document.digest, manifest };

@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, type Stats } from "node:fs";
 import { type Directory, unlessAbsent } from "../disk/directory.ts";
 import { isSecret, NotAFile } from "../disk/read-file.ts";
-import { describe, errorCode } from "../errors.ts";
+import { describe, hasCode } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { quote } from "../text.ts";
 import { isSbomSuffix } from "./names.ts";
@@ -86,7 +86,7 @@ export class SbomFiles {
       return unlessAbsent(open);
     } catch (error) {
       const isOther = error instanceof NotAFile;
-      if (errorCode(error) !== "EACCES" && !isOther) throw error;
+      if (!hasCode(error, "EACCES") && !isOther) throw error;
       const what = isOther ? "SBOM file" : "SBOM files of";
       this.#tellOnce(tell, `Not restoring ${what} ${quote(path)}: ${describe(error)}`);
       return undefined;

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { errorCode } from "../errors.ts";
+import { hasCode } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { type ImageMetadata, noMetadata, toImageMetadata } from "./metadata.ts";
@@ -54,7 +54,7 @@ export function readAnalyzed(path: string, log: Log): Analyzed | undefined {
   try {
     return readTomlAs(path, (table, isSecret) => toAnalyzed(path, table, isSecret));
   } catch (error) {
-    if (errorCode(error) === "ENOENT") {
+    if (hasCode(error, "ENOENT")) {
       log.warn(`No analyzed metadata found at path ${quote(path)}`);
       return { path, exists: false, table: {}, metadata: noMetadata, runImage: undefined };
     }

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { errorCode } from "../errors.ts";
+import { hasCode } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
@@ -32,7 +32,7 @@ export function readRunToml(path: string, log: Log): readonly OfferedImage[] {
       return images;
     });
   } catch (error) {
-    if (errorCode(error) === "ENOENT") {
+    if (hasCode(error, "ENOENT")) {
       log.debug(`No run metadata found at path ${quote(path)}`);
       return [];
     }
