@@ -1,4 +1,4 @@
-import { errorCode } from "../errors.ts";
+import { hasCode } from "../errors.ts";
 import { isTransient } from "./errors.ts";
 import type { HttpTiming } from "./timing.ts";
 
@@ -57,7 +57,7 @@ function attemptsFor(outcome: AttemptOutcome, { attempts }: HttpTiming): number 
   if ("status" in outcome) return attempts;
   if (!isTransient(outcome.error)) return 1;
   // These take long, or tell much: nobody listens there.
-  return ["Timeout", "ECONNREFUSED"].includes(errorCode(outcome.error) ?? "") ? attempts - 1 : attempts;
+  return hasCode(outcome.error, "Timeout", "ECONNREFUSED") ? attempts - 1 : attempts;
 }
 
 function again(last: AttemptOutcome, attempts: number, timing: HttpTiming): RetryDecision {
