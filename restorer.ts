@@ -1,4 +1,5 @@
 import { openCache } from "./lib/caches/open.ts";
+import { splitCommand } from "./lib/cli/commands.ts";
 import { handOver } from "./lib/disk/ownership.ts";
 import { trustSecondUser } from "./lib/disk/second-user.ts";
 import { become, userToBecome } from "./lib/disk/user.ts";
@@ -13,7 +14,7 @@ import { failIfTroubled } from "./lib/layers/summary.ts";
 import { reportRefused, withReport } from "./lib/layers/with-report.ts";
 import { platformHas } from "./lib/platform-api.ts";
 import { openRegistry } from "./lib/registry/open.ts";
-import { runSession, type Session } from "./lib/session.ts";
+import { runCommand, runSession, type Session } from "./lib/session.ts";
 import { readAnalyzed } from "./lib/toml/analyzed.ts";
 import { readGroup } from "./lib/toml/group.ts";
 import { readRunToml } from "./lib/toml/run-toml.ts";
@@ -59,4 +60,11 @@ async function restore(session: Session, report: Report): Promise<void> {
   if (inputs.strict) failIfTroubled(report);
 }
 
-await runSession((session) => withReport(session, (report) => restore(session, report)), reportRefused);
+const { command, rest } = splitCommand(process.argv.slice(2));
+if (command === "restore") {
+  await runSession(rest, (session) => withReport(session, (report) => restore(session, report)), reportRefused);
+} else {
+  // Loaded only for those who look: platforms call the restore.
+  const { atDesk } = await import("./lib/desk/commands.ts");
+  await runCommand(command, rest, atDesk(command));
+}

@@ -7,6 +7,7 @@ const buildpack = { oldest: 7, newest: 12 } as const;
 
 export const oldestPlatformApi = platform.oldest;
 export const newestPlatformApi = platform.newest;
+export const newestBuildpackApi = buildpack.newest;
 
 /** A behaviour that is newer than the oldest API supported: `since` is N of API 0.N. */
 export interface Gate {

@@ -1,6 +1,8 @@
+import type { DeskCommand } from "./cli/commands.ts";
 import type { Inputs } from "./cli/inputs.ts";
-import { readInputs, requestedInfo } from "./cli/inputs.ts";
+import { readInputs, readPlatformApi, requestedInfo, resolveInputs } from "./cli/inputs.ts";
 import { abortOnSignal, Interrupted } from "./cli/interrupt.ts";
+import type { Options } from "./cli/options.ts";
 import { type RefusedInputs, readRefusedInputs } from "./cli/report-path.ts";
 import { disarmRuntime } from "./cli/runtime.ts";
 import { version } from "./cli/version.ts";
@@ -10,7 +12,7 @@ import { describe, hasCode } from "./errors.ts";
 import { ExitCode, RestorerError } from "./failures.ts";
 import { type Log, StreamLog } from "./log.ts";
 import { Progress } from "./progress.ts";
-import { drained, isTerminal, openStreams, tryWriteText, writeText } from "./streams.ts";
+import { drained, isTerminal, openStreams, ReaderGone, tryWriteText, writeText } from "./streams.ts";
 
 /** What one run has to work with. */
 export interface Session {
@@ -30,24 +32,71 @@ export interface RefusedRun extends Pick<Session, "log" | "umask"> {
   readonly error: unknown;
 }
 
+/** How a run begins and ends. */
+interface Run {
+  /** Reads what it is asked to do. Throws RestorerErrors. */
+  readonly inputs: () => Promise<Inputs> | Inputs;
+  /** Whether information goes to stderr, since stdout is for what was asked. */
+  readonly leavesStdout: (inputs: Inputs) => boolean;
+  /** Returns the exit code. */
+  readonly story: (session: Session) => Promise<number>;
+  readonly refused: (error: unknown, log: Log) => void;
+}
+
 /**
  * The edge of the program: the only place that reads the process's arguments and environment, and that exits.
  * Runs `story` with resolved inputs, or `refused` where they cannot be resolved, and turns what went wrong into a message
  * and an exit code (contract §1).
  */
 export async function runSession(
+  argv: readonly string[],
   story: (session: Session) => Promise<void>,
   refused: (run: RefusedRun) => void,
 ): Promise<never> {
-  // It stands in for `lifecycle restore`.
-  const argv = process.argv.slice(process.argv[2] === "restore" ? 3 : 2);
   const info = requestedInfo(argv);
-  if (info !== undefined) {
-    const exitCode = printInfo(info, info === "help" ? await help() : `restorer ${version}`);
-    await drained();
-    process.exit(exitCode);
-  }
+  if (info !== undefined) await printAndExit(info, info === "help" ? await help("restore") : `restorer ${version}`);
+  const { env } = process;
+  return run({
+    inputs: async () => {
+      const [word = ""] = argv;
+      if (word !== "" && !word.startsWith("-")) throw await notACommand(word);
+      return readInputs(argv, env);
+    },
+    leavesStdout: ({ reportPath }) => reportPath === "-",
+    story: async (session) => {
+      await story(session);
+      return ExitCode.ok;
+    },
+    refused: (error, log) => refused({ error, inputs: readRefusedInputs(argv, env), umask: process.umask(), log }),
+  });
+}
 
+/** As `runSession`, for the commands of the desk: their results go to stdout, so the log does not. */
+export async function runCommand(
+  command: DeskCommand,
+  argv: readonly string[],
+  story: (session: Session, options: Options) => Promise<number>,
+): Promise<never> {
+  const { env } = process;
+  let options: Options | undefined;
+  return run({
+    inputs: async () => {
+      const { parseCommandLine } = await import("./cli/command-line.ts");
+      const { readOptions } = await import("./cli/options.ts");
+      const platformApi = command === "explain" ? readPlatformApi(env) : undefined;
+      const line = parseCommandLine(command, argv, platformApi);
+      if (line.given.booleans.get("help") === true) await printAndExit("help", await help(command));
+      if (line.given.booleans.get("version") === true) await printAndExit("version", `restorer ${version}`);
+      options = readOptions(command, line, env);
+      return resolveInputs(line.given, env, { command, platformApi });
+    },
+    leavesStdout: () => true,
+    story: async (session) => (options === undefined ? ExitCode.failed : story(session, options)),
+    refused: () => {},
+  });
+}
+
+async function run({ inputs: readInputs, leavesStdout, story, refused }: Run): Promise<never> {
   openStreams();
   const { env } = process;
   const isCapable = isTerminal(2) && env["TERM"] !== "dumb";
@@ -57,17 +106,17 @@ export async function runSession(
   let exitCode: number = ExitCode.ok;
   try {
     const dangers = disarmRuntime(env, isRoot());
-    const inputs = readInputs(argv, env);
+    const inputs = await readInputs();
     log = new StreamLog(inputs.logLevel, {
       colors: isCapable && !inputs.noColor,
-      leavesStdout: inputs.reportPath === "-",
+      leavesStdout: leavesStdout(inputs),
       beforeWrite: () => progress.clear(),
     });
     for (const warning of [...dangers, ...inputs.warnings]) log.warn(warning);
     signal = abortOnSignal((reason) => process.exit(report(reason, log)));
-    await story({ inputs, env, log, progress, signal, umask: process.umask() });
+    exitCode = await story({ inputs, env, log, progress, signal, umask: process.umask() });
   } catch (error) {
-    if (signal === undefined) refused({ error, inputs: readRefusedInputs(argv, env), umask: process.umask(), log });
+    if (signal === undefined) refused(error, log);
     // Whatever came of stopping, being asked to stop is the reason.
     exitCode = report(signal?.aborted === true ? signal.reason : error, log);
   }
@@ -82,6 +131,7 @@ function report(error: unknown, log: Log): number {
     log.warn(error.message);
     return error.exitCode;
   }
+  if (error instanceof ReaderGone) return ExitCode.ok;
   const isExpected = error instanceof RestorerError;
   const hint = isExpected && error.hint !== undefined ? `\n${error.hint}` : "";
   log.error(`${isExpected ? error.message : describe(error)}${hint}`);
@@ -89,22 +139,31 @@ function report(error: unknown, log: Log): number {
   return isExpected ? error.exitCode : ExitCode.failed;
 }
 
-async function help(): Promise<string> {
+async function notACommand(word: string): Promise<RestorerError> {
+  const { unknownCommand } = await import("./cli/command-line.ts");
+  return unknownCommand(word);
+}
+
+/** The help of a command, as wide as the terminal. */
+export async function help(command: "restore" | DeskCommand): Promise<string> {
   // yargs looks for a package.json in the current directory, which may hold anybody's files.
   process.chdir("/");
   const { helpText } = await import("./cli/help.ts");
-  return helpText(process.stdout.columns || 100);
+  return helpText(process.stdout.columns || 100, command);
 }
 
-/** Prints what was asked for, and returns the exit code: somebody waits for it, so a full disk is an error. */
-function printInfo(what: string, text: string): number {
+/** Prints what was asked for, and exits: somebody waits for it, so a full disk is an error. */
+async function printAndExit(what: string, text: string): Promise<never> {
+  let exitCode: number = ExitCode.ok;
   try {
     writeText(1, `${text}\n`);
-    return ExitCode.ok;
   } catch (error) {
     // `restorer -help | head` has seen enough.
-    if (hasCode(error, "EPIPE")) return ExitCode.ok;
-    tryWriteText(2, `ERROR: write the ${what} to stdout: ${describe(error)}\n`);
-    return ExitCode.failed;
+    if (!hasCode(error, "EPIPE")) {
+      tryWriteText(2, `ERROR: write the ${what} to stdout: ${describe(error)}\n`);
+      exitCode = ExitCode.failed;
+    }
   }
+  await drained();
+  process.exit(exitCode);
 }

@@ -154,6 +154,20 @@ export function tryWriteText(stream: Stream, text: string): void {
   }
 }
 
+/** Whoever read a standard stream has seen enough: `restorer inspect … | head`. */
+export class ReaderGone extends Error {
+  override readonly name = "ReaderGone";
+}
+
+/** Writes results to stdout. Throws a ReaderGone when nobody reads them any more, and the system's error. */
+export function writeResult(text: string | Uint8Array): void {
+  try {
+    writeText(1, text);
+  } catch (error) {
+    throw hasCode(error, "EPIPE") ? new ReaderGone("nobody reads stdout", { cause: error }) : error;
+  }
+}
+
 /** Resolves when all that was written has been taken. */
 export async function drained(): Promise<void> {
   while ([...outputs.values()].some((output) => !output.isEmpty)) {

@@ -3,16 +3,21 @@ import { isDiskTrouble } from "../failures.ts";
 import { fileReader } from "./blob-file.ts";
 import { Control } from "./control.ts";
 import { type Extracted, type ExtractionTarget, LayerExtractor } from "./extract.ts";
+import { LayerCheck } from "./layer-check.ts";
+import type { LayerPlace } from "./layer-paths.ts";
 import { Ring, RingStopped } from "./ring.ts";
 import { TarReader } from "./tar.ts";
 
-/** Extracts one layer from the uncompressed bytes that come through a ring, from the open file `fd` if there is one. */
+/** Extracts or checks one layer from the uncompressed bytes that come through a ring, from the open file `fd` if there is one. */
 export interface LayerJob {
   readonly ring: SharedArrayBuffer;
   readonly fd: number | undefined;
   readonly control: SharedArrayBuffer;
-  readonly target: ExtractionTarget;
+  readonly target: LayerTarget;
 }
+
+/** Where a layer is extracted to; without a root it is only checked. */
+export type LayerTarget = ExtractionTarget | (LayerPlace & { readonly root?: undefined });
 
 /**
  * How a job ended. `layer`: the archive is bad; `disk`: it cannot be written; `cancelled`: the run is cancelled;
@@ -29,9 +34,9 @@ export type LayerOutcome =
 function run(job: LayerJob): LayerOutcome {
   const control = new Control(job.control);
   const ring = new Ring(job.ring, "extract", control);
-  let extractor: LayerExtractor | undefined;
+  let extractor: LayerExtractor | LayerCheck | undefined;
   try {
-    extractor = new LayerExtractor(job.target);
+    extractor = job.target.root === undefined ? new LayerCheck(job.target) : new LayerExtractor(job.target);
     const reader = new TarReader(extractor);
     ring.drain((bytes) => reader.write(bytes), job.fd === undefined ? undefined : fileReader(job.fd));
     reader.finish();

@@ -4,9 +4,9 @@ import { describe } from "../errors.ts";
 import type { BlobJob, FromBlobThread, ToBlobThread } from "./blob-thread.ts";
 import { until } from "./chunks.ts";
 import { Control } from "./control.ts";
-import type { Extracted, ExtractionTarget } from "./extract.ts";
+import type { Extracted } from "./extract.ts";
 import { Feed } from "./feed.ts";
-import type { LayerJob, LayerOutcome } from "./layer-thread.ts";
+import type { LayerJob, LayerOutcome, LayerTarget } from "./layer-thread.ts";
 import { Ring } from "./ring.ts";
 import type { LayerSource } from "./source.ts";
 import { Thread } from "./thread.ts";
@@ -60,12 +60,8 @@ export class Workers {
     while (this.#busy > 0) await new Promise((resolve) => setTimeout(resolve, 2));
   }
 
-  /** Extracts one layer. Rejects with what `open` throws. */
-  async extract(
-    target: ExtractionTarget,
-    diffId: string,
-    open: () => Promise<LayerSource>,
-  ): Promise<ExtractionOutcome> {
+  /** Extracts one layer, or checks it. Rejects with what `open` throws. */
+  async extract(target: LayerTarget, diffId: string, open: () => Promise<LayerSource>): Promise<ExtractionOutcome> {
     if (this.#control.isCancelled) return this.#stopped();
     const pair = this.#acquire();
     if (pair === undefined) return this.#stopped();
@@ -78,7 +74,7 @@ export class Workers {
     }
   }
 
-  async #work(pair: Pair, target: ExtractionTarget, diffId: string, source: LayerSource): Promise<ExtractionOutcome> {
+  async #work(pair: Pair, target: LayerTarget, diffId: string, source: LayerSource): Promise<ExtractionOutcome> {
     const fd = source.kind === "file" ? source.fd : undefined;
     Ring.reset(pair.ring);
     try {

@@ -12,8 +12,40 @@ export interface Cache {
   size(sha: string): number;
   /** Opens, while privileges allow it, what a user could not open later of the layers of these buildpacks. */
   openAhead?(buildpacks: readonly { id: string }[], user: User): Promise<void>;
+  /** What kind of cache it is, and which; more of it once its metadata was read. */
+  facts(): CacheFacts;
+  /** The blobs that it holds, whether its metadata names them or not, once that was read; of an image those of its manifest. */
+  contents(): CacheContents;
   /** Opens the blob of a layer by its diffID. The caller closes a file that does not stay open. Throws a CacheError. */
   open(sha: string): Promise<LayerSource>;
+}
+
+/** A cache as data. */
+export interface CacheFacts {
+  readonly kind: "directory" | "image" | "layout";
+  /** The path of a directory, the reference of an image, or `oci:DIR[:TAG]`. */
+  readonly reference: string;
+  /** Digest of the manifest of an image. */
+  readonly digest?: string;
+  /** When it was made, by its own word, in ISO 8601. */
+  readonly created?: string;
+}
+
+/** A layer's blob in a cache. */
+export interface StoredBlob {
+  /** What it is stored as the contents of. */
+  readonly diffId: string;
+  /** Bytes as stored. */
+  readonly size: number;
+  /** Digest of what is stored, where that is recorded. */
+  readonly digest?: string;
+  readonly mediaType?: string;
+}
+
+export interface CacheContents {
+  readonly blobs: readonly StoredBlob[];
+  /** What does not belong to the cache, or was left by an export that did not end: paths below it, with their bytes. */
+  readonly leftovers: readonly { readonly path: string; readonly bytes: number }[];
 }
 
 /** Trouble with a cache, or with one layer of it; costs at most what it is about (D5). */

@@ -1,68 +1,88 @@
 import type { LayerSource } from "../archive/source.ts";
-import { describe } from "../errors.ts";
+import type { User } from "../disk/user.ts";
 import type { Log } from "../log.ts";
 import { type ImageConfig, layersByDiffId } from "../oci/config.ts";
-import type { Layer } from "../oci/manifest.ts";
+import type { Layer, Manifest, Platform } from "../oci/manifest.ts";
 import { ownPlatform } from "../oci/platform.ts";
-import { parseReference, type Reference } from "../oci/reference.ts";
-import { mayNotExist, RegistryError } from "../registry/errors.ts";
-import type { Registry, RemoteImage } from "../registry/registry.ts";
 import { quote } from "../text.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import { parseMetadata } from "../toml/metadata-json.ts";
 import { describeParseError } from "../toml/parse-error.ts";
-import { type Cache, CacheError } from "./cache.ts";
+import { type Cache, type CacheContents, CacheError, type CacheFacts } from "./cache.ts";
+import { recordedDigests } from "./recorded.ts";
 
 const label = "io.buildpacks.lifecycle.cache.metadata";
 
-/** A cache image in a registry: metadata in a label of its config, layers by diffID (contract §4). */
+/** An image as it was found. */
+export interface FoundImage {
+  readonly manifest: Manifest;
+  readonly digest: string;
+  readonly config: ImageConfig;
+  /** What an index says that it is for, if one led to it and says so. */
+  readonly platform?: Platform | undefined;
+}
+
+/** Where a cache image is: in a registry, or in an OCI layout. */
+export interface ImagePlace {
+  readonly kind: "image" | "layout";
+  /** As it was named. */
+  readonly reference: string;
+  /** Undefined where there is no such image. Throws a CacheError when it cannot be read. */
+  find(): Promise<FoundImage | undefined>;
+  /** Opens while privileges allow it what a user could not open later. */
+  openAhead?(layers: readonly Layer[], user: User): void;
+  /** The bytes of a layer's blob as stored. Throws a CacheError. */
+  chunks(layer: Layer): AsyncIterable<Uint8Array>;
+}
+
+/** A cache image: metadata in a label of its config, layers by diffID (contract §4). */
 export class ImageCache implements Cache {
   readonly name: string;
-  readonly #reference: string;
-  readonly #registry: Registry;
+  readonly #place: ImagePlace;
   readonly #log: Log;
-  #image: RemoteImage | undefined;
+  #image: FoundImage | undefined;
   #layers: ReadonlyMap<string, Layer> = new Map();
+  /** Read ahead of dropping privileges. */
+  #metadata: ImageMetadata | undefined;
 
-  constructor(reference: string, registry: Registry, log: Log) {
-    this.#reference = reference;
-    this.#registry = registry;
+  constructor(place: ImagePlace, log: Log) {
+    this.#place = place;
     this.#log = log;
-    this.name = `cache image ${quote(reference)}`;
+    this.name = `cache image ${quote(place.reference)}`;
   }
 
   async metadata(): Promise<ImageMetadata | undefined> {
-    const reference = this.#reading(() => parseReference(this.#reference));
-    const found = await this.#fetch(reference);
-    if (found === undefined) return undefined;
-    const { image, config } = found;
-    this.#warnOfArchitecture(image, config);
-    return this.#reading(() => {
-      this.#layers = layersByDiffId(image.manifest, config);
-      this.#image = image;
-      const text = config.labels.get(label);
-      // An image without the label is a cache that holds nothing, as for the reference.
-      return text === undefined ? noMetadata : parseMetadata(Buffer.from(text));
-    });
+    return this.#metadata ?? this.#readMetadata();
   }
 
-  /** Undefined where there is no such image. Another error than a RegistryError ends the run: it was asked to stop. */
-  async #fetch(reference: Reference): Promise<{ image: RemoteImage; config: ImageConfig } | undefined> {
+  /** Of an image that lies on disk: what of these buildpacks' layers the user could not open. Trouble is left to `metadata`. */
+  async openAhead(buildpacks: readonly { id: string }[], user: User): Promise<void> {
+    if (this.#place.openAhead === undefined) return;
+    this.#metadata = await this.#readMetadata().catch(() => undefined);
+    const shas = this.#metadata === undefined ? [] : recordedDigests(this.#metadata, buildpacks);
+    this.#place.openAhead(
+      shas.flatMap((sha) => this.#layers.get(sha) ?? []),
+      user,
+    );
+  }
+
+  async #readMetadata(): Promise<ImageMetadata | undefined> {
+    const image = await this.#place.find();
+    if (image === undefined) return undefined;
+    this.#warnOfArchitecture(image);
     try {
-      const image = await this.#registry.image(reference, "same-os");
-      const { config } = await this.#registry.config(image);
-      return { image, config };
+      this.#layers = layersByDiffId(image.manifest, image.config);
+      this.#image = image;
+      const text = image.config.labels.get(label);
+      // An image without the label is a cache that holds nothing, as for the reference.
+      return text === undefined ? noMetadata : parseMetadata(Buffer.from(text));
     } catch (error) {
-      if (!(error instanceof RegistryError)) throw error;
-      if (!error.notFound) throw this.#trouble(withHint(error), error);
-      // A registry's own word is a first build; a 404 without one may come from something else than a registry.
-      if (error.registryCode === undefined) this.#log.warn(`No ${this.name}: ${withHint(error)}`);
-      return undefined;
+      throw cannotRead(this.name, describeParseError(error), error);
     }
   }
 
   /** Exporters name none, or this machine's: layers of another one are used, but may not run here (D20). */
-  #warnOfArchitecture({ platform }: RemoteImage, config: ImageConfig): void {
+  #warnOfArchitecture({ platform, config }: FoundImage): void {
     const own = ownPlatform().architecture;
     const other = [config.architecture, platform?.architecture].find((said) => said && said !== own);
     if (other === undefined) return;
@@ -71,17 +91,25 @@ export class ImageCache implements Cache {
     );
   }
 
-  /** Reads something of the image; what is wrong with it is trouble with the cache. */
-  #reading<T>(read: () => T): T {
-    try {
-      return read();
-    } catch (error) {
-      throw this.#trouble(describeParseError(error), error);
-    }
+  facts(): CacheFacts {
+    const { kind, reference } = this.#place;
+    const { digest, config } = this.#image ?? {};
+    return {
+      kind,
+      reference,
+      ...(digest === undefined ? {} : { digest }),
+      ...(config?.created ? { created: config.created } : {}),
+    };
   }
 
-  #trouble(what: string, cause: unknown): CacheError {
-    return new CacheError(`cannot read ${this.name}: ${what}`, { cause });
+  contents(): CacheContents {
+    const blobs = [...this.#layers].map(([diffId, { size, digest, mediaType }]) => ({
+      diffId,
+      size,
+      digest,
+      mediaType,
+    }));
+    return { blobs, leftovers: [] };
   }
 
   size(sha: string): number {
@@ -90,18 +118,13 @@ export class ImageCache implements Cache {
 
   async open(sha: string): Promise<LayerSource> {
     const layer = this.#layers.get(sha);
-    if (this.#image === undefined || layer === undefined) throw new CacheError(`${this.name} has no layer ${sha}`);
+    if (layer === undefined) throw new CacheError(`${this.name} has no layer ${sha}`);
     if (layer.unusable !== undefined) throw new CacheError(`cannot read a layer of ${this.name}: ${layer.unusable}`);
-    return {
-      kind: "stream",
-      chunks: this.#registry.blob(this.#image, layer),
-      size: layer.size,
-      digest: layer.digest,
-    };
+    return { kind: "stream", chunks: this.#place.chunks(layer), size: layer.size, digest: layer.digest };
   }
 }
 
-function withHint(error: RegistryError): string {
-  const hints = [error.hint, error.unauthorized ? mayNotExist : undefined].filter((hint) => hint !== undefined);
-  return [describe(error), ...hints].join(". ").replaceAll(".. ", ". ");
+/** Trouble with a whole cache image. */
+export function cannotRead(name: string, what: string, cause: unknown): CacheError {
+  return new CacheError(`cannot read ${name}: ${what}`, { cause });
 }

@@ -1,4 +1,6 @@
 import { cacheTrouble } from "../failures.ts";
+import type { Log } from "../log.ts";
+import { isLayoutReference } from "../oci/reference.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Session } from "../session.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
@@ -13,13 +15,23 @@ export async function openCache(
   const { cacheDir, cacheImage } = inputs;
   if (cacheImage !== undefined) {
     if (cacheDir !== undefined) log.warn("Both a cache image and a cache directory are given, using the image.");
-    if (registry === undefined) return undefined;
-    const { ImageCache } = await import("./image.ts");
-    return new ImageCache(cacheImage, registry, log);
+    return openImage(cacheImage, registry, log);
   }
   if (cacheDir !== undefined) return new VolumeCache(cacheDir, signal);
   log.warn("No cached data will be used, no cache specified.");
   return undefined;
+}
+
+/** Loaded only where an image is used. */
+async function openImage(reference: string, registry: Registry | undefined, log: Log): Promise<Cache | undefined> {
+  const { ImageCache } = await import("./image.ts");
+  if (isLayoutReference(reference)) {
+    const { LayoutImage } = await import("./layout-image.ts");
+    return new ImageCache(new LayoutImage(reference), log);
+  }
+  if (registry === undefined) return undefined;
+  const { RegistryImage } = await import("./registry-image.ts");
+  return new ImageCache(new RegistryImage(reference, registry, log), log);
 }
 
 /**

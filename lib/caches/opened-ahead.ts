@@ -1,37 +1,57 @@
-import { closeSync, fstatSync } from "node:fs";
+import { closeSync, fstatSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import type { BlobFile } from "../archive/source.ts";
 import { spareDescriptors } from "../disk/descriptors.ts";
-import { isSecret } from "../disk/read-file.ts";
+import { isSecret, openFile } from "../disk/read-file.ts";
+import type { User } from "../disk/user.ts";
 
 /** Descriptors that the rest of a run needs: a restore gets by with 64 open files in all. */
 const reserve = 64;
 
 /**
- * Blobs that are opened while privileges allow it, and stay open: one may be wanted under several digests. There are never so
- * many that the rest of the run lacks descriptors, and a file with several names is opened once.
+ * Blobs that a user could not open later, opened while privileges allow it; they stay open, for one may be wanted under several
+ * digests. There are never so many that the rest of the run lacks descriptors, and a file with several names is opened once.
  */
 export class OpenedAhead {
   readonly #byDigest = new Map<string, BlobFile>();
   readonly #byFile = new Map<string, BlobFile>();
+  readonly #user: User;
+  /** Whether the user cannot get to the blobs at all. */
+  readonly #isBarred: boolean;
+  /** Digests for which there was no descriptor. */
+  readonly #leftOut = new Set<string>();
   #room = Math.max(0, spareDescriptors() - reserve);
 
-  /** Whether there is no room for another file. */
-  get isFull(): boolean {
-    return this.#room === 0;
+  /** For blobs that lie in a directory. */
+  constructor(user: User, directory: string) {
+    this.#user = user;
+    this.#isBarred = !mayEnter(directory, user);
   }
 
   get(sha: string): BlobFile | undefined {
     return this.#byDigest.get(sha);
   }
 
-  /** Keeps the blob of a digest that `open` opens, if there is room for it. Throws what `open` throws. */
-  add(sha: string, path: string, open: () => number): void {
+  hadNoRoomFor(sha: string): boolean {
+    return this.#leftOut.has(sha);
+  }
+
+  /** Keeps the blob of a digest open if the user could not open it, and there is room. Trouble is left to a later opening. */
+  add(sha: string, path: string): void {
+    if (this.#byDigest.has(sha)) return;
+    const stat = ifPossible(() => statSync(path));
+    if (stat === undefined || (!this.#isBarred && permits(stat, this.#user, 0o4))) return;
+    ifPossible(() => this.#open(sha, path));
+    if (!this.#byDigest.has(sha) && this.#room === 0) this.#leftOut.add(sha);
+  }
+
+  #open(sha: string, path: string): void {
     // The one more that is opened to see whether its file is open already comes out of the reserve.
-    const fd = open();
+    const fd = openFile(path);
     const stat = fstatSync(fd);
     const file = `${stat.dev}:${stat.ino}`;
     const known = this.#byFile.get(file);
-    if (known !== undefined || this.isFull) {
+    if (known !== undefined || this.#room === 0) {
       closeSync(fd);
       if (known !== undefined) this.#byDigest.set(sha, known);
       return;
@@ -41,4 +61,26 @@ export class OpenedAhead {
     this.#byFile.set(file, blob);
     this.#byDigest.set(sha, blob);
   }
+}
+
+/** What an action gives, undefined where it fails: a later one will tell why. */
+function ifPossible<T>(act: () => T): T | undefined {
+  try {
+    return act();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a directory and all above it may be entered by a user, as far as mode bits tell. */
+function mayEnter(directory: string, user: User): boolean {
+  const stat = ifPossible(() => statSync(directory));
+  if (stat === undefined || !permits(stat, user, 0o1)) return false;
+  return dirname(directory) === directory || mayEnter(dirname(directory), user);
+}
+
+function permits(stat: { mode: number; uid: number; gid: number }, user: User, bit: number): boolean {
+  if (user.uid === 0) return true;
+  const shift = stat.uid === user.uid ? 6 : stat.gid === user.gid ? 3 : 0;
+  return ((stat.mode >> shift) & bit) !== 0;
 }

@@ -52,11 +52,11 @@ function list(names: readonly string[]): string {
   return rest > 0 ? `${shown.join(", ")} and ${count(rest, "other entry", "other entries")}` : shown.join(", ");
 }
 
-function namesIn(dir: string): string[] {
+/** The names in a directory; none where it is not there, or may not be looked into: opening the cache tells which. */
+export function namesIn(dir: string): string[] {
   try {
     return readdirSync(dir);
   } catch {
-    // Not there, or not to be looked into; opening the cache tells which.
     return [];
   }
 }

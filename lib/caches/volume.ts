@@ -1,5 +1,5 @@
-import { fstatSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { fstatSync, lstatSync, type Stats, statSync } from "node:fs";
+import { basename, join } from "node:path";
 import type { LayerSource } from "../archive/source.ts";
 import { descriptorLimit } from "../disk/descriptors.ts";
 import { FileBytes } from "../disk/file-bytes.ts";
@@ -7,15 +7,15 @@ import { isSecret, openFile } from "../disk/read-file.ts";
 import type { User } from "../disk/user.ts";
 import { describe, hasCode } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { isDigest } from "../oci/digest.ts";
 import { quote } from "../text.ts";
-import { buildpackMetadata, type ImageMetadata } from "../toml/metadata.ts";
+import type { ImageMetadata } from "../toml/metadata.ts";
 import { readMetadata } from "../toml/metadata-json.ts";
 import { describeParseError, whyNotTold } from "../toml/parse-error.ts";
 import { Pauses } from "../waiting.ts";
-import { type Cache, CacheError } from "./cache.ts";
+import { type Cache, type CacheContents, CacheError, type CacheFacts, type StoredBlob } from "./cache.ts";
 import { OpenedAhead } from "./opened-ahead.ts";
-import { describeOtherDirectory, metadataFile } from "./other-directory.ts";
+import { describeOtherDirectory, metadataFile, namesIn } from "./other-directory.ts";
+import { recordedDigests } from "./recorded.ts";
 
 /** A volume cache: `<dir>/committed/sha256:<hex>.tar` and a metadata file beside them (contract §4). */
 export class VolumeCache implements Cache {
@@ -24,8 +24,6 @@ export class VolumeCache implements Cache {
   readonly #signal: AbortSignal;
   /** Undefined where privileges are kept. */
   #opened: OpenedAhead | undefined;
-  /** Digests for which there was no descriptor to open them ahead. */
-  readonly #leftOut = new Set<string>();
   #committed: string;
   /** Read ahead of dropping privileges. */
   #metadata: ImageMetadata | undefined;
@@ -79,6 +77,32 @@ export class VolumeCache implements Cache {
     }
   }
 
+  facts(): CacheFacts {
+    const stat = ifThere(join(this.#committed, metadataFile));
+    const created = stat === undefined ? {} : { created: stat.mtime.toISOString() };
+    return { kind: "directory", reference: this.#dir, ...created };
+  }
+
+  contents(): CacheContents {
+    const blobs: StoredBlob[] = [];
+    const leftovers: { path: string; bytes: number }[] = [];
+    const committed = basename(this.#committed);
+    for (const name of namesIn(this.#committed)) {
+      const diffId = /^(sha256:[0-9a-f]{64})\.tar$/.exec(name)?.[1];
+      const bytes = ifThere(join(this.#committed, name))?.size ?? 0;
+      if (diffId !== undefined) blobs.push({ diffId, size: bytes });
+      else if (name !== metadataFile) leftovers.push({ path: `${committed}/${name}`, bytes });
+    }
+    // An export that ends well leaves neither.
+    for (const place of ["staging", "committed-backup"].filter((name) => name !== committed)) {
+      for (const name of namesIn(join(this.#dir, place))) {
+        const path = `${place}/${name}`;
+        leftovers.push({ path, bytes: ifThere(join(this.#dir, path))?.size ?? 0 });
+      }
+    }
+    return { blobs, leftovers };
+  }
+
   size(sha: string): number {
     try {
       return this.#opened?.get(sha)?.size ?? statSync(this.#path(sha)).size;
@@ -106,18 +130,8 @@ export class VolumeCache implements Cache {
     // What root cannot read, the user may.
     if (metadata === undefined) return;
     this.#metadata = metadata;
-    const layers = buildpacks.flatMap(({ id }) => [...(buildpackMetadata(metadata, id)?.layers.values() ?? [])]);
-    const recorded = [metadata.sbom, ...layers.filter(({ cache }) => cache).map(({ sha }) => sha)];
-    const shas = recorded.filter((sha) => sha !== undefined).filter(isDigest);
-    const barred = !mayEnter(this.#committed, user);
-    const opened = new OpenedAhead();
-    this.#opened = opened;
-    for (const sha of shas) {
-      const stat = ifPossible(() => statSync(this.#path(sha)));
-      if (stat === undefined || opened.get(sha) !== undefined || (!barred && permits(stat, user, 0o4))) continue;
-      ifPossible(() => opened.add(sha, this.#path(sha), () => this.#openBlob(sha)));
-      if (opened.get(sha) === undefined && opened.isFull) this.#leftOut.add(sha);
-    }
+    this.#opened = new OpenedAhead(user, this.#committed);
+    for (const sha of recordedDigests(metadata, buildpacks)) this.#opened.add(sha, this.#path(sha));
   }
 
   #path(sha: string): string {
@@ -129,7 +143,7 @@ export class VolumeCache implements Cache {
     try {
       return openFile(path);
     } catch (error) {
-      const limit = this.#leftOut.has(sha) ? descriptorLimit() : undefined;
+      const limit = this.#opened?.hadNoRoomFor(sha) === true ? descriptorLimit() : undefined;
       const why =
         limit === undefined ? "" : `; for root to open it ahead, ${limit} open files are too few (raise \`ulimit -n\`)`;
       throw new CacheError(`cannot open cached layer ${quote(path)}: ${describe(error)}${why}`, { cause: error });
@@ -137,24 +151,11 @@ export class VolumeCache implements Cache {
   }
 }
 
-/** What an action gives, undefined where it fails: a later one will tell why. */
-function ifPossible<T>(act: () => T): T | undefined {
+/** What stands at a path; a link counts as itself. Undefined where nothing does, or nothing can be seen. */
+function ifThere(path: string): Stats | undefined {
   try {
-    return act();
+    return lstatSync(path);
   } catch {
     return undefined;
   }
-}
-
-/** Whether a directory and all above it may be entered by a user, as far as mode bits tell. */
-function mayEnter(directory: string, user: User): boolean {
-  const stat = ifPossible(() => statSync(directory));
-  if (stat === undefined || !permits(stat, user, 0o1)) return false;
-  return dirname(directory) === directory || mayEnter(dirname(directory), user);
-}
-
-function permits(stat: { mode: number; uid: number; gid: number }, user: User, bit: number): boolean {
-  if (user.uid === 0) return true;
-  const shift = stat.uid === user.uid ? 6 : stat.gid === user.gid ? 3 : 0;
-  return ((stat.mode >> shift) & bit) !== 0;
 }

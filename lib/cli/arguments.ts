@@ -1,7 +1,9 @@
 import { ExitCode, RestorerError } from "../failures.ts";
 import { platformGates, platformHas } from "../platform-api.ts";
 import { quote } from "../text.ts";
-import { type Flag, flagNamed, flags } from "./flags.ts";
+import type { CommandName } from "./commands.ts";
+import type { Flag } from "./flag.ts";
+import { flagNamed, flags, takes } from "./flags.ts";
 
 /** What the command line gave: a flag's last value, or all values of a list. */
 export interface Arguments {
@@ -26,7 +28,7 @@ export function parseArguments(argv: readonly string[], minor: number): Argument
     const match = /^--?([^-=][^=]*)(?:=([\s\S]*))?$/.exec(argument);
     if (match === null) throw notAFlag(argument === "--" ? (argv[i + 1] ?? "") : argument, argument !== "--");
     const [, name = "", inline] = match;
-    const flag = findFlag(name, minor);
+    const flag = findFlag(name, "restore", minor);
     if (flag.kind === "boolean") {
       const value = inline === undefined ? true : parseBoolean(inline);
       if (value === undefined) throw invalid(`-${name}=${inline}: ${quote(inline ?? "")} is neither true nor false`);
@@ -41,19 +43,21 @@ export function parseArguments(argv: readonly string[], minor: number): Argument
   return { text, lists, booleans };
 }
 
-function findFlag(name: string, minor: number): Flag {
+/** The flag of a command by its name. Throws a RestorerError (exit 3) where there is none in Platform API 0.`minor`. */
+export function findFlag(name: string, command: CommandName, minor: number): Flag {
   const flag = flagNamed(name === "h" ? "help" : name);
-  if (flag === undefined) throw invalid(`unknown flag -${name}${suggestion(name, minor)}`);
+  if (flag === undefined) throw invalid(`unknown flag -${name}${suggestion(name, command, minor)}`);
+  if (!takes(command, flag)) throw invalid(`unknown flag -${name}: ${command} does not take it`);
   if (flag.since === undefined || platformHas(minor, flag.since)) return flag;
   const { since } = platformGates[flag.since];
   throw invalid(`unknown flag -${name}: it exists since Platform API 0.${since}, this is 0.${minor}`);
 }
 
 /** Flags that begin like an unknown name, as a question. */
-function suggestion(name: string, minor: number): string {
+function suggestion(name: string, command: CommandName, minor: number): string {
   const plain = (text: string) => text.replace(/[-_]/g, "").toLowerCase();
   const start = plain(name).slice(0, 4);
-  const exists = ({ since }: Flag) => since === undefined || platformHas(minor, since);
+  const exists = (flag: Flag) => takes(command, flag) && (flag.since === undefined || platformHas(minor, flag.since));
   const similar = flags.filter((flag) => exists(flag) && plain(flag.name).startsWith(start));
   return similar.length === 0 ? "" : `, did you mean ${similar.map((flag) => `-${flag.name}`).join(" or ")}?`;
 }

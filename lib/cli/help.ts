@@ -1,6 +1,8 @@
 import yargs from "yargs";
 import { platformGates } from "../platform-api.ts";
-import { type Flag, flags, variablesOf } from "./flags.ts";
+import { type CommandName, commandNamed, commands } from "./commands.ts";
+import type { Flag } from "./flag.ts";
+import { flags, takes, variablesOf } from "./flags.ts";
 import { type Variable, variables } from "./variables.ts";
 
 const widest = 110;
@@ -23,21 +25,33 @@ const examples: readonly Row[] = [
 ];
 
 /**
- * The help text, at most as wide as `columns`: every flag in its section, with its variables and default. yargs is loaded
- * only here: it formats well, but costs more time to load than a restore without layers takes.
+ * The help text of a command, at most as wide as `columns`: every flag it takes in its section, with variables and default.
+ * yargs is loaded only here and for the commands of the desk: it costs more time to load than a restore without layers takes.
  */
-export async function helpText(columns: number): Promise<string> {
-  const parser = yargs([])
+export async function helpText(columns: number, command: CommandName): Promise<string> {
+  const parser = yargs([], "/")
     .scriptName("restorer")
     .locale("en")
     .version(false)
     .help(false)
-    .usage("Brings layers and metadata of an earlier build back before the next one.\n\nUsage: restorer [flag]...")
+    .usage(usage(command))
     .wrap(Math.min(columns, widest))
-    .epilogue(footer());
-  for (const flag of flags) parser.option(flag.name, { group: `${flag.section}:`, describe: describeFlag(flag) });
+    .epilogue(command === "restore" ? footer() : shortFooter);
+  for (const flag of flags.filter((known) => takes(command, known))) {
+    parser.option(flag.name, { group: `${flag.section}:`, describe: describeFlag(flag) });
+  }
   return (await parser.getHelp()).replace(/^( +)--/gm, "$1 -").replace(/ +$/gm, "");
 }
+
+function usage(name: CommandName): string {
+  if (name === "restore") {
+    return "Brings layers and metadata of an earlier build back before the next one.\n\nUsage: restorer [flag]...";
+  }
+  const { words = [], summary = "" } = commandNamed(name) ?? {};
+  return `restorer ${name}: ${summary}.\n\nUsage: restorer ${[name, "[flag]...", ...words].join(" ")}`;
+}
+
+const shortFooter = "See `restorer help` for the other commands, variables and exit codes.";
 
 function describeFlag(flag: Flag): string {
   const notes = [
@@ -60,6 +74,10 @@ function footer(): string {
   return [
     "A flag is written -flag value, -flag=value or --flag; one that takes no value is turned off with -flag=false. " +
       "A flag wins over its environment variable.",
+    table(
+      "Commands:",
+      commands.map(({ name, words, summary }): Row => [[name, ...words].join(" "), summary]),
+    ),
     table("Further environment variables:", furtherVariables),
     table("Exit codes:", exitCodes),
     table("Examples:", examples),

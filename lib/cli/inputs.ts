@@ -4,6 +4,7 @@ import { type LogLevel, logLevels } from "../log.ts";
 import { newestPlatformApi, parsePlatformApi } from "../platform-api.ts";
 import { quote } from "../text.ts";
 import { type Arguments, invalid, parseArguments } from "./arguments.ts";
+import type { CommandName } from "./commands.ts";
 import { Values } from "./values.ts";
 import { variables } from "./variables.ts";
 
@@ -28,6 +29,8 @@ export interface Inputs {
   readonly gid: number | undefined;
   readonly skipLayers: boolean;
   readonly strict: boolean;
+  /** Layers to restore alone, `buildpack:layer` or a part of it; empty for all. */
+  readonly only: readonly string[];
   readonly reportPath: string | undefined;
   readonly execEnv: string;
   readonly logLevel: LogLevel;
@@ -54,15 +57,34 @@ export function requestedInfo(argv: readonly string[]): "version" | "help" | und
 /** Resolves the inputs of a run: flag, else environment variable, else default. Throws RestorerErrors (exit 3, 11). */
 export function readInputs(argv: readonly string[], env: Environment): Inputs {
   const platformApi = readPlatformApi(env);
-  const given = parseArguments(argv, platformApi ?? newestPlatformApi);
+  const inputs = resolveInputs(parseArguments(argv, platformApi ?? newestPlatformApi), env, { platformApi });
+  const unset =
+    platformApi === undefined ? [`CNB_PLATFORM_API is not set, assuming the newest, 0.${newestPlatformApi}`] : [];
+  return { ...inputs, warnings: [...unset, ...inputs.warnings] };
+}
+
+const newest: number = newestPlatformApi;
+
+/** Whose inputs they are, and at which Platform API 0.N. */
+export interface InputsOf {
+  readonly command?: CommandName;
+  readonly platformApi?: number | undefined;
+}
+
+/** As `readInputs`, of arguments that are read already. Throws RestorerErrors (exit 3). */
+export function resolveInputs(
+  given: Arguments,
+  env: Environment,
+  { command = "restore", platformApi = newest }: InputsOf = {},
+): Inputs {
   if (given.text.get("cache-volume") && given.text.has("cache-image")) {
     throw invalid("-cache-volume and -cache-image cannot be used together");
   }
-  const values = new Values(given, env);
+  const values = new Values(given, env, command);
   const cacheDir = values.text("cache-volume") ?? values.text("cache-dir");
   const reportPath = values.text("report");
   const inputs = {
-    platformApi: platformApi ?? newestPlatformApi,
+    platformApi,
     layersDir: values.layersDir,
     groupPath: resolve(values.text("group")),
     analyzedPath: resolve(values.text("analyzed")),
@@ -80,18 +102,17 @@ export function readInputs(argv: readonly string[], env: Environment): Inputs {
     gid: values.id("gid"),
     skipLayers: values.boolean("skip-layers"),
     strict: values.boolean("strict"),
+    only: values.list("only"),
     reportPath: reportPath && reportPath !== "-" ? resolve(reportPath) : reportPath,
     execEnv: env["CNB_EXEC_ENV"] || variables.CNB_EXEC_ENV.default,
     logLevel: logLevel(values.text("log-level")),
     noColor: values.boolean("no-color"),
   };
-  const unset =
-    platformApi === undefined ? [`CNB_PLATFORM_API is not set, assuming the newest, 0.${newestPlatformApi}`] : [];
-  return { ...inputs, warnings: [...unset, ...values.warnings] };
+  return { ...inputs, warnings: values.warnings };
 }
 
-/** N of the Platform API 0.N that is asked for, undefined when none is (D14). */
-function readPlatformApi(env: Environment): number | undefined {
+/** N of the Platform API 0.N that is asked for, undefined when none is (D14). Throws a RestorerError (exit 11). */
+export function readPlatformApi(env: Environment): number | undefined {
   const requested = env["CNB_PLATFORM_API"] ?? "";
   return requested === "" ? undefined : parsePlatformApi(requested);
 }

@@ -2,21 +2,25 @@ import { join, resolve } from "node:path";
 import type { Environment } from "../environment.ts";
 import { quote } from "../text.ts";
 import { type Arguments, invalid, maxId, parseBoolean, parseId } from "./arguments.ts";
-import { type DefaultedFlag, type FlagName, flagNamed } from "./flags.ts";
+import type { CommandName } from "./commands.ts";
+import type { Flag } from "./flag.ts";
+import { type DefaultedFlag, type FlagName, flagNamed, takes } from "./flags.ts";
 
 /**
  * The value of each flag, by the rule of contract §1: what the command line gives, else the environment, else the default
- * of the table in `flags`. Throws RestorerErrors (exit 3).
+ * of the table in `flags`. A command reads no variable of a flag that it does not take. Throws RestorerErrors (exit 3).
  */
 export class Values {
   /** What was found wrong in the environment, and is as if unset. */
   readonly warnings: string[] = [];
   readonly #given: Arguments;
   readonly #env: Environment;
+  readonly #command: CommandName;
 
-  constructor(given: Arguments, env: Environment) {
+  constructor(given: Arguments, env: Environment, command: CommandName = "restore") {
     this.#given = given;
     this.#env = env;
+    this.#command = command;
   }
 
   get layersDir(): string {
@@ -34,7 +38,7 @@ export class Values {
   boolean(name: FlagName<"boolean">): boolean {
     const given = this.#given.booleans.get(name);
     if (given !== undefined) return given;
-    const { variables = [], anyValueOf, isSafetySwitch = false } = flagNamed(name) ?? {};
+    const { variables = [], anyValueOf, isSafetySwitch = false } = this.#settable(name) ?? {};
     if (anyValueOf !== undefined && this.#env[anyValueOf]) return true;
     return variables.some((variable) => this.#isTrue(variable, isSafetySwitch));
   }
@@ -59,8 +63,14 @@ export class Values {
     return undefined;
   }
 
+  /** The flag whose variables count. */
+  #settable(name: string): Flag | undefined {
+    const flag = flagNamed(name);
+    return flag !== undefined && takes(this.#command, flag) ? flag : undefined;
+  }
+
   #fromEnvironment(name: string): { variable: string; value: string } | undefined {
-    const [variable] = flagNamed(name)?.variables ?? [];
+    const [variable] = this.#settable(name)?.variables ?? [];
     const value = variable === undefined ? undefined : this.#env[variable];
     return variable !== undefined && value ? { variable, value } : undefined;
   }

@@ -5,7 +5,15 @@ import { RestorerError } from "../failures.ts";
 import { configBytes, type ImageConfig, parseConfig } from "../oci/config.ts";
 import { digestOf } from "../oci/digest.ts";
 import { ManifestError } from "../oci/document.ts";
-import { type Descriptor, type Manifest, manifestBytes, mediaTypes, parseManifest } from "../oci/manifest.ts";
+import {
+  type Descriptor,
+  type Index,
+  type Manifest,
+  manifestBytes,
+  mediaTypes,
+  type Platform,
+  parseManifest,
+} from "../oci/manifest.ts";
 import { findManifest } from "../oci/members.ts";
 import { ownPlatform } from "../oci/platform.ts";
 import { parseReference } from "../oci/reference.ts";
@@ -61,22 +69,64 @@ async function reading<T>(path: string, read: () => T | Promise<T>): Promise<T> 
 }
 
 async function readManifest(path: string): Promise<{ digest: string; manifest: Manifest }> {
+  const { digest, manifest } = await findInLayout(path, readIndex(path), "only");
+  return { digest, manifest };
+}
+
+/** An image in an OCI layout, every digest of its documents verified. */
+export interface LayoutImage {
+  readonly digest: string;
+  readonly manifest: Manifest;
+  readonly platform?: Platform | undefined;
+  readonly config: ImageConfig;
+}
+
+/**
+ * The image of an OCI layout, or of a tag in it; of several the one for this machine, else one of the same system.
+ * Undefined where nothing has the tag. Throws the system's errors and ManifestErrors.
+ */
+export async function openLayoutImage(path: string, tag: string | undefined): Promise<LayoutImage | undefined> {
+  const index = readIndex(path);
+  const manifests = index.manifests.filter(({ refName }) => tag === undefined || refName === tag);
+  if (manifests.length === 0 && tag !== undefined) return undefined;
+  const { digest, manifest, platform } = await findInLayout(path, { ...index, manifests }, "same-os");
+  return { digest, manifest, platform, config: readConfig(path, manifest) };
+}
+
+/** The tags of an OCI layout. Throws as `openLayoutImage` does. */
+export function layoutTags(path: string): readonly string[] {
+  return readIndex(path).manifests.flatMap(({ refName }) => (refName === undefined ? [] : [refName]));
+}
+
+/** Where a blob of an OCI layout lies. */
+export function layoutBlobPath(path: string, digest: string): string {
+  return join(path, "blobs", ...digest.split(":"));
+}
+
+function readIndex(path: string): Index {
   const index = parseManifest(readWhole(join(path, "index.json"), manifestBytes), mediaTypes.ociIndex);
   if (index.kind !== "index") throw new Error("its index.json is not an index");
-  const { document, manifest } = await findManifest(
-    { content: index, digest: "" },
-    {
-      platform: ownPlatform(),
-      otherwise: "only",
-      read: async (member) => ({
-        content: parseManifest(readBlob(path, member, manifestBytes), member.mediaType),
-        digest: member.digest,
-      }),
-      platformOf: async (_, image) => readConfig(path, image),
-      isUnusable: (error) => error instanceof ManifestError || hasCode(error, "ENOENT"),
-    },
-  );
-  return { digest: document.digest, manifest };
+  return index;
+}
+
+interface Document {
+  readonly content: Manifest | Index;
+  readonly digest: string;
+}
+
+async function findInLayout(path: string, index: Index, otherwise: "only" | "same-os") {
+  const start: Document = { content: index, digest: "" };
+  const { document, manifest, platform } = await findManifest(start, {
+    platform: ownPlatform(),
+    otherwise,
+    read: async (member) => ({
+      content: parseManifest(readBlob(path, member, manifestBytes), member.mediaType),
+      digest: member.digest,
+    }),
+    platformOf: async (_, image) => readConfig(path, image),
+    isUnusable: (error) => error instanceof ManifestError || hasCode(error, "ENOENT"),
+  });
+  return { digest: document.digest, manifest, platform };
 }
 
 function readConfig(path: string, { config }: Manifest): ImageConfig {
@@ -84,7 +134,7 @@ function readConfig(path: string, { config }: Manifest): ImageConfig {
 }
 
 function readBlob(path: string, { digest, size }: Descriptor, limit: number): Uint8Array {
-  const bytes = readWhole(join(path, "blobs", ...digest.split(":")), Math.min(size, limit));
+  const bytes = readWhole(layoutBlobPath(path, digest), Math.min(size, limit));
   const actual = digestOf(bytes);
   if (actual !== digest) throw new Error(`the blob ${digest} has the digest ${actual}`);
   return bytes;

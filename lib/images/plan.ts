@@ -1,4 +1,5 @@
 import type { Inputs } from "../cli/inputs.ts";
+import { isLayoutReference } from "../oci/reference.ts";
 import { platformHas } from "../platform-api.ts";
 import type { Analyzed, RunImage } from "../toml/analyzed.ts";
 import type { OfferedImage } from "../toml/run-toml.ts";
@@ -95,7 +96,7 @@ export function imagesInUse(
   const { source, buildImage, runImage, appImage } = plan ?? {};
   const asksForRunImage = source === "registry" || runImage?.action === "save";
   const names = [
-    skipLayers ? undefined : cacheImage,
+    skipLayers || cacheImage === undefined || isLayoutReference(cacheImage) ? undefined : cacheImage,
     buildImage,
     asksForRunImage ? runImage?.selected : undefined,
     source === "registry" ? runImage?.completion?.name : undefined,

@@ -2,16 +2,19 @@ import type { Cache } from "../caches/cache.ts";
 import { readCache } from "../caches/open.ts";
 import type { Directory } from "../disk/directory.ts";
 import type { Images } from "../images/resolve.ts";
+import { newestBuildpackApi } from "../platform-api.ts";
 import type { Session } from "../session.ts";
 import type { Analyzed } from "../toml/analyzed.ts";
-import type { Group } from "../toml/group.ts";
+import type { Buildpack, Group } from "../toml/group.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import { layersOnDisk } from "./layers-on-disk.ts";
+import { onlyLayers } from "./only.ts";
 import { type Plan, planLayers } from "./plan.ts";
 
 /** What a decision is made from. */
 export interface DecisionSources {
-  readonly group: Group;
+  /** Undefined for every buildpack that left something, at the newest Buildpack API. */
+  readonly group: Group | undefined;
   /** Undefined when it cannot be used. */
   readonly analyzed: Analyzed | undefined;
   readonly images: Images | undefined;
@@ -22,6 +25,8 @@ export interface DecisionSources {
 
 export interface Decided {
   readonly plan: Plan;
+  /** What the app image says; nothing where there is none. */
+  readonly app: ImageMetadata;
   /** What the cache holds; nothing where it cannot be used. */
   readonly cached: ImageMetadata;
 }
@@ -39,10 +44,15 @@ export async function decide(
   const app = (await images?.appMetadata()) ?? analyzed?.metadata ?? noMetadata;
   const plan = planLayers({
     ...session.inputs,
-    buildpacks: group.buildpacks,
+    buildpacks: group?.buildpacks ?? everyBuildpack(app, cached),
     app,
     cache: cached,
     layersOnDisk: (directory) => layersOnDisk(layers, directory),
   });
-  return { plan, cached: cached ?? noMetadata };
+  return { plan: onlyLayers(plan, session.inputs.only), app, cached: cached ?? noMetadata };
+}
+
+function everyBuildpack(...images: readonly (ImageMetadata | undefined)[]): Buildpack[] {
+  const ids = images.flatMap((image) => image?.buildpacks.map(({ id }) => id) ?? []);
+  return [...new Set(ids)].map((id) => ({ id, api: newestBuildpackApi }));
 }

@@ -18,6 +18,7 @@ export const outcomeCodes = {
   stale: "the cache holds other contents than those of the metadata: wrong sha",
   cached: "contents and metadata are restored",
   "same-place": "another layer of this build has the same place",
+  "not-asked-for": "-only names other layers: what stands of it is left as it is",
   "blob-unavailable": "the cache cannot open its blob: missing, or not readable",
   "blob-unusable": "its blob is cut off or corrupt, or holds what a layer may not hold (D4, D11)",
   "bad-metadata": "what its buildpack recorded cannot be written as TOML, or is far too much (D24)",

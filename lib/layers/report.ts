@@ -39,7 +39,12 @@ export function emptyReport(platformApi: string): Report {
 /** A report as JSON text, its layers sorted by buildpack and name. No character in it controls a terminal it is shown on. */
 export function formatReport(report: Report): string {
   const layers = report.layers.toSorted((a, b) => compare(a.buildpack, b.buildpack) || compare(a.layer, b.layer));
-  return `${escapeControls(JSON.stringify({ reportVersion: 1, ...report, layers }, null, 2))}\n`;
+  return `${toSafeJson({ reportVersion: 1, ...report, layers })}\n`;
+}
+
+/** JSON text of which no character controls a terminal it is shown on. */
+export function toSafeJson(value: unknown): string {
+  return escapeControls(JSON.stringify(value, null, 2));
 }
 
 /** JSON's own escapes for what it leaves as it is: the C1 range, and marks of direction, of order and of line ends. */

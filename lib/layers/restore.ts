@@ -79,7 +79,8 @@ class Restoration {
       await this.#pauses.pause();
     }
     await this.#restoreContents(this.#withoutSbomClashes(plan));
-    if (hasSboms) this.#layers.removeSboms();
+    // With -only, what lies there may be wanted for the others.
+    if (hasSboms && inputs.only.length === 0) this.#layers.removeSboms();
   }
 
   /** The layers to restore; one whose directory would stand where an SBOM file of another goes is refused. */

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import type { Cache } from "../caches/cache.ts";
 import { openCache } from "../caches/open.ts";
 import { Directory, unlessAbsent } from "../disk/directory.ts";
@@ -5,24 +6,34 @@ import { describe } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { openPlannedImages } from "../images/open.ts";
 import { type ImagesPlan, imagesInUse, planImages } from "../images/plan.ts";
+import { platformHas } from "../platform-api.ts";
 import { openRegistry } from "../registry/open.ts";
 import type { Session } from "../session.ts";
 import { quote } from "../text.ts";
 import { type Analyzed, readAnalyzed } from "../toml/analyzed.ts";
 import { type Group, readGroup } from "../toml/group.ts";
 import type { ImageMetadata } from "../toml/metadata.ts";
+import { readRunToml } from "../toml/run-toml.ts";
 import { decide } from "./decide.ts";
+import { layersOnDisk } from "./layers-on-disk.ts";
 import type { Plan } from "./plan.ts";
 
 /** What a restore would find, and what it would do about layers. */
 export interface Situation {
-  readonly group: Group;
+  /** Undefined where there is none: then every buildpack that left something is taken to be in it. */
+  readonly group: Group | undefined;
   /** Undefined when it cannot be used. */
   readonly analyzed: Analyzed | undefined;
   /** Undefined when none is given. */
   readonly cache: Cache | undefined;
   /** What the cache holds; nothing where it cannot be used. */
   readonly cached: ImageMetadata;
+  /** What the app image says. */
+  readonly app: ImageMetadata;
+  /** What would be done about images; undefined for nothing. */
+  readonly images: ImagesPlan | undefined;
+  /** Names of the layers that stand below a buildpack's directory. */
+  readonly standing: (directory: string) => ReadonlySet<string>;
   readonly plan: Plan;
   /** Trouble with the cache, as it was warned about. */
   readonly troubles: readonly string[];
@@ -30,23 +41,28 @@ export interface Situation {
 
 /**
  * Looks without touching anything: makes no layers directory, writes nothing, does not change the user, and asks for no
- * run or build image. Warns, and throws RestorerErrors, where a restore would.
+ * run or build image. A group is not needed where `needsGroup` is false. Warns, and throws RestorerErrors, where a restore
+ * would.
  */
-export async function readSituation(session: Session): Promise<Situation> {
+export async function readSituation(session: Session, needsGroup = true): Promise<Situation> {
   const { inputs, log } = session;
-  const group = readGroup(inputs.groupPath, log);
+  const group = needsGroup || existsSync(inputs.groupPath) ? readGroup(inputs.groupPath, log) : undefined;
   const analyzed = readAnalyzed(inputs.analyzedPath, log);
-  const imagesPlan = onlyAppImage(planImages({ inputs, hasExtensions: false, analyzed, runToml: [] }));
-  const registry = await openRegistry(session, imagesInUse(inputs, imagesPlan));
-  const images = await openPlannedImages(imagesPlan, session, registry);
+  const readsRunToml = analyzed !== undefined && platformHas(inputs.platformApi, "run-toml");
+  const runToml = readsRunToml ? readRunToml(inputs.runPath, log) : [];
+  const imagesPlan = planImages({ inputs, hasExtensions: group?.hasExtensions ?? false, analyzed, runToml });
+  const looked = onlyAppImage(imagesPlan);
+  const registry = await openRegistry(session, imagesInUse(inputs, looked));
+  const images = await openPlannedImages(looked, session, registry);
   const cache = await openCache(session, registry);
   const layers = openLayersIfThere(inputs.layersDir);
   try {
     const troubles: string[] = [];
-    const { plan, cached } = await decide(session, { group, analyzed, images, cache, layers }, (trouble) =>
-      troubles.push(trouble),
-    );
-    return { group, analyzed, cache, cached, plan, troubles };
+    const onTrouble = (trouble: string) => void troubles.push(trouble);
+    const decided = await decide(session, { group, analyzed, images, cache, layers }, onTrouble);
+    const names = new Map(decided.plan.layers.map(({ directory }) => [directory, layersOnDisk(layers, directory)]));
+    const standing = (directory: string) => names.get(directory) ?? new Set<string>();
+    return { group, analyzed, cache, images: imagesPlan, standing, troubles, ...decided };
   } finally {
     layers?.close();
   }

@@ -13,6 +13,7 @@ const configSchema = v.object({
   os: optionalText,
   architecture: optionalText,
   variant: optionalText,
+  created: optionalText,
   config: v.fallback(v.object({ Labels: v.fallback(optionalTexts, []) }), { Labels: [] }),
   rootfs: v.fallback(v.object({ diff_ids: v.nullish(diffIds, []) }), { diff_ids: [] }),
 });
@@ -22,6 +23,8 @@ export interface ImageConfig {
   readonly os: string;
   readonly architecture: string;
   readonly variant: string;
+  /** When the image was made, by its own word; empty where it has none. */
+  readonly created: string;
   readonly labels: ReadonlyMap<string, string>;
   /** Digests of the uncompressed layers, in the order of the manifest's; empty for one that is not a sha256 digest. */
   readonly diffIds: readonly string[];
@@ -29,8 +32,8 @@ export interface ImageConfig {
 
 /** Reads the config of an image, Docker's or OCI's; what we do not need may hold anything. Throws a ManifestError. */
 export function parseConfig(bytes: Uint8Array): ImageConfig {
-  const { os, architecture, variant, config, rootfs } = parseDocument(configSchema, bytes, "config");
-  return { os, architecture, variant, labels: new Map(config.Labels), diffIds: rootfs.diff_ids };
+  const { config, rootfs, ...rest } = parseDocument(configSchema, bytes, "config");
+  return { ...rest, labels: new Map(config.Labels), diffIds: rootfs.diff_ids };
 }
 
 /** Which blob holds the layer of which diffID. Throws a ManifestError when manifest and config count differently. */

@@ -75,6 +75,8 @@ export interface Manifest {
 export interface Member extends Descriptor {
   /** What the index says of it, if anything. */
   readonly platform?: Platform | undefined;
+  /** The tag that an image layout gives it (`org.opencontainers.image.ref.name`). */
+  readonly refName?: string | undefined;
   /** It is about another member: its provenance, its SBOM, its signature. */
   readonly isAttestation: boolean;
 }
@@ -122,10 +124,12 @@ function readMember(raw: unknown): Member[] {
   const parsed = v.safeParse(memberSchema, raw);
   if (!parsed.success) return [];
   const { annotations, artifactType, platform, ...descriptor } = parsed.output;
+  const name = annotations["org.opencontainers.image.ref.name"];
+  const refName = typeof name === "string" ? name : undefined;
   const isUnknown = platform?.os === "unknown" && platform.architecture === "unknown";
   const isAbout = typeof annotations["vnd.docker.reference.type"] === "string";
   const isAttestation = isUnknown || isAbout || !isImageConfig(artifactType);
-  return [{ ...descriptor, platform, isAttestation }];
+  return [{ ...descriptor, platform, refName, isAttestation }];
 }
 
 function readLayer(raw: unknown): Layer {

@@ -5,6 +5,14 @@ import { isDigest } from "./digest.ts";
 /** Docker Hub, by the name under which go-containerregistry and so every other lifecycle phase know it. */
 export const dockerHub = "index.docker.io";
 
+/** How a cache image in an OCI layout on disk is named, as skopeo does: `oci:DIR[:TAG]`. */
+export const layoutPrefix = "oci:";
+
+/** Whether a cache image is named that lies in an OCI layout on disk. */
+export function isLayoutReference(reference: string): boolean {
+  return reference.startsWith(layoutPrefix);
+}
+
 /** The name of an image in a registry. */
 export interface Reference {
   /** As given, without tag and digest: `ubuntu`, `127.0.0.1:5000/app`. For messages. */

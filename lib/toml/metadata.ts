@@ -16,6 +16,8 @@ export interface LayerMetadata {
 
 export interface BuildpackMetadata {
   readonly id: string;
+  /** Its version, as far as recorded. */
+  readonly version: string | undefined;
   readonly layers: ReadonlyMap<string, LayerMetadata>;
   /** The content of store.toml's `[metadata]`. */
   readonly store: LayerData | undefined;
@@ -50,6 +52,7 @@ const table = v.custom<TomlTable>(isTable, "a table of layers");
 
 const buildpackSchema = v.object({
   key: v.optional(v.string(), ""),
+  version: v.fallback(v.optional(v.string()), undefined),
   layers: v.optional(table, {}),
   store: v.optional(v.object({ metadata: v.optional(anyValue), data: v.optional(anyValue) })),
 });
@@ -83,10 +86,11 @@ export function toImageMetadata(raw: unknown, form = parsed): ImageMetadata {
   refuseMore(layers, limits.layers, "layer");
   return {
     sbom: sbom.sha,
-    buildpacks: buildpacks.map(({ key, layers, store }, at) => {
+    buildpacks: buildpacks.map(({ key, version, layers, store }, at) => {
       const content = store?.metadata ?? store?.data;
       return {
         id: key,
+        version: version === "" ? undefined : version,
         layers: toLayers(layers, `buildpacks.${at}.layers`, form),
         store: content === undefined ? undefined : form.store(content),
       };

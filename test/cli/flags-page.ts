@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
-import { type Flag, flags, variablesOf } from "../../lib/cli/flags.ts";
+import type { Flag } from "../../lib/cli/flag.ts";
+import { flags, variablesOf } from "../../lib/cli/flags.ts";
 import { type Variable, variables } from "../../lib/cli/variables.ts";
 import { buildpackGates, type Gate, platformGates } from "../../lib/platform-api.ts";
 

@@ -60,7 +60,7 @@ describe("-help", () => {
   });
 
   test.each([80, 110])("fits into %d columns, and no line ends before the next word would not fit", async (columns) => {
-    const lines = (await helpText(columns)).split("\n");
+    const lines = (await helpText(columns, "restore")).split("\n");
     for (const [at, line] of lines.entries()) {
       expect(line.length).toBeLessThanOrEqual(columns);
       expect(line).not.toMatch(/\s$/);
@@ -72,7 +72,7 @@ describe("-help", () => {
   });
 
   test("ends with examples that the command line understands", async () => {
-    const [, examples = ""] = (await helpText(110)).split("\nExamples:\n");
+    const [, examples = ""] = (await helpText(110, "restore")).split("\nExamples:\n");
     const lines = examples.split("\n").map((line) => line.split("restorer ").at(1)?.split(" ") ?? []);
     expect(lines).toHaveLength(3);
     for (const argv of lines) expect(() => readInputs(argv, {})).not.toThrow();

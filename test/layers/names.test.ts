@@ -51,7 +51,7 @@ describe("names", () => {
     "x".repeat(250),
   ])("a layer named %j is like any other", (name) => {
     const layers = new Map([[name, layer({ cache: true })]]);
-    const cache = image({ id: "bp", layers, store: undefined });
+    const cache = image({ id: "bp", layers, version: undefined, store: undefined });
     expect(actions(plan({ cache }))).toEqual([`bp:${name} restore`]);
   });
 

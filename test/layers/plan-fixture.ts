@@ -15,7 +15,7 @@ export function layer(types: Partial<Types>, sha = shaA, metadata: TomlValue = {
 
 /** What is recorded of a buildpack. */
 export function buildpack(id: string, layers: Readonly<Record<string, LayerMetadata>>): BuildpackMetadata {
-  return { id, layers: new Map(Object.entries(layers)), store: undefined };
+  return { id, layers: new Map(Object.entries(layers)), version: undefined, store: undefined };
 }
 
 /** The metadata of a cache or app image. */

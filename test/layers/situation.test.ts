@@ -65,7 +65,7 @@ describe("looking at a situation", () => {
     const images = ["-build-image", "127.0.0.1:1/build", "-uid", "1234", "-gid", "1234"];
     const situation = await look(dir, "-cache-dir", dir.join("cache"), ...images);
     expect(inShort(situation)).toEqual(expected);
-    expect(situation.group.buildpacks.map(({ id }) => id)).toEqual(["a/b"]);
+    expect(situation.group?.buildpacks.map(({ id }) => id)).toEqual(["a/b"]);
     expect(situation.analyzed?.runImage?.reference).toBe("127.0.0.1:1/run@sha256:0");
     expect(situation.cached.buildpacks.map(({ id }) => id)).toEqual(["a/b"]);
     expect(situation.troubles).toEqual([]);

@@ -15,6 +15,7 @@ describe("an image's config", () => {
         os: "linux",
         architecture: "arm",
         variant: "v7",
+        created: "2026-01-02T03:04:05Z",
         config: { Labels: { a: "1" } },
         rootfs: { diff_ids: [digest("a")] },
       }),
@@ -23,6 +24,7 @@ describe("an image's config", () => {
       os: "linux",
       architecture: "arm",
       variant: "v7",
+      created: "2026-01-02T03:04:05Z",
       labels: [["a", "1"]],
       diffIds: [digest("a")],
     });
@@ -38,6 +40,7 @@ describe("an image's config", () => {
         os: "",
         architecture: "",
         variant: "",
+        created: "",
         labels: new Map(),
         diffIds: [],
       });

@@ -1,0 +1,63 @@
+import { createReadStream, existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { openFile } from "../disk/read-file.ts";
+import type { User } from "../disk/user.ts";
+import { describe } from "../errors.ts";
+import { layoutBlobPath, layoutTags, openLayoutImage } from "../images/layout.ts";
+import type { Layer } from "../oci/manifest.ts";
+import { layoutPrefix } from "../oci/reference.ts";
+import { quote } from "../text.ts";
+import { CacheError } from "./cache.ts";
+import { cannotRead, type FoundImage, type ImagePlace } from "./image.ts";
+import { OpenedAhead } from "./opened-ahead.ts";
+
+/** A cache image in an OCI layout on disk (OCI image specification, "Image Layout"). */
+export class LayoutImage implements ImagePlace {
+  readonly kind = "layout";
+  readonly reference: string;
+  readonly #dir: string;
+  readonly #tag: string | undefined;
+  #opened: OpenedAhead | undefined;
+
+  constructor(reference: string) {
+    this.reference = reference;
+    const [dir = "", tag = ""] = reference.slice(layoutPrefix.length).split(/:(.*)/s);
+    this.#dir = dir === "" ? "" : resolve(dir);
+    this.#tag = tag === "" ? undefined : tag;
+  }
+
+  get #name(): string {
+    return `cache image ${quote(this.reference)}`;
+  }
+
+  async find(): Promise<FoundImage | undefined> {
+    if (this.#dir === "") throw cannotRead(this.#name, "expected oci:DIR or oci:DIR:TAG", undefined);
+    if (!existsSync(this.#dir)) return undefined;
+    try {
+      const image = await openLayoutImage(this.#dir, this.#tag);
+      if (image !== undefined) return image;
+      const tags = layoutTags(this.#dir);
+      throw new Error(`no image has the tag ${quote(this.#tag ?? "")}, only ${tags.map(quote).join(", ") || "none"}`);
+    } catch (error) {
+      throw cannotRead(this.#name, describe(error), error);
+    }
+  }
+
+  /** Opens while privileges allow it what a user could not open later. */
+  openAhead(layers: readonly Layer[], user: User): void {
+    this.#opened = new OpenedAhead(user, join(this.#dir, "blobs", "sha256"));
+    for (const { digest } of layers) this.#opened.add(digest, layoutBlobPath(this.#dir, digest));
+  }
+
+  async *chunks({ digest }: Layer): AsyncIterable<Uint8Array> {
+    const path = layoutBlobPath(this.#dir, digest);
+    const opened = this.#opened?.get(digest);
+    let fd: number;
+    try {
+      fd = opened?.fd ?? openFile(path);
+    } catch (error) {
+      throw new CacheError(`cannot open cached layer ${quote(path)}: ${describe(error)}`, { cause: error });
+    }
+    yield* createReadStream("", { fd, start: 0, autoClose: opened === undefined, highWaterMark: 512 * 1024 });
+  }
+}

@@ -1,0 +1,64 @@
+import { describe } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { Layer } from "../oci/manifest.ts";
+import { parseReference } from "../oci/reference.ts";
+import { mayNotExist, RegistryError } from "../registry/errors.ts";
+import type { Registry, RemoteImage } from "../registry/registry.ts";
+import { quote } from "../text.ts";
+import { describeParseError } from "../toml/parse-error.ts";
+import { CacheError } from "./cache.ts";
+import { cannotRead, type FoundImage, type ImagePlace } from "./image.ts";
+
+/** A cache image in a registry. */
+export class RegistryImage implements ImagePlace {
+  readonly kind = "image";
+  readonly reference: string;
+  readonly #registry: Registry;
+  readonly #log: Log;
+  #image: RemoteImage | undefined;
+
+  constructor(reference: string, registry: Registry, log: Log) {
+    this.reference = reference;
+    this.#registry = registry;
+    this.#log = log;
+  }
+
+  get #name(): string {
+    return `cache image ${quote(this.reference)}`;
+  }
+
+  /** Another error than a CacheError ends the run: it was asked to stop. */
+  async find(): Promise<FoundImage | undefined> {
+    const reference = this.#parse();
+    try {
+      const image = await this.#registry.image(reference, "same-os");
+      const { config } = await this.#registry.config(image);
+      this.#image = image;
+      return { manifest: image.manifest, digest: image.descriptor.digest, platform: image.platform, config };
+    } catch (error) {
+      if (!(error instanceof RegistryError)) throw error;
+      if (!error.notFound) throw cannotRead(this.#name, withHint(error), error);
+      // A registry's own word is a first build; a 404 without one may come from something else than a registry.
+      if (error.registryCode === undefined) this.#log.warn(`No ${this.#name}: ${withHint(error)}`);
+      return undefined;
+    }
+  }
+
+  #parse() {
+    try {
+      return parseReference(this.reference);
+    } catch (error) {
+      throw cannotRead(this.#name, describeParseError(error), error);
+    }
+  }
+
+  chunks(layer: Layer): AsyncIterable<Uint8Array> {
+    if (this.#image === undefined) throw new CacheError(`${this.#name} was not found`);
+    return this.#registry.blob(this.#image, layer);
+  }
+}
+
+function withHint(error: RegistryError): string {
+  const hints = [error.hint, error.unauthorized ? mayNotExist : undefined].filter((hint) => hint !== undefined);
+  return [describe(error), ...hints].join(". ").replaceAll(".. ", ". ");
+}

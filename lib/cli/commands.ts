@@ -1,0 +1,45 @@
+/** A command: what it is called, what it is given, and what it does. Its flags are those of the table in `flags` that name it. */
+export interface Command {
+  readonly name: string;
+  /** The words that follow it; in brackets, those that may be missing. */
+  readonly words: readonly string[];
+  readonly summary: string;
+}
+
+const table = [
+  { name: "restore", words: [], summary: "brings layers and metadata back; so does restorer without a command" },
+  { name: "explain", words: ["[LAYER]"], summary: "what a restore would do with each layer, and why; changes nothing" },
+  {
+    name: "inspect",
+    words: ["[CACHE]", "[LAYER]", "[PATH]"],
+    summary: "what is in a cache, in a layer of it, in a file",
+  },
+  {
+    name: "verify",
+    words: ["[CACHE]", "[LAYER]"],
+    summary: "whether every layer of a cache is sound, read to its end",
+  },
+  { name: "diff", words: ["A", "B", "[LAYER]"], summary: "what is different in another cache, or a layers directory" },
+  { name: "make-cache", words: [], summary: "a new volume cache of the layers in a layers directory" },
+  { name: "help", words: ["[COMMAND]"], summary: "what a command does, with its flags" },
+  { name: "version", words: [], summary: "the version" },
+  { name: "completion", words: ["SHELL"], summary: "a script that completes command lines in bash, zsh or fish" },
+] as const satisfies readonly Command[];
+
+export type CommandName = (typeof table)[number]["name"];
+
+/** Every command but the restore, which platforms call. */
+export type DeskCommand = Exclude<CommandName, "restore">;
+
+export const commands: readonly (Command & { readonly name: CommandName })[] = table;
+
+/** The command of that name, or undefined. */
+export function commandNamed(name: string): (Command & { readonly name: CommandName }) | undefined {
+  return commands.find((command) => command.name === name);
+}
+
+/** The command that arguments name, the restore where they name none, and what follows it. */
+export function splitCommand(argv: readonly string[]): { command: CommandName; rest: readonly string[] } {
+  const command = commandNamed(argv[0] ?? "");
+  return command === undefined ? { command: "restore", rest: argv } : { command: command.name, rest: argv.slice(1) };
+}

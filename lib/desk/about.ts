@@ -1,0 +1,34 @@
+import { invalid } from "../cli/arguments.ts";
+import { commandNamed } from "../cli/commands.ts";
+import { version } from "../cli/version.ts";
+import { ExitCode } from "../failures.ts";
+import { help } from "../session.ts";
+import { quote } from "../text.ts";
+import type { Desk } from "./desk.ts";
+import { writeDocument } from "./documents.ts";
+
+/** `restorer version`. */
+export async function tellVersion(desk: Desk): Promise<number> {
+  if (desk.isJson) writeDocument(desk, "version", {});
+  else desk.line(`restorer ${version}`);
+  return ExitCode.ok;
+}
+
+/** `restorer help [COMMAND]`. */
+export async function tellHelp(desk: Desk): Promise<number> {
+  const [word = "restore"] = desk.options.words;
+  const command = commandNamed(word);
+  if (command === undefined) throw invalid(`help: ${quote(word)} is not a command`);
+  desk.line(await help(command.name));
+  return ExitCode.ok;
+}
+
+/** `restorer completion bash|zsh|fish`. */
+export async function tellCompletion(desk: Desk): Promise<number> {
+  const [shell = ""] = desk.options.words;
+  const { completionScript } = await import("../cli/completion.ts");
+  const script = completionScript(shell);
+  if (script === undefined) throw invalid(`completion: ${quote(shell)} is not one of bash, zsh and fish`);
+  desk.write(script);
+  return ExitCode.ok;
+}

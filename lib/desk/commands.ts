@@ -1,0 +1,31 @@
+import type { DeskCommand } from "../cli/commands.ts";
+import type { Options } from "../cli/options.ts";
+import { ExitCode } from "../failures.ts";
+import type { Session } from "../session.ts";
+import { Desk } from "./desk.ts";
+
+/** A command's story: returns the exit code. */
+type Story = (desk: Desk) => Promise<number>;
+
+/** Each command is loaded only when it is asked for. */
+const stories: Readonly<Record<DeskCommand, () => Promise<Story>>> = {
+  explain: async () => (await import("./explain.ts")).explain,
+  inspect: async () => (await import("./inspect.ts")).inspect,
+  verify: async () => (await import("./verify.ts")).verify,
+  diff: async () => (await import("./diff.ts")).diff,
+  "make-cache": async () => (await import("./make-cache.ts")).makeCache,
+  help: async () => (await import("./about.ts")).tellHelp,
+  version: async () => (await import("./about.ts")).tellVersion,
+  completion: async () => (await import("./about.ts")).tellCompletion,
+};
+
+/** What a command does at an author's desk: it shows what it finds on stdout. */
+export function atDesk(command: DeskCommand): (session: Session, options: Options) => Promise<number> {
+  return async (session, options) => {
+    const story = await stories[command]();
+    const desk = new Desk(session, options);
+    const exitCode = await story(desk);
+    desk.flush();
+    return exitCode ?? ExitCode.ok;
+  };
+}

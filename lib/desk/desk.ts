@@ -1,0 +1,79 @@
+import type { Options } from "../cli/options.ts";
+import type { Session } from "../session.ts";
+import { isTerminal, writeResult } from "../streams.ts";
+import { formatBytes, inline, thousands } from "../text.ts";
+import { type Cell, type Color, type Column, formatTable, paint } from "./table.ts";
+
+/** What a command has to work with: a session, what it was asked for, and how its results are shown. */
+export class Desk {
+  readonly session: Session;
+  readonly options: Options;
+  readonly #width: number | undefined;
+  readonly #colors: boolean;
+  #pending = "";
+
+  constructor(session: Session, options: Options) {
+    this.session = session;
+    this.options = options;
+    const isScreen = isTerminal(1);
+    this.#width = isScreen && !options.whole ? process.stdout.columns || undefined : undefined;
+    this.#colors = isScreen && session.env["TERM"] !== "dumb" && !session.inputs.noColor;
+  }
+
+  /** Whether results are JSON, for programs. */
+  get isJson(): boolean {
+    return this.options.format === "json";
+  }
+
+  /** A line of text; names in it must be safe to show. */
+  line(text = ""): void {
+    this.write(`${text}\n`);
+  }
+
+  table(columns: readonly Column[], rows: readonly (readonly Cell[])[]): void {
+    this.write(formatTable(columns, rows, { width: this.#width, colors: this.#colors }));
+  }
+
+  paint(text: string, color: Color): string {
+    return paint(text, { text, color }, this.#colors);
+  }
+
+  /** Text as it is. It may be much, and is not kept until the end. */
+  write(text: string): void {
+    this.#pending += text;
+    if (this.#pending.length > 64 * 1024) this.flush();
+  }
+
+  /** Throws a ReaderGone when nobody reads any more. */
+  flush(): void {
+    const text = this.#pending;
+    this.#pending = "";
+    if (text !== "") writeResult(text);
+  }
+
+  /** A size as it was asked for. */
+  size(bytes: number): string {
+    return this.options.bytes ? String(bytes) : formatBytes(bytes);
+  }
+
+  /** A count that people read. */
+  count(n: number): string {
+    return this.options.bytes ? String(n) : thousands(n);
+  }
+
+  /** A digest, cut to twelve digits unless whole ones were asked for. */
+  digest(digest: string | undefined): string {
+    if (digest === undefined) return "-";
+    return this.options.whole || this.session.log.level === "debug" ? inline(digest) : shortDigest(digest);
+  }
+}
+
+function shortDigest(digest: string): string {
+  const hex = /^sha256:([0-9a-f]{12})[0-9a-f]{52}$/.exec(digest)?.[1];
+  return hex ?? inline(digest.slice(0, 40));
+}
+
+/** How a layer is named. */
+export function layerName({ buildpack, layer }: { readonly buildpack: string; readonly layer: string }): string {
+  return inline(`${buildpack}:${layer}`);
+}

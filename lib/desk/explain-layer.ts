@@ -1,0 +1,44 @@
+import type { Situation } from "../layers/situation.ts";
+import { inline } from "../text.ts";
+import { buildpackMetadata, type ImageMetadata, type LayerMetadata } from "../toml/metadata.ts";
+import { advice } from "./advice.ts";
+import { type Desk, layerName } from "./desk.ts";
+import { describeSources, type Prospect } from "./prospect.ts";
+
+const verdicts = {
+  restore: "would be restored: contents, metadata and SBOM files",
+  metadata: "would get its metadata and SBOM files back, not its contents",
+  skip: "would not be restored; what stands of it is left",
+  remove: "would be removed",
+  refuse: "would be refused",
+} as const;
+
+/** One layer in full sentences: what app image and cache say, which rule decides, and what can be changed. */
+export function explainLayer(desk: Desk, situation: Situation, { plan, size, writes, removes }: Prospect): void {
+  const { rule, change } = advice[plan.code];
+  const contents = size === undefined ? "" : ` (${desk.size(size)})`;
+  for (const line of describeSources(desk, situation)) desk.line(line);
+  desk.line(`\n${desk.paint(layerName(plan), "bold")} ${verdicts[plan.action]}${contents}.\n`);
+  desk.line(`Because:      ${inline(plan.reason)} [${plan.code}]`);
+  desk.line(`The app image ${say(desk, entryOf(situation.app, plan))}`);
+  desk.line(`The cache     ${sayCache(desk, situation, entryOf(situation.cached, plan))}`);
+  desk.line(`The rule:     ${rule}`);
+  desk.line(`To change it: ${change}`);
+  for (const path of removes) desk.line(`Removes       ${inline(path)}`);
+  for (const path of writes) desk.line(`Writes        ${inline(path)}`);
+}
+
+function entryOf(image: ImageMetadata, { buildpack, layer }: Prospect["plan"]): LayerMetadata | undefined {
+  return buildpackMetadata(image, buildpack)?.layers.get(layer);
+}
+
+function sayCache(desk: Desk, { cache, troubles }: Situation, entry: LayerMetadata | undefined): string {
+  if (cache === undefined) return "is not given.";
+  return troubles.length > 0 && entry === undefined ? "was not used, see the warning." : say(desk, entry);
+}
+
+function say(desk: Desk, entry: LayerMetadata | undefined): string {
+  if (entry === undefined) return "does not have it.";
+  const { build, launch, cache, sha } = entry;
+  return `has it with build=${build}, launch=${launch}, cache=${cache}, and digest ${desk.digest(sha)}.`;
+}

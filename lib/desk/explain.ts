@@ -1,0 +1,127 @@
+import { ExitCode } from "../failures.ts";
+import { chooseLayer } from "../layers/only.ts";
+import type { LayerPlan } from "../layers/plan.ts";
+import { readSituation, type Situation } from "../layers/situation.ts";
+import { count, inline, quote } from "../text.ts";
+import { type Desk, layerName } from "./desk.ts";
+import { writeDocument } from "./documents.ts";
+import { explainLayer } from "./explain-layer.ts";
+import { describeImages, imagesAsData } from "./planned-images.ts";
+import { describeSources, type Prospect, toProspect } from "./prospect.ts";
+import type { Cell, Color } from "./table.ts";
+
+const colors: Readonly<Record<LayerPlan["action"], Color>> = {
+  restore: "green",
+  metadata: "cyan",
+  skip: "dim",
+  remove: "yellow",
+  refuse: "red",
+};
+
+/** `restorer explain`: what a restore would do with each layer and why, or all about one layer. Changes nothing. */
+export async function explain(desk: Desk): Promise<number> {
+  const { session, options } = desk;
+  const [wanted] = options.words;
+  const situation = await readSituation(session, options.named.group);
+  const prospects: Prospect[] = [];
+  for (const plan of situation.plan.layers) prospects.push(await toProspect(plan, situation, session.inputs.layersDir));
+  if (wanted === undefined) {
+    if (desk.isJson) writeDocument(desk, "explain", asData(desk, situation, prospects));
+    else tellAll(desk, situation, prospects);
+    return ExitCode.ok;
+  }
+  const { buildpack, layer } = chooseLayer(situation.plan.layers, wanted);
+  const chosen = prospects.filter(({ plan }) => plan.buildpack === buildpack && plan.layer === layer);
+  if (desk.isJson) writeDocument(desk, "explain", asData(desk, situation, chosen));
+  else for (const prospect of chosen) explainLayer(desk, situation, prospect);
+  return ExitCode.ok;
+}
+
+function tellAll(desk: Desk, situation: Situation, prospects: readonly Prospect[]): void {
+  for (const line of describeSources(desk, situation)) desk.line(line);
+  desk.line();
+  if (prospects.length === 0) desk.line("There are no layers to decide about.");
+  else tellLayers(desk, prospects);
+  const { plan } = situation;
+  const further = [
+    ...plan.refused.map(({ buildpack, reason }) => `Nothing of buildpack ${quote(buildpack)} is restored: ${reason}`),
+    ...plan.stores.map(({ buildpack }) => `store.toml of ${inline(buildpack)} is restored`),
+    ...plan.strangers.map(
+      ({ buildpack, layers }) =>
+        `The cache also holds ${inline(buildpack)} (${count(layers, "layer")}), which is not in group.toml`,
+    ),
+    ...describeImages(situation.images),
+  ];
+  if (further.length > 0) desk.line();
+  for (const line of further) desk.line(line);
+  if (prospects.length > 0) desk.line(`\n${summary(prospects)}`);
+}
+
+function tellLayers(desk: Desk, prospects: readonly Prospect[]): void {
+  const columns = [
+    { title: "ACTION" },
+    { title: "LAYER" },
+    { title: "SIZE", align: "right" },
+    { title: "DIGEST" },
+    { title: "METADATA FROM" },
+    { title: "WHY" },
+  ] as const;
+  desk.table(
+    columns,
+    prospects.map(({ plan, size }): Cell[] => [
+      { text: plan.action, color: colors[plan.action] },
+      layerName(plan),
+      size === undefined ? "-" : desk.size(size),
+      desk.digest("sha" in plan ? plan.sha : undefined),
+      "source" in plan ? plan.source : "-",
+      inline(plan.reason),
+    ]),
+  );
+}
+
+function summary(prospects: readonly Prospect[]): string {
+  const words: Record<LayerPlan["action"], string> = {
+    restore: "restored",
+    metadata: "metadata only",
+    skip: "skipped",
+    remove: "removed",
+    refuse: "refused",
+  };
+  const actions = ["restore", "metadata", "skip", "remove", "refuse"] as const;
+  const parts = actions.flatMap((action) => {
+    const n = prospects.filter(({ plan }) => plan.action === action).length;
+    return n === 0 ? [] : [`${n} ${words[action]}`];
+  });
+  return `${count(prospects.length, "layer")}: ${parts.join(", ")}`;
+}
+
+function asData({ session }: Desk, situation: Situation, prospects: readonly Prospect[]): Record<string, unknown> {
+  const { inputs } = session;
+  const { cache, group, plan } = situation;
+  return {
+    platformApi: `0.${inputs.platformApi}`,
+    group: group === undefined ? null : inputs.groupPath,
+    cache: cache === undefined ? null : cache.facts(),
+    layers: prospects.map((prospect) => {
+      const { buildpack, layer, action, code, reason } = prospect.plan;
+      const { size, writes, removes } = prospect;
+      return {
+        buildpack,
+        layer,
+        action,
+        code,
+        reason,
+        ...("source" in prospect.plan ? { source: prospect.plan.source } : {}),
+        ...("sha" in prospect.plan ? { sha: prospect.plan.sha } : {}),
+        ...(size === undefined ? {} : { size }),
+        writes,
+        removes,
+      };
+    }),
+    stores: plan.stores.map(({ buildpack }) => buildpack),
+    refusedBuildpacks: plan.refused,
+    notInGroup: plan.strangers,
+    images: imagesAsData(situation.images),
+    warnings: situation.troubles,
+  };
+}

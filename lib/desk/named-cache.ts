@@ -1,0 +1,76 @@
+import { existsSync, statSync } from "node:fs";
+import { resolve } from "node:path";
+import type { Cache } from "../caches/cache.ts";
+import { CacheError } from "../caches/cache.ts";
+import { openCache } from "../caches/open.ts";
+import { invalid } from "../cli/arguments.ts";
+import { ExitCode, RestorerError } from "../failures.ts";
+import { imagesInUse } from "../images/plan.ts";
+import { isLayoutReference } from "../oci/reference.ts";
+import { openRegistry } from "../registry/open.ts";
+import { quote } from "../text.ts";
+import type { ImageMetadata } from "../toml/metadata.ts";
+import type { Desk } from "./desk.ts";
+
+/** A cache that a command is about, and what it holds; nothing where no build has been exported to it yet. */
+export interface NamedCache {
+  readonly cache: Cache;
+  readonly metadata: ImageMetadata | undefined;
+}
+
+/**
+ * Which cache the words of a command name, and the words behind it. A flag says it for all; a variable where the first word
+ * does not look like a cache.
+ */
+export function takeCache({ options }: Desk): { readonly word: string | undefined; readonly rest: readonly string[] } {
+  const [word, ...rest] = options.words;
+  const { cacheByFlag, cache } = options.named;
+  if (cacheByFlag || (cache && (word === undefined || !looksLikeCache(word))))
+    return { word: undefined, rest: options.words };
+  if (word === undefined)
+    throw invalid("no cache is named: expected a directory, an image reference, or oci:DIR[:TAG]");
+  return { word, rest };
+}
+
+function looksLikeCache(word: string): boolean {
+  return /^[./]/.test(word) || isLayoutReference(word) || isDirectory(word);
+}
+
+/** Opens the cache of that name, or else the one that flags and variables name, and reads what it holds. Throws RestorerErrors. */
+export async function openNamedCache(desk: Desk, word: string | undefined): Promise<NamedCache> {
+  const { session } = desk;
+  const inputs = { ...session.inputs, ...(word === undefined ? {} : placeOf(word)), skipLayers: false };
+  const registry = await openRegistry(session, imagesInUse(inputs, undefined));
+  const cache = await openCache({ ...session, inputs }, registry);
+  if (cache === undefined) throw invalid("no cache is named");
+  try {
+    return { cache, metadata: await cache.metadata() };
+  } catch (error) {
+    if (!(error instanceof CacheError)) throw error;
+    const code = error.isFirstBuild ? "no-cache" : "cache-unusable";
+    throw new RestorerError(error.message, { exitCode: ExitCode.failed, code, cause: error });
+  }
+}
+
+/** The place that a word names: a directory, or an image. */
+function placeOf(word: string): { readonly cacheDir: string | undefined; readonly cacheImage: string | undefined } {
+  if (isLayoutReference(word)) return { cacheDir: undefined, cacheImage: word };
+  if (/^[./]/.test(word) || isDirectory(word)) return { cacheDir: resolve(word), cacheImage: undefined };
+  // A word alone would be an official image of Docker Hub, which no cache is: it is a directory, misspelled.
+  if (/^[\w-]+$/.test(word)) {
+    const what = existsSync(word) ? "is not a directory" : "does not exist";
+    throw new RestorerError(`open cache ${quote(word)}: ${what}`, {
+      code: "no-cache",
+      hint: "A cache is a directory, an image reference such as registry.example/app-cache, or oci:DIR[:TAG].",
+    });
+  }
+  return { cacheDir: undefined, cacheImage: word };
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,153 @@
+import type { Extracted } from "../archive/extract.ts";
+import { Workers } from "../archive/workers.ts";
+import type { Cache } from "../caches/cache.ts";
+import { describe } from "../errors.ts";
+import { ExitCode, threadFailed } from "../failures.ts";
+import { chooseLayer } from "../layers/only.ts";
+import { isDigest } from "../oci/digest.ts";
+import { count, formatBytes, inline } from "../text.ts";
+import { cachedLayers } from "./cached-layers.ts";
+import { type Desk, layerName } from "./desk.ts";
+import { writeDocument } from "./documents.ts";
+import { openNamedCache, takeCache } from "./named-cache.ts";
+import type { Cell } from "./table.ts";
+
+/** What is read: a layer's blob, or that of the SBOM files. */
+interface Subject {
+  readonly name: string;
+  readonly sha: string | undefined;
+  readonly anchor: readonly string[];
+  readonly data: Readonly<Record<string, unknown>>;
+  /** Whether the cache promises its contents; one with cache=false need not be there. */
+  readonly isPromised: boolean;
+}
+
+/** What came of it. `absent`: there is no blob, and none is promised. */
+type Finding =
+  | { readonly state: "sound"; readonly extracted: Extracted }
+  | { readonly state: "bad" | "absent"; readonly reason: string };
+
+interface Verified {
+  readonly subject: Subject;
+  readonly finding: Finding;
+}
+
+/** `restorer verify`: reads every blob that a cache's metadata names, by the rules of a restore. Exits with 42 where one is bad. */
+export async function verify(desk: Desk): Promise<number> {
+  const { word, rest } = takeCache(desk);
+  const { cache, metadata } = await openNamedCache(desk, word);
+  const layers = metadata === undefined ? [] : cachedLayers(metadata);
+  const [wanted] = rest;
+  const chosen = wanted === undefined ? layers : [chooseLayer(layers, wanted)];
+  const subjects = chosen.map(({ buildpack, layer, metadata: { sha, cache: isPromised }, anchor }): Subject => {
+    return { name: layerName({ buildpack, layer }), sha, anchor, data: { buildpack, layer }, isPromised };
+  });
+  const sbom = wanted === undefined ? metadata?.sbom : undefined;
+  if (sbom !== undefined) {
+    subjects.push({ name: "SBOM files", sha: sbom, anchor: ["sbom"], data: { sbom: true }, isPromised: true });
+  }
+  const verified = await readAll(desk, cache, subjects);
+  if (desk.isJson) writeDocument(desk, "verify", asData(cache, verified));
+  else tell(desk, cache, verified, metadata !== undefined);
+  return verified.some(({ finding }) => finding.state === "bad") ? ExitCode.restoreFailed : ExitCode.ok;
+}
+
+/** Reads several blobs at once, the largest first; gives what came of them in the order of the subjects. */
+async function readAll({ session }: Desk, cache: Cache, subjects: readonly Subject[]): Promise<Verified[]> {
+  const { inputs, progress, signal } = session;
+  const workers = new Workers();
+  const stop = () => void workers.cancel();
+  signal.addEventListener("abort", stop);
+  const size = ({ sha }: Subject) => (sha !== undefined && isDigest(sha) ? cache.size(sha) : 0);
+  const total = subjects.reduce((sum, subject) => sum + size(subject), 0);
+  const findings = new Map<Subject, Finding>();
+  progress.start(() => {
+    const done = `${findings.size} of ${count(subjects.length, "layer")}`;
+    return `Verifying: ${done}, ${formatBytes(workers.progress * 1024)} of ${formatBytes(total)}`;
+  });
+  const queue = subjects.toSorted((a, b) => size(b) - size(a)).values();
+  const place = { layersDir: inputs.layersDir, umask: session.umask };
+  const work = async () => {
+    for (const subject of queue) findings.set(subject, await read(workers, cache, subject, place));
+  };
+  try {
+    await Promise.all(Array.from({ length: workers.limit }, work));
+  } finally {
+    progress.stop();
+    signal.removeEventListener("abort", stop);
+    await workers.cancel();
+  }
+  signal.throwIfAborted();
+  return subjects.flatMap((subject) => {
+    const finding = findings.get(subject);
+    return finding === undefined ? [] : [{ subject, finding }];
+  });
+}
+
+async function read(
+  workers: Workers,
+  cache: Cache,
+  { sha, anchor, isPromised }: Subject,
+  place: { readonly layersDir: string; readonly umask: number },
+): Promise<Finding> {
+  if (sha === undefined) return { state: isPromised ? "bad" : "absent", reason: "no digest is recorded for it" };
+  if (!isDigest(sha)) return { state: "bad", reason: "what is recorded as its digest is not a sha256 digest" };
+  let opening: unknown;
+  const outcome = await workers
+    .extract({ ...place, anchor }, sha, () =>
+      cache.open(sha).catch((error) => {
+        opening = error;
+        throw error;
+      }),
+    )
+    .catch((error) => {
+      if (error !== opening) throw error;
+      return undefined;
+    });
+  if (outcome === undefined) return { state: isPromised ? "bad" : "absent", reason: describe(opening) };
+  if (outcome.ok) return { state: "sound", extracted: outcome.extracted };
+  if (outcome.fault === "thread") throw threadFailed(outcome.message);
+  return { state: "bad", reason: outcome.message };
+}
+
+function tell(desk: Desk, cache: Cache, verified: readonly Verified[], hasMetadata: boolean): void {
+  const columns = [
+    { title: "STATE" },
+    { title: "LAYER" },
+    { title: "FILES", align: "right" },
+    { title: "UNPACKED", align: "right" },
+    { title: "DIGEST" },
+    { title: "WHY" },
+  ] as const;
+  if (!hasMetadata) desk.line(`The ${cache.name} holds nothing yet.`);
+  if (verified.length > 0) {
+    desk.table(
+      columns,
+      verified.map(({ subject: { name, sha }, finding }): Cell[] => [
+        { text: finding.state, color: { sound: "green", bad: "red", absent: "dim" }[finding.state] as "green" },
+        name,
+        finding.state === "sound" ? desk.count(finding.extracted.files) : "-",
+        finding.state === "sound" ? desk.size(finding.extracted.bytes) : "-",
+        desk.digest(sha),
+        finding.state === "sound" ? "" : inline(finding.reason),
+      ]),
+    );
+  }
+  const bad = verified.filter(({ finding }) => finding.state === "bad").length;
+  desk.line(`\n${count(verified.length, "blob")} named, ${bad === 0 ? "none bad" : `${bad} bad`}`);
+}
+
+function asData(cache: Cache, verified: readonly Verified[]): Record<string, unknown> {
+  return {
+    cache: cache.facts(),
+    layers: verified.map(({ subject: { data, sha }, finding }) => ({
+      ...data,
+      state: finding.state,
+      sha: sha ?? null,
+      ...(finding.state === "sound"
+        ? { files: finding.extracted.files, bytes: finding.extracted.bytes }
+        : { reason: finding.reason }),
+    })),
+    bad: verified.filter(({ finding }) => finding.state === "bad").length,
+  };
+}
