@@ -16,6 +16,8 @@ export interface BlobReading {
   /** Told what the archive holds; none of it is verified before `readBlob` resolves. */
   readonly handler: TarHandler;
   readonly signal: AbortSignal;
+  /** Awaited after each chunk, so that whoever takes what the handler is told need not keep it all. */
+  readonly pause?: () => Promise<void>;
 }
 
 /**
@@ -24,16 +26,20 @@ export interface BlobReading {
  * chunk. Rejects with a BlobError, CompressionError or TarError where the blob is bad, in the words of a restore; with the
  * signal's reason; and with what the handler or the source throws.
  */
-export async function readBlob({ source, diffId, handler, signal }: BlobReading): Promise<void> {
+export async function readBlob({ source, diffId, handler, signal, pause }: BlobReading): Promise<void> {
   signal.throwIfAborted();
+  const turn = async () => {
+    await nextTurn(signal);
+    await pause?.();
+  };
   const archive = new Archive(new Content(diffId, source), handler);
-  if (source.kind === "file") await readFile(source.fd, archive, signal);
-  else await readStream(source.chunks, source.digest, archive, signal);
+  if (source.kind === "file") await readFile(source.fd, archive, turn);
+  else await readStream(source.chunks, source.digest, archive, { signal, turn });
   archive.finish();
 }
 
 /** A file's archive is hashed to its end even where it is bad: a corrupt blob is the better reason. */
-async function readFile(fd: number, archive: Archive, signal: AbortSignal): Promise<void> {
+async function readFile(fd: number, archive: Archive, turn: () => Promise<void>): Promise<void> {
   const read = fileReader(fd);
   const buffer = Buffer.allocUnsafe(chunkBytes);
   for (let position = 0; ; ) {
@@ -41,7 +47,7 @@ async function readFile(fd: number, archive: Archive, signal: AbortSignal): Prom
     if (length === 0) return;
     archive.take(buffer.subarray(0, length));
     position += length;
-    await turn(signal);
+    await turn();
   }
 }
 
@@ -50,7 +56,7 @@ async function readStream(
   chunks: AsyncIterable<Uint8Array>,
   digest: string,
   archive: Archive,
-  signal: AbortSignal,
+  { signal, turn }: { readonly signal: AbortSignal; readonly turn: () => Promise<void> },
 ): Promise<void> {
   const blob = new StoredBlob(digest, archive);
   const { promise: aborted, resolve } = Promise.withResolvers<void>();
@@ -60,7 +66,7 @@ async function readStream(
     for await (const chunk of until(aborted, chunks)) {
       blob.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length));
       archive.throwIfBad();
-      await turn(signal);
+      await turn();
     }
     signal.throwIfAborted();
     blob.finish();
@@ -114,7 +120,7 @@ class Archive implements Sink {
 }
 
 /** Signals and messages arrive between turns of the event loop only. */
-async function turn(signal: AbortSignal): Promise<void> {
+async function nextTurn(signal: AbortSignal): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
   signal.throwIfAborted();
 }

@@ -1,7 +1,7 @@
 import type { Options } from "../cli/options.ts";
 import type { Session } from "../session.ts";
 import { isTerminal, writeResult } from "../streams.ts";
-import { formatBytes, inline, thousands } from "../text.ts";
+import { formatBytes, inline, thousands, withShortDigests } from "../text.ts";
 import { type Cell, type Color, type Column, formatTable, paint } from "./table.ts";
 
 /** What a command has to work with: a session, what it was asked for, and how its results are shown. */
@@ -44,6 +44,12 @@ export class Desk {
     if (this.#pending.length > 64 * 1024) this.flush();
   }
 
+  /** Bytes as they are; what waits goes before them. */
+  writeBytes(bytes: Uint8Array): void {
+    this.flush();
+    writeResult(bytes);
+  }
+
   /** Throws a ReaderGone when nobody reads any more. */
   flush(): void {
     const text = this.#pending;
@@ -61,13 +67,23 @@ export class Desk {
     return this.options.bytes ? String(n) : thousands(n);
   }
 
+  /** A sentence that may quote anything, on one line; its digests are as short as the others. */
+  message(text: string): string {
+    return inline(this.#showsWholeDigests ? text : withShortDigests(text));
+  }
+
+  get #showsWholeDigests(): boolean {
+    return this.options.whole || this.session.log.level === "debug";
+  }
+
   /** A digest, cut to twelve digits unless whole ones were asked for. */
   digest(digest: string | undefined): string {
     if (digest === undefined) return "-";
-    return this.options.whole || this.session.log.level === "debug" ? inline(digest) : shortDigest(digest);
+    return this.#showsWholeDigests ? inline(digest) : shortDigest(digest);
   }
 }
 
+/** A digest as people see it in lists. */
 function shortDigest(digest: string): string {
   const hex = /^sha256:([0-9a-f]{12})[0-9a-f]{52}$/.exec(digest)?.[1];
   return hex ?? inline(digest.slice(0, 40));

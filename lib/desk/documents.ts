@@ -5,5 +5,10 @@ import type { Desk } from "./desk.ts";
 
 /** Writes the result of a command as JSON: what made it, then what it found. No character of it controls a terminal. */
 export function writeDocument(desk: Desk, command: DeskCommand, found: Readonly<Record<string, unknown>>): void {
-  desk.write(`${toSafeJson({ tool: { name: "restorer", version }, command, ...found })}\n`);
+  desk.write(`${documentHead(command, found)}\n`);
+}
+
+/** The text of a document that may go on: it ends with a closing brace on a line of its own. */
+export function documentHead(command: DeskCommand, found: Readonly<Record<string, unknown>>): string {
+  return toSafeJson({ tool: { name: "restorer", version }, command, ...found });
 }

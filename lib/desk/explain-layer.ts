@@ -19,7 +19,7 @@ export function explainLayer(desk: Desk, situation: Situation, { plan, size, wri
   const contents = size === undefined ? "" : ` (${desk.size(size)})`;
   for (const line of describeSources(desk, situation)) desk.line(line);
   desk.line(`\n${desk.paint(layerName(plan), "bold")} ${verdicts[plan.action]}${contents}.\n`);
-  desk.line(`Because:      ${inline(plan.reason)} [${plan.code}]`);
+  desk.line(`Because:      ${desk.message(plan.reason)} [${plan.code}]`);
   desk.line(`The app image ${say(desk, entryOf(situation.app, plan))}`);
   desk.line(`The cache     ${sayCache(desk, situation, entryOf(situation.cached, plan))}`);
   desk.line(`The rule:     ${rule}`);

@@ -74,7 +74,7 @@ function tellLayers(desk: Desk, prospects: readonly Prospect[]): void {
       size === undefined ? "-" : desk.size(size),
       desk.digest("sha" in plan ? plan.sha : undefined),
       "source" in plan ? plan.source : "-",
-      inline(plan.reason),
+      desk.message(plan.reason),
     ]),
   );
 }

@@ -1,5 +1,26 @@
+import { ExitCode } from "../failures.ts";
+import { chooseLayer } from "../layers/only.ts";
+import { cachedLayers } from "./cached-layers.ts";
 import type { Desk } from "./desk.ts";
+import { openNamedCache, takeCache } from "./named-cache.ts";
 
-export async function inspect(_desk: Desk): Promise<number> {
-  return 1;
+/** `restorer inspect`: what is in a cache; in one layer of it; in one file of that. */
+export async function inspect(desk: Desk): Promise<number> {
+  const { word, rest } = takeCache(desk);
+  const [wanted, path] = rest;
+  const named = await openNamedCache(desk, word);
+  if (wanted === undefined) {
+    const { inspectCache } = await import("./inspect-cache.ts");
+    inspectCache(desk, named);
+    return ExitCode.ok;
+  }
+  const layer = chooseLayer(named.metadata === undefined ? [] : cachedLayers(named.metadata), wanted);
+  if (path === undefined) {
+    const { inspectLayer } = await import("./inspect-layer.ts");
+    await inspectLayer(desk, named.cache, layer);
+  } else {
+    const { writeFileOf } = await import("./file-content.ts");
+    await writeFileOf(desk, named.cache, layer, path);
+  }
+  return ExitCode.ok;
 }

@@ -5,7 +5,7 @@ import { describe } from "../errors.ts";
 import { ExitCode, threadFailed } from "../failures.ts";
 import { chooseLayer } from "../layers/only.ts";
 import { isDigest } from "../oci/digest.ts";
-import { count, formatBytes, inline } from "../text.ts";
+import { count, formatBytes } from "../text.ts";
 import { cachedLayers } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import { writeDocument } from "./documents.ts";
@@ -129,7 +129,7 @@ function tell(desk: Desk, cache: Cache, verified: readonly Verified[], hasMetada
         finding.state === "sound" ? desk.count(finding.extracted.files) : "-",
         finding.state === "sound" ? desk.size(finding.extracted.bytes) : "-",
         desk.digest(sha),
-        finding.state === "sound" ? "" : inline(finding.reason),
+        finding.state === "sound" ? "" : desk.message(finding.reason),
       ]),
     );
   }

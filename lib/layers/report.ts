@@ -43,8 +43,14 @@ export function formatReport(report: Report): string {
 }
 
 /** JSON text of which no character controls a terminal it is shown on. */
-export function toSafeJson(value: unknown): string {
-  return escapeControls(JSON.stringify(value, null, 2));
+export function toSafeJson(value: unknown, indent = 2): string {
+  return escapeControls(JSON.stringify(value, exactly, indent));
+}
+
+/** JSON knows no integers beyond those of a double. */
+function exactly(_key: string, value: unknown): unknown {
+  if (typeof value !== "bigint") return value;
+  return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
 }
 
 /** JSON's own escapes for what it leaves as it is: the C1 range, and marks of direction, of order and of line ends. */

@@ -1,0 +1,121 @@
+import type { LayerItem } from "../archive/layer-check.ts";
+import type { Cache } from "../caches/cache.ts";
+import { toSafeJson } from "../layers/report.ts";
+import { count, inline } from "../text.ts";
+import { formatMetadata } from "../toml/layer-toml.ts";
+import type { CachedLayer } from "./cached-layers.ts";
+import { type Desk, layerName } from "./desk.ts";
+import { documentHead } from "./documents.ts";
+import { typesOf } from "./inspect-cache.ts";
+import { LayerTree } from "./layer-tree.ts";
+import { pathText, readLayer } from "./read-layer.ts";
+
+/** One layer: its metadata, and what it holds; a listing like `tar tv`, or a tree of its directories with their sizes. */
+export async function inspectLayer(desk: Desk, cache: Cache, layer: CachedLayer): Promise<void> {
+  if (desk.isJson) await writeAsData(desk, cache, layer);
+  else await tell(desk, cache, layer);
+}
+
+async function tell(desk: Desk, cache: Cache, layer: CachedLayer): Promise<void> {
+  const { metadata, version } = layer;
+  desk.line(`Layer:    ${layerName(layer)}${version === undefined ? "" : ` of version ${inline(version)}`}`);
+  desk.line(`Types:    ${typesOf(metadata).join(", ") || "none"}`);
+  desk.line(`Digest:   ${desk.digest(metadata.sha)}`);
+  const toml = formatMetadata(metadata.data.read());
+  desk.line(`Metadata: ${toml === "" ? "none" : ""}`);
+  for (const line of toml.split("\n").filter((text) => text !== "")) desk.line(`  ${inline(line)}`);
+  desk.line();
+  const tree = new LayerTree();
+  const isTree = desk.options.tree;
+  const extracted = await readLayer(desk, cache, layer, {
+    item: (item) => (isTree ? tree.add(item) : desk.line(listing(desk, item))),
+  });
+  if (isTree) tellTree(desk, tree);
+  const { files, entries, bytes } = extracted;
+  desk.line(`\n${count(entries, "entry", "entries")}, ${count(files, "file")}, ${desk.size(bytes)} unpacked; verified`);
+}
+
+/** Types of entries as `tar tv` and `ls -l` show them; a hard link is what it links to. */
+const typeLetters: Readonly<Record<LayerItem["type"], string>> = { directory: "d", file: "-", symlink: "l", link: "h" };
+
+function listing(desk: Desk, item: LayerItem): string {
+  const mode = "mode" in item ? modeText(item.mode) : "rwxrwxrwx";
+  const size = item.type === "file" ? (desk.options.bytes ? String(item.size) : desk.count(item.size)) : "0";
+  const path = inline(pathText(item.path));
+  const name = item.type === "directory" ? `${path === "" ? "." : path}/` : path;
+  const target = "target" in item ? inline(pathText(item.target)) : "";
+  const further = item.type === "symlink" ? ` -> ${target}` : item.type === "link" ? ` link to ${target}` : "";
+  return `${typeLetters[item.type]}${mode} ${size.padStart(13)} ${name}${further}`;
+}
+
+/** `rwxr-xr-x`, with setuid, setgid and the sticky bit as `ls` shows them. */
+export function modeText(mode: number): string {
+  const special = [0o4000, 0o2000, 0o1000];
+  return [6, 3, 0]
+    .map((shift, at) => {
+      const bits = (mode >> shift) & 7;
+      const isSpecial = (mode & (special[at] ?? 0)) !== 0;
+      const letter = at === 2 ? "t" : "s";
+      const runs = (bits & 1) !== 0;
+      const last = isSpecial ? (runs ? letter : letter.toUpperCase()) : runs ? "x" : "-";
+      return `${(bits & 4) !== 0 ? "r" : "-"}${(bits & 2) !== 0 ? "w" : "-"}${last}`;
+    })
+    .join("");
+}
+
+function tellTree(desk: Desk, tree: LayerTree): void {
+  const columns = [
+    { title: "SIZE", align: "right" },
+    { title: "FILES", align: "right" },
+    { title: "DIRECTORY" },
+  ] as const;
+  const rows = tree.directories(desk.options.depth);
+  desk.table(
+    columns,
+    rows.map(({ path, bytes, files }) => [desk.size(bytes), desk.count(files), `${inline(pathText(path)) || "."}/`]),
+  );
+}
+
+/** The entries may be many: they are written as they come. */
+async function writeAsData(desk: Desk, cache: Cache, layer: CachedLayer): Promise<void> {
+  const { buildpack, version, layer: name, metadata } = layer;
+  const { build, launch, cache: isCached, sha } = metadata;
+  const head = documentHead("inspect", {
+    cache: cache.facts(),
+    layer: {
+      buildpack,
+      version: version ?? null,
+      name,
+      build,
+      launch,
+      cache: isCached,
+      sha: sha ?? null,
+      metadata: metadata.data.read() ?? null,
+    },
+  });
+  desk.write(head.replace(/\n}$/, ""));
+  const tree = new LayerTree();
+  const isTree = desk.options.tree;
+  let separator = `,\n  "entries": [\n    `;
+  const extracted = await readLayer(desk, cache, layer, {
+    item: (item) => {
+      if (isTree) {
+        tree.add(item);
+        return;
+      }
+      desk.write(`${separator}${toSafeJson(itemAsData(item), 0)}`);
+      separator = ",\n    ";
+    },
+  });
+  const rows = tree.directories(desk.options.depth).map((row) => ({ ...row, path: pathText(row.path) }));
+  desk.write(isTree ? `,\n  "directories": ${toSafeJson(rows, 0)}` : "\n  ]");
+  const { files, entries, bytes } = extracted;
+  desk.write(`,\n  "contents": ${toSafeJson({ entries, files, bytes, verified: true }, 0)}\n}\n`);
+}
+
+function itemAsData(item: LayerItem): Record<string, unknown> {
+  const path = pathText(item.path);
+  if ("target" in item) return { type: item.type, path, target: pathText(item.target) };
+  const mode = item.mode.toString(8).padStart(4, "0");
+  return { type: item.type, path, mode, ...(item.type === "file" ? { size: item.size } : {}) };
+}

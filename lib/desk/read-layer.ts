@@ -1,0 +1,57 @@
+import { closeSync } from "node:fs";
+import type { Extracted } from "../archive/extract.ts";
+import { LayerCheck, type LayerListener } from "../archive/layer-check.ts";
+import { readBlob } from "../archive/read-blob.ts";
+import type { Cache } from "../caches/cache.ts";
+import { describe } from "../errors.ts";
+import { ExitCode, RestorerError } from "../failures.ts";
+import { drained } from "../streams.ts";
+import { quote } from "../text.ts";
+import { type CachedLayer, digestOf } from "./cached-layers.ts";
+import { type Desk, layerName } from "./desk.ts";
+
+/**
+ * Reads a cached layer to its end and tells a listener what it holds, by the rules of a restore; nothing that was told is
+ * verified before this resolves. Throws a RestorerError: exit 1 where the cache does not hold it, 42 where it is not sound.
+ */
+export async function readLayer(
+  desk: Desk,
+  cache: Cache,
+  layer: CachedLayer,
+  listener: LayerListener,
+): Promise<Extracted> {
+  const { inputs, signal, umask } = desk.session;
+  const sha = digestOf(layer);
+  const name = `layer ${quote(layerName(layer))}`;
+  if (sha === undefined)
+    throw new RestorerError(`read ${name}: the cache records no digest for it`, { code: "no-digest" });
+  const check = new LayerCheck({ layersDir: inputs.layersDir, umask, anchor: layer.anchor }, listener);
+  const source = await cache.open(sha).catch((error) => {
+    throw new RestorerError(`read ${name}: ${describe(error)}`, { code: "blob-unavailable", cause: error });
+  });
+  try {
+    await readBlob({ source, diffId: sha, handler: check, signal, pause: drained });
+    return check.finish();
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof RestorerError || !isAboutBlob(error)) throw error;
+    const code = "blob-unusable";
+    throw new RestorerError(`read ${name}: ${describe(error)}`, {
+      exitCode: ExitCode.restoreFailed,
+      code,
+      cause: error,
+    });
+  } finally {
+    if (source.kind === "file" && source.staysOpen !== true) closeSync(source.fd);
+  }
+}
+
+/** Whether reading failed because of the blob, and not because of who listens. */
+function isAboutBlob(error: unknown): boolean {
+  return error instanceof Error && /^(Blob|Compression|Tar|Registry|Cache)Error$/.test(error.name);
+}
+
+/** A path in an archive as text: its bytes are in a latin1 string. */
+export function pathText(latin1: string): string {
+  return Buffer.from(latin1, "latin1").toString();
+}
