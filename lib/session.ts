@@ -113,7 +113,7 @@ async function run({ inputs: readInputs, leavesStdout, story, refused }: Run): P
       beforeWrite: () => progress.clear(),
     });
     for (const warning of [...dangers, ...inputs.warnings]) log.warn(warning);
-    signal = abortOnSignal((reason) => process.exit(report(reason, log)));
+    signal = abortOnSignal((reason) => leaveSoon(report(reason, log)));
     exitCode = await story({ inputs, env, log, progress, signal, umask: process.umask() });
   } catch (error) {
     if (signal === undefined) refused(error, log);
@@ -123,6 +123,15 @@ async function run({ inputs: readInputs, leavesStdout, story, refused }: Run): P
   log.flush();
   await drained();
   process.exit(exitCode);
+}
+
+/** How long the last words of a run that is late in stopping may take to be read. */
+const lastWordsMs = 90;
+
+/** Exits once what was written has been taken, and soon in any case. */
+function leaveSoon(exitCode: number): void {
+  setTimeout(() => process.exit(exitCode), lastWordsMs);
+  void drained().then(() => process.exit(exitCode));
 }
 
 /** Says on the log why a run ends, and returns its exit code. */

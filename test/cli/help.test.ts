@@ -26,6 +26,7 @@ describe("-help", () => {
     ["layout-dir", "Images", ["$CNB_LAYOUT_DIR", "0.12"]],
     ["log-level", "Output", ["$CNB_LOG_LEVEL", "default info"]],
     ["no-color", "Output", ["$CNB_NO_COLOR", "$NO_COLOR"]],
+    ["only", "Cache", ["$CNB_RESTORE_ONLY"]],
     ["platform", "Inputs", ["$CNB_PLATFORM_DIR"]],
     ["report", "Output", ["$CNB_RESTORE_REPORT"]],
     ["run", "Images", ["$CNB_RUN_PATH", "default /cnb/run.toml", "0.14"]],

@@ -17,7 +17,16 @@ test("the codes are these: programs rely on them, so one may be added, but none 
         "cache-unused",
       ],
       ...["cached", "exec-env"],
-      ...["launch-layer", "no-digest", "not-cached", "not-launch", "only-in-cache", "place-taken", "reserved-name"],
+      ...[
+        "launch-layer",
+        "no-digest",
+        "not-asked-for",
+        "not-cached",
+        "not-launch",
+        "only-in-cache",
+        "place-taken",
+        "reserved-name",
+      ],
       ...["same-place", "stale", "unsafe-name"],
     ].sort(),
   );
