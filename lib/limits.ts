@@ -28,7 +28,7 @@ export const limits = {
   /** Bytes of one layer's own data, or of one buildpack's store. */
   dataBytes: 4 * MiB,
   /** Values in it. */
-  dataPieces: 100_000,
+  dataPieces: 50_000,
   /** Nesting of tables and arrays in TOML and JSON. */
   nesting: 200,
   /** Bytes of a PAX extended header or GNU long name. */
