@@ -8,7 +8,7 @@ export const limits = {
   /** Bytes of a TOML file (group.toml, analyzed.toml, run.toml). */
   tomlBytes: 16 * MiB,
   /** What a TOML file is made of: its values, tables, parts of keys, lines and escapes. */
-  tomlPieces: 400_000,
+  tomlPieces: 200_000,
   /** Bytes of a number, date or bare key in a TOML file. */
   tomlWordBytes: 1000,
   /** Values of a JSON document that is read whole: a manifest, an index, a config, an answer. */
