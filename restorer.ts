@@ -18,6 +18,7 @@ import { runCommand, runSession, type Session } from "./lib/session.ts";
 import { readAnalyzed } from "./lib/toml/analyzed.ts";
 import { readGroup } from "./lib/toml/group.ts";
 import { readRunToml } from "./lib/toml/run-toml.ts";
+import { Pauses } from "./lib/waiting.ts";
 
 /** Restores layers and metadata of an earlier build (Platform API, "Restorer"). */
 async function restore(session: Session, report: Report): Promise<void> {
@@ -28,10 +29,14 @@ async function restore(session: Session, report: Report): Promise<void> {
   trustSecondUser(user);
 
   // What is asked for, and what it takes.
+  const pauses = new Pauses(session.signal);
   const group = readGroup(inputs.groupPath, log);
+  await pauses.pause();
   const analyzed = readAnalyzed(inputs.analyzedPath, log);
+  await pauses.pause();
   const readsRunToml = analyzed !== undefined && platformHas(inputs.platformApi, "run-toml");
   const runToml = readsRunToml ? readRunToml(inputs.runPath, log) : [];
+  await pauses.pause();
   const imagesPlan = planImages({ inputs, hasExtensions: group.hasExtensions, analyzed, runToml });
   const registry = await openRegistry(session, imagesInUse(inputs, imagesPlan));
   const images = await openPlannedImages(imagesPlan, session, registry);

@@ -8,7 +8,7 @@ export const limits = {
   /** Bytes of a TOML file (group.toml, analyzed.toml, run.toml). */
   tomlBytes: 16 * MiB,
   /** What a TOML file is made of: its values, tables, parts of keys, lines and escapes. */
-  tomlPieces: 400_000,
+  tomlPieces: 200_000,
   /** Bytes of a number, date or bare key in a TOML file. */
   tomlWordBytes: 1000,
   /** Values of a JSON document that is read whole: a manifest, an index, a config, an answer. */
@@ -16,7 +16,7 @@ export const limits = {
   /** Bytes of a cache's metadata. */
   metadataBytes: 256 * MiB,
   /** Values in it. */
-  metadataPieces: 6_000_000,
+  metadataPieces: 3_000_000,
   /** Bytes of what it says beside the layers' own data: names, digests, types. */
   outlineBytes: 8 * MiB,
   /** Values in that. */
@@ -26,9 +26,9 @@ export const limits = {
   /** Layers of all buildpacks. */
   layers: 10_000,
   /** Bytes of one layer's own data, or of one buildpack's store. */
-  dataBytes: 8 * MiB,
+  dataBytes: 4 * MiB,
   /** Values in it. */
-  dataPieces: 200_000,
+  dataPieces: 50_000,
   /** Nesting of tables and arrays in TOML and JSON. */
   nesting: 200,
   /** Bytes of a PAX extended header or GNU long name. */

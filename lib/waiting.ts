@@ -45,8 +45,9 @@ const stretchMs = 50;
 
 /** Pauses in long synchronous work, so that signals reach the program. */
 export class Pauses {
+  /** When signals could last be heard: whoever worked since then, the first pause after it counts. */
+  static #heard = Number.NEGATIVE_INFINITY;
   readonly #signal: AbortSignal;
-  #since = performance.now();
 
   constructor(signal: AbortSignal) {
     this.#signal = signal;
@@ -54,11 +55,11 @@ export class Pauses {
 
   /** To be awaited between short steps: returns at once, mostly. Throws the signal's reason when it is aborted. */
   async pause(): Promise<void> {
-    if (performance.now() - this.#since < stretchMs) return;
+    if (performance.now() - Pauses.#heard < stretchMs) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     setImmediate(resolve);
     await promise;
     this.#signal.throwIfAborted();
-    this.#since = performance.now();
+    Pauses.#heard = performance.now();
   }
 }

@@ -177,18 +177,20 @@ const imageSchema = v.object({
 });
 
 function parseImage(host: string, name: string, body: string): KnownImage {
+  const description = `the daemon at ${quote(host)} gives a description of the image ${quote(name)} that`;
   try {
     judgeJson(Buffer.from(body));
+  } catch (cause) {
+    throw new DaemonError(`${description} ${describe(cause)}`, { cause, hint: "Look at its labels." });
+  }
+  try {
     const { Id, Os, Architecture, Variant, Config } = v.parse(imageSchema, JSON.parse(body));
     const config = { os: Os, architecture: Architecture, variant: Variant, labels: new Map(Config.Labels) };
     return { reference: Id.replace("sha256:", ""), config: async () => config };
   } catch (cause) {
-    throw new DaemonError(
-      `the daemon at ${quote(host)} gives a description of the image ${quote(name)} that cannot be used`,
-      {
-        cause,
-        hint: "Check that DOCKER_HOST names a Docker or podman daemon.",
-      },
-    );
+    throw new DaemonError(`${description} cannot be used`, {
+      cause,
+      hint: "Check that DOCKER_HOST names a Docker or podman daemon.",
+    });
   }
 }

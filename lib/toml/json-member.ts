@@ -5,12 +5,13 @@ const colon = 0x3a;
 
 /**
  * The text of one member of a JSON object, found without parsing the others; undefined where it has none, or is not an
- * object. `key` is as JSON writes it, without escapes. Of several the last one counts, as for parsers.
+ * object. Of several the last one counts, as for parsers.
  */
 export function findMember(object: Uint8Array, key: string): Uint8Array | undefined {
-  const wanted = Buffer.from(JSON.stringify(key));
+  const wanted = JSON.stringify(key);
   const bytes = Buffer.from(object.buffer, object.byteOffset, object.length);
-  if (!bytes.includes(wanted)) return undefined;
+  // Any character of a key may be escaped.
+  if (!bytes.includes(wanted) && !bytes.includes("\\u00")) return undefined;
   let depth = 0;
   let isWanted = false;
   let start: number | undefined;
@@ -19,7 +20,7 @@ export function findMember(object: Uint8Array, key: string): Uint8Array | undefi
     const byte = bytes[at];
     if (byte === quoteMark) {
       const end = endOfString(bytes, at);
-      if (depth === 1 && start === undefined) isWanted = bytes.subarray(at, end + 1).equals(wanted);
+      if (depth === 1 && start === undefined) isWanted = isSame(bytes.subarray(at, end + 1), wanted);
       at = end;
     } else if (byte === 0x7b || byte === 0x5b) depth += 1;
     else if (depth === 1 && byte === colon) start ??= at + 1;
@@ -30,6 +31,18 @@ export function findMember(object: Uint8Array, key: string): Uint8Array | undefi
     } else if (byte === 0x7d || byte === 0x5d) depth -= 1;
   }
   return found;
+}
+
+/** Whether a string of JSON says the same as one that has no escapes. */
+function isSame(text: Buffer, wanted: string): boolean {
+  // An escape takes six bytes for one.
+  if (text.length < wanted.length || text.length > 6 * wanted.length) return false;
+  const isEscaped = text.includes(backslash);
+  try {
+    return text.toString() === wanted || (isEscaped && JSON.stringify(JSON.parse(text.toString())) === wanted);
+  } catch {
+    return false;
+  }
 }
 
 function endOfString(bytes: Uint8Array, start: number): number {

@@ -161,3 +161,22 @@ describe("metadata of the wrong kind is refused, with the path of what is wrong"
     expect(problemOf(text)).not.toContain("\n");
   });
 });
+
+describe("for which environments a layer was made is found without parsing the rest", () => {
+  const table: readonly (readonly [data: string, found: unknown])[] = [
+    ['{"exec-env":["test"]}', ["test"]],
+    ['{"a":{"exec-env":["other"]},"exec-env":["test"]}', ["test"]],
+    ['{"exec-env":["first"],"x":1,"exec-env":["last"]}', ["last"]],
+    ['{"exec-env":["\\u0074est","\\u002a","\\"]"]}', ["test", "*", '"]']],
+    ['{"\\u0065xec\\u002denv":["test"]}', ["test"]],
+    ['{"x":"exec-env","y":["exec-env",{"exec-env":1}]}', undefined],
+    ['{"exec-env\\u0000":["test"]}', undefined],
+    ['["exec-env",["test"]]', undefined],
+    ['{"__proto__":{"exec-env":["test"]}}', undefined],
+    ['{"constructor":["x"],"exec-env":null}', null],
+  ];
+  test.each(table)("%s", (data, found) => {
+    const [buildpack] = parse(`{"buildpacks":[{"key":"bp","layers":{"x":{"data":${data}}}}]}`).buildpacks;
+    expect<unknown>(buildpack?.layers.get("x")?.data.execEnv()).toEqual(found);
+  });
+});
