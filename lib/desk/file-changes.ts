@@ -1,0 +1,75 @@
+import type { LayerItem } from "../archive/layer-check.ts";
+import type { Cache } from "../caches/cache.ts";
+import { Digester } from "../oci/digest.ts";
+import type { CachedLayer } from "./cached-layers.ts";
+import type { Desk } from "./desk.ts";
+import { pathText, readLayer } from "./read-layer.ts";
+
+/** A file, link or directory of a layer that is different. */
+export interface FileChange {
+  readonly change: "added" | "removed" | "changed";
+  /** Below the layer, which is "." itself. */
+  readonly path: string;
+  /** Of one that is changed: what of it is. */
+  readonly what: readonly string[];
+}
+
+/** A layer of a cache. */
+export interface LayerOf {
+  readonly cache: Cache;
+  readonly layer: CachedLayer;
+}
+
+/** What stands at a path in the end, by what it can differ in. */
+type Aspects = Readonly<Record<"type" | "mode" | "size" | "target" | "content", string>>;
+
+/** The differences of two layers, by path; both are read to their ends, and verified. Throws as `readLayer` does. */
+export async function diffFiles(desk: Desk, a: LayerOf, b: LayerOf): Promise<FileChange[]> {
+  const before = await aspectsOf(desk, a);
+  const after = await aspectsOf(desk, b);
+  const paths = [...new Set([...before.keys(), ...after.keys()])].sort();
+  return paths.flatMap((latin1): FileChange[] => {
+    const [old, now] = [before.get(latin1), after.get(latin1)];
+    const path = latin1 === "" ? "." : pathText(latin1);
+    if (old === undefined) return [{ change: "added", path, what: [] }];
+    if (now === undefined) return [{ change: "removed", path, what: [] }];
+    const what = differences(old, now);
+    return what.length === 0 ? [] : [{ change: "changed", path, what }];
+  });
+}
+
+function differences(old: Aspects, now: Aspects): string[] {
+  if (old.type !== now.type) return [`type ${old.type} → ${now.type}`];
+  const shown = (["mode", "size", "target"] as const).flatMap((aspect) =>
+    old[aspect] === now[aspect] ? [] : [`${aspect} ${old[aspect]} → ${now[aspect]}`],
+  );
+  return old.content === now.content ? shown : [...shown, "content"];
+}
+
+async function aspectsOf(desk: Desk, { cache, layer }: LayerOf): Promise<Map<string, Aspects>> {
+  const found = new Map<string, Aspects>();
+  let present: LayerItem | undefined;
+  let hash = new Digester();
+  await readLayer(desk, cache, layer, {
+    item: (item) => {
+      present = item;
+      hash = new Digester();
+      found.set(item.path, toAspects(item));
+    },
+    data: (chunk) => void hash.update(chunk),
+    endFile: () => {
+      if (present !== undefined) found.set(present.path, { ...toAspects(present), content: hash.digest() });
+    },
+  });
+  return found;
+}
+
+function toAspects(item: LayerItem): Aspects {
+  return {
+    type: item.type === "link" ? "hard link" : item.type,
+    mode: "mode" in item ? item.mode.toString(8).padStart(4, "0") : "",
+    size: item.type === "file" ? String(item.size) : "",
+    target: "target" in item ? pathText(item.target) : "",
+    content: "",
+  };
+}
