@@ -11,17 +11,28 @@ SOURCES = Makefile package.json package-lock.json restorer.ts $(shell find lib -
 ## make build   dist/restorer, where a source is newer; and before it node_modules
 build: dist/restorer
 
-# The file for every root: with this machine's glibc inside, where it has one.
+# The file for every root: with this machine's glibc inside, where it has one. GLIBC=dir takes that of a directory.
 dist/restorer: dist/plain/restorer
-	@$(BUN) build/self-contained.ts $< $@
+	@$(BUN) build/self-contained.ts $< $@ $(GLIBC)
 
 # No .env and no bunfig.toml of the directory it is run in may reach the executable: that directory may hold anybody's code.
+COMPILE = $(BUN) build --compile --minify --bytecode --format=esm --splitting --sourcemap \
+  --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
+  --define 'RESTORER_COMMIT="$(VERSION_COMMIT)"' \
+  restorer.ts lib/archive/blob-thread.ts lib/archive/layer-thread.ts
+
 dist/plain/restorer: node_modules/.package-lock.json $(SOURCES)
-	@mkdir -p dist/plain
-	@$(BUN) build --compile --minify --bytecode --format=esm --splitting --sourcemap \
-	  --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
-	  --define 'RESTORER_COMMIT="$(VERSION_COMMIT)"' \
-	  restorer.ts lib/archive/blob-thread.ts lib/archive/layer-thread.ts --outfile $@
+	@mkdir -p $(@D)
+	@$(COMPILE) --outfile $@
+
+# The same for a release, for each machine: with Bun and glibc as pinned, see build/fetch.ts.
+dist/release/%/restorer: dist/release/%/plain/restorer
+	@directory=$$($(BUN) build/fetch.ts glibc $*) && $(BUN) build/self-contained.ts $< $@ "$$directory"
+
+.SECONDARY: $(foreach machine,x64 arm64,dist/release/$(machine)/plain/restorer)
+dist/release/%/plain/restorer: node_modules/.package-lock.json $(SOURCES)
+	@mkdir -p $(@D)
+	@bun=$$($(BUN) build/fetch.ts bun $*) && $(COMPILE) --target=bun-linux-$* --compile-executable-path="$$bun" --outfile $@
 
 ## make test    format, lint and types (make check), then all tests
 ##              T=plan           only files with that word in their paths, or else tests with it in their names

@@ -22,15 +22,21 @@ const descriptorDigits = 12;
 /** Room at the start of the new read-only segment for the new table of program headers. */
 const headersRoom = 0x1000;
 const preloadFile = "/etc/ld.so.preload";
-const page = 0x1000;
 
-const up = (n: number, align = page): number => Math.ceil(n / align) * align;
+/** What differs between the machines: the loader's name, and the largest page a kernel may have. */
+const machines: Readonly<Record<string, { readonly loaderName: string; readonly page: number }>> = {
+  x64: { loaderName: "ld-linux-x86-64.so.2", page: 0x1000 },
+  arm64: { loaderName: "ld-linux-aarch64.so.1", page: 0x10000 },
+};
+
+const up = (n: number, align: number): number => Math.ceil(n / align) * align;
 
 export interface Parts {
   readonly executable: Buffer;
   readonly loader: Buffer;
   readonly libc: Buffer;
   readonly libm: Buffer;
+  /** For the executable's machine. */
   readonly stub: Buffer;
 }
 
@@ -42,8 +48,8 @@ export function pack({ executable, loader, libc, libm, stub }: Parts): Buffer {
     { name: "libc.so.6", bytes: libc },
     { name: "libm.so.6", bytes: libm },
   ];
-  check(program, loaderElf, libraries);
-  const tail = new Tail(program, loaderElf, libraries, stub);
+  const page = check(program, loaderElf, libraries);
+  const tail = new Tail(program, loaderElf, libraries, { stub, page });
   pointNeededAt(program, tail);
   // The table that the loader is shown stays where it is; the kernel takes the new one.
   program.bytes.writeBigUInt64LE(BigInt(tail.stubAddress), 24);
@@ -53,13 +59,13 @@ export function pack({ executable, loader, libc, libm, stub }: Parts): Buffer {
   return Buffer.concat([program.bytes, gap, tail.bytes]);
 }
 
-/** Refuses what this packer does not know. */
-function check(program: Elf, loader: Elf, libraries: readonly Library[]): void {
-  if (program.machine !== "x64")
-    throw new Error(`the executable is for ${program.machine ?? "an unknown machine"}, not x64`);
+/** Refuses what this packer does not know; returns the largest page of the executable's machine. */
+function check(program: Elf, loader: Elf, libraries: readonly Library[]): number {
+  const machine = machines[program.machine ?? ""];
+  if (machine === undefined) throw new Error(`the executable is for neither ${Object.keys(machines).join(" nor ")}`);
   if (program.type !== 2) throw new Error("the executable is not linked to fixed addresses, as Bun's was");
   if (loader.machine !== program.machine) throw new Error("the loader is for another machine than the executable");
-  const known = [...libraries.map(({ name }) => name as string), ...mergedIntoLibc, "ld-linux-x86-64.so.2"];
+  const known = [...libraries.map(({ name }) => name as string), ...mergedIntoLibc, machine.loaderName];
   const unknown = neededNames(program).filter((name) => !known.includes(name));
   if (unknown.length > 0)
     throw new Error(`the executable needs ${unknown.join(", ")}, which this packer does not know`);
@@ -69,6 +75,7 @@ function check(program: Elf, loader: Elf, libraries: readonly Library[]): void {
   if (version[0] !== major || version[1] < minor) {
     throw new Error(`glibc ${version.join(".")} is too old: expected ${major}.${minor} or newer`);
   }
+  return machine.page;
 }
 
 function neededNames(program: Elf): string[] {
@@ -89,6 +96,7 @@ class Tail {
   /** Where it begins in the file, and in memory. */
   readonly fileOffset: number;
   readonly #base: number;
+  readonly #page: number;
   readonly stubAddress: number;
   readonly headers: readonly Segment[];
   readonly bytes: Buffer;
@@ -97,17 +105,23 @@ class Tail {
   /** Where in those strings the path of a library begins. */
   readonly paths: ReadonlyMap<string, number>;
 
-  constructor(program: Elf, loader: Elf, libraries: readonly Library[], stub: Buffer) {
+  constructor(
+    program: Elf,
+    loader: Elf,
+    libraries: readonly Library[],
+    { stub, page }: { stub: Buffer; page: number },
+  ) {
     const loads = program.loads;
+    this.#page = page;
     this.#base = up(Math.max(...loads.map(({ address, memorySize }) => address + memorySize)), 0x200000);
-    this.fileOffset = up(program.bytes.length);
+    this.fileOffset = up(program.bytes.length, page);
 
     const { bytes: readOnly, offsets } = withHeadersRoom(libraries);
     const strings = stringsOf(program, libraries);
-    const code = up(readOnly.length);
-    const data = code + up(stub.length);
-    const loaderAt = data + up(strings.bytes.length);
-    const image = loaderImage(loader);
+    const code = up(readOnly.length, page);
+    const data = code + up(stub.length, page);
+    const loaderAt = data + up(strings.bytes.length, page);
+    const image = loaderImage(loader, page);
     this.bytes = Buffer.alloc(loaderAt + image.length);
     for (const [part, at] of [
       [readOnly, 0],
@@ -136,7 +150,7 @@ class Tail {
       this.#base + loaderAt + loader.entry,
       program.entry,
       this.#base,
-      up(readOnly.length),
+      up(readOnly.length, page),
       debugAddress(program),
     ]);
     this.headers = this.#headersOf(program, loader, { code, data, loaderAt, sizes: [readOnly, stub, strings.bytes] });
@@ -155,7 +169,7 @@ class Tail {
       address: this.#base + at,
       fileSize: size,
       memorySize: size,
-      align: page,
+      align: this.#page,
     });
     const [readOnly = 0, stub = 0, strings = 0] = sizes.map(({ length }) => length);
     const added = [segment(4, 0, readOnly), segment(5, code, stub), segment(6, data, strings)];
@@ -221,9 +235,9 @@ function stringsOf(program: Elf, libraries: readonly Library[]): Strings {
 }
 
 /** The loader as it lies in memory, zeros for what has no bytes in its file, and without a file of others to preload. */
-function loaderImage(loader: Elf): Buffer {
+function loaderImage(loader: Elf, page: number): Buffer {
   const end = Math.max(...loader.loads.map(({ address, memorySize }) => address + memorySize));
-  const image = Buffer.alloc(up(end));
+  const image = Buffer.alloc(up(end, page));
   for (const { offset, address, fileSize } of loader.loads)
     loader.bytes.copy(image, address, offset, offset + fileSize);
   const preload = image.indexOf(`${preloadFile}\0`);

@@ -1,20 +1,36 @@
 /**
- * `bun build/self-contained.ts <executable> <output>`: the self-contained file, with the glibc of this machine. Where that
- * cannot be, the output is the executable itself, and a sentence says why.
+ * `bun build/self-contained.ts <executable> <output> [<directory>]`: the self-contained file, with the glibc of a directory,
+ * or else of this machine. Where this machine has none that fits, the output is the executable itself, and a sentence says why.
  */
-import { copyFileSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Elf } from "./elf.ts";
 import { pack } from "./pack.ts";
 
-/** The libraries of this machine, where glibc's: those that run this very program. */
-function machineLibraries(): { loader: string; libc: string; libm: string } {
-  const mapped = new Set(readFileSync("/proc/self/maps", "utf8").match(/\/\S+$/gm) ?? []);
-  const find = (name: RegExp): string => {
-    const path = [...mapped].find((one) => name.test(one));
-    if (path === undefined) throw new Error("this machine does not run on glibc");
-    return path;
+/** The libraries that run this very program, where they are glibc's. */
+function machineFiles(): string[] {
+  return readFileSync("/proc/self/maps", "utf8").match(/\/\S+$/gm) ?? [];
+}
+
+function libraries(files: readonly string[], where: string): { loader: Buffer; libc: Buffer; libm: Buffer } {
+  const read = (name: RegExp): Buffer => {
+    const path = files.find((one) => name.test(one));
+    if (path === undefined) throw new Error(`${where} has no glibc`);
+    return readFileSync(path);
   };
-  return { loader: find(/\/ld-[^/]*\.so[^/]*$/), libc: find(/\/libc[.-][^/]*$/), libm: find(/\/libm[.-][^/]*$/) };
+  return { loader: read(/\/ld-[^/]*\.so[^/]*$/), libc: read(/\/libc[.-][^/]*$/), libm: read(/\/libm[.-][^/]*$/) };
+}
+
+function selfContained(executable: string, directory: string | undefined): Buffer {
+  const bytes = readFileSync(executable);
+  const { machine } = new Elf(bytes, "the executable");
+  if (machine !== "x64" && machine !== "arm64") throw new Error(`there is no stub for the machine of ${executable}`);
+  const stub = readFileSync(join(import.meta.dir, `stub-${machine}.bin`));
+  const [files, where] =
+    directory === undefined
+      ? [machineFiles(), "this machine"]
+      : [readdirSync(directory).map((name) => join(directory, name)), directory];
+  return pack({ executable: bytes, stub, ...libraries(files, where) });
 }
 
 function write(output: string, make: (temporary: string) => void): void {
@@ -25,21 +41,20 @@ function write(output: string, make: (temporary: string) => void): void {
   renameSync(temporary, output);
 }
 
-const [executable, output] = process.argv.slice(2);
+const [executable, output, directory] = process.argv.slice(2);
 if (executable === undefined || output === undefined) {
-  console.error("usage: bun build/self-contained.ts <executable> <output>");
+  console.error("usage: bun build/self-contained.ts <executable> <output> [<directory with glibc>]");
   process.exit(3);
 }
 try {
-  const { loader, libc, libm } = machineLibraries();
-  const stub = readFileSync(join(import.meta.dir, "stub-x64.bin"));
-  const [program, ...libraries] = [executable, loader, libc, libm].map((path) => readFileSync(path));
-  const [loaderBytes, libcBytes, libmBytes] = libraries;
-  if (!program || !loaderBytes || !libcBytes || !libmBytes) throw new Error("a part is missing");
-  const bytes = pack({ executable: program, loader: loaderBytes, libc: libcBytes, libm: libmBytes, stub });
+  const bytes = selfContained(executable, directory);
   write(output, (temporary) => writeFileSync(temporary, bytes, { mode: 0o755 }));
 } catch (error) {
   const why = error instanceof Error ? error.message : String(error);
+  if (directory !== undefined) {
+    console.error(`Cannot make ${output}: ${why}`);
+    process.exit(1);
+  }
   console.log(`${output} is not self-contained, and needs glibc where it runs: ${why}`);
   write(output, (temporary) => copyFileSync(executable, temporary));
 }

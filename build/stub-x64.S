@@ -1,5 +1,5 @@
 /*
- * Entry stub of the self-contained executable, x86-64. It is position independent and uses no stack beyond a few pushes.
+ * Entry stub of the self-contained executable, x86-64. It is position independent.
  * build/pack.ts fills in the words at `cfg`. The bytes are checked in as stub-x64.bin; to make them anew:
  *     gcc -c -nostdlib stub-x64.S -o stub.o && objcopy -O binary -j .text stub.o stub-x64.bin
  */
@@ -19,12 +19,22 @@
         .set LIB_DIGITS, 24
         .set LIB_FD, 32
         .set LIB__SIZE, 40
+        .set MSG_SIZE, 157
         .text
         .globl _start
 _start: endbr64
         mov     rbp, rsp                # kernel's block: argc, argv.., 0, envp.., 0, auxv
         lea     r12, [rip+cfg]
         mov     r13, [r12+CFG_LIBS]     # -> lib table in the RW segment
+        /* a limit on file sizes shall come as an error, not as SIGXFSZ: what that did before is kept at [rsp] */
+        sub     rsp, 64                 # two of struct sigaction
+        mov     qword ptr [rsp+32], 1   # SIG_IGN
+        mov     qword ptr [rsp+40], 0
+        mov     qword ptr [rsp+48], 0
+        mov     qword ptr [rsp+56], 0
+        lea     rsi, [rsp+32]
+        mov     rdx, rsp
+        call    sigxfsz
 /* 1. one memfd per library; its number goes into the library's DT_NEEDED string */
 1:      mov     rdi, [r13+LIB_NAME]
         test    rdi, rdi
@@ -72,8 +82,11 @@ _start: endbr64
         mov     byte ptr [rdi], 0
         add     r13, LIB__SIZE
         jmp     1b
+5:      mov     rsi, rsp
+        xor     edx, edx
+        call    sigxfsz
 /* 2. the auxiliary vector, as the kernel would have made it with PT_INTERP */
-5:      mov     rax, [rbp]              # argc
+        mov     rax, [rbp]              # argc
         lea     rdi, [rbp+rax*8+16]     # envp
 6:      mov     rax, [rdi]
         add     rdi, 8
@@ -164,15 +177,22 @@ entered: endbr64
         mov     rdx, r13
         mov     rax, [r12+CFG_ENTRY]
         jmp     rax
+/* rt_sigaction(SIGXFSZ, rsi, rdx) */
+sigxfsz:
+        mov     edi, 25
+        mov     r10d, 8
+        mov     eax, 13
+        syscall
+        ret
 fail:   mov     edi, 2
         lea     rsi, [rip+msg]
-        mov     edx, 51
+        mov     edx, MSG_SIZE
         mov     eax, 1
         syscall
         mov     edi, 127
         mov     eax, 231                # exit_group
         syscall
-msg:    .ascii "restorer: cannot make its libraries (memfd_create)\n"
-msgend:
+msg:    .ascii "ERROR: restorer cannot start: its C library does not fit into a memory file "
+        .ascii "(memfd_create is refused, or the limit on file sizes, ulimit -f, is below 2 MiB)\n"
         .balign 8
 cfg:    .fill   9, 8, 0

@@ -1,0 +1,191 @@
+/*
+ * Entry stub of the self-contained executable, arm64: step by step that of stub-x64.S, which has the reasons.
+ * build/pack.ts fills in the words at `cfg`. The bytes are checked in as stub-arm64.bin; to make them anew:
+ *     aarch64-linux-gnu-as stub-arm64.S -o stub.o && aarch64-linux-gnu-objcopy -O binary -j .text stub.o stub-arm64.bin
+ */
+        .set CFG_LIBS, 0
+        .set CFG_PHDR, 8
+        .set CFG_PHNUM, 16
+        .set CFG_BASE, 24
+        .set CFG_LDENTRY, 32
+        .set CFG_ENTRY, 40
+        .set CFG_PAYLOAD, 48
+        .set CFG_PAYLOAD_SIZE, 56
+        .set CFG_DEBUG, 64
+        .set LIB_NAME, 0
+        .set LIB_ADDR, 8
+        .set LIB_SIZE, 16
+        .set LIB_DIGITS, 24
+        .set LIB_FD, 32
+        .set LIB__SIZE, 40
+        .set MSG_SIZE, 157
+        .text
+        .globl _start
+_start: hint    #36                     // bti j: a jump may lead here
+        mov     x19, sp                 // kernel's block: argc, argv.., 0, envp.., 0, auxv
+        adr     x20, cfg
+        ldr     x21, [x20, #CFG_LIBS]
+        // SIGXFSZ is ignored meanwhile; what it did before is kept at [sp]
+        sub     sp, sp, #64             // two of struct sigaction
+        mov     x9, #1                  // SIG_IGN
+        stp     x9, xzr, [sp, #32]
+        stp     xzr, xzr, [sp, #48]
+        add     x1, sp, #32
+        mov     x2, sp
+        bl      sigxfsz
+/* 1. one memfd per library; its number goes into the library's DT_NEEDED string */
+1:      ldr     x0, [x21, #LIB_NAME]
+        cbz     x0, 5f
+        mov     x1, #9                  // MFD_CLOEXEC | MFD_NOEXEC_SEAL
+        mov     x8, #279                // memfd_create
+        svc     #0
+        tbz     x0, #63, 14f
+        ldr     x0, [x21, #LIB_NAME]
+        mov     x1, #1                  // MFD_CLOEXEC
+        svc     #0
+        tbnz    x0, #63, fail
+14:     mov     x22, x0
+        str     x0, [x21, #LIB_FD]
+        ldr     x23, [x21, #LIB_ADDR]
+        ldr     x24, [x21, #LIB_SIZE]
+2:      mov     x0, x22
+        mov     x1, x23
+        mov     x2, x24
+        mov     x8, #64                 // write
+        svc     #0
+        cmp     x0, #0
+        b.le    fail
+        add     x23, x23, x0
+        subs    x24, x24, x0
+        b.ne    2b
+        // decimal digits of the fd, from right to left where the new sigaction was
+        add     x9, sp, #64
+        mov     x10, x9
+        mov     x11, #10
+3:      udiv    x12, x22, x11
+        msub    x13, x12, x11, x22
+        add     x13, x13, #'0'
+        strb    w13, [x9, #-1]!
+        mov     x22, x12
+        cbnz    x22, 3b
+        ldr     x14, [x21, #LIB_DIGITS]
+4:      ldrb    w13, [x9], #1
+        strb    w13, [x14], #1
+        cmp     x9, x10
+        b.ne    4b
+        strb    wzr, [x14]
+        add     x21, x21, #LIB__SIZE
+        b       1b
+5:      mov     x1, sp
+        mov     x2, #0
+        bl      sigxfsz
+/* 2. LD_* is hidden; the auxiliary vector, as the kernel would have made it with PT_INTERP */
+        mov     w3, #'L'
+        mov     w4, #1
+        bl      rename
+7:      ldr     x0, [x1]                // a_type
+        cmp     x0, #3                  // AT_PHDR
+        b.ne    8f
+        ldr     x2, [x20, #CFG_PHDR]
+        str     x2, [x1, #8]
+8:      cmp     x0, #5                  // AT_PHNUM
+        b.ne    9f
+        ldr     x2, [x20, #CFG_PHNUM]
+        str     x2, [x1, #8]
+9:      cmp     x0, #7                  // AT_BASE
+        b.ne    10f
+        ldr     x2, [x20, #CFG_BASE]
+        str     x2, [x1, #8]
+10:     cmp     x0, #9                  // AT_ENTRY
+        b.ne    11f
+        adr     x2, entered
+        str     x2, [x1, #8]
+11:     add     x1, x1, #16
+        cbnz    x0, 7b
+/* 3. on to the loader */
+        mov     sp, x19
+        ldr     x16, [x20, #CFG_LDENTRY]
+        mov     x0, #0
+        mov     x29, #0
+        mov     x30, #0
+        br      x16
+/* 4. the loader is done: LD_* is shown again, the memfds closed, the program started (x0 = _dl_fini must survive) */
+entered: hint   #36
+        mov     x25, x0
+        mov     x19, sp
+        adr     x20, cfg
+        mov     w3, #1
+        mov     w4, #'L'
+        bl      rename
+        ldr     x21, [x20, #CFG_LIBS]
+12:     ldr     x0, [x21, #LIB_NAME]
+        cbz     x0, 13f
+        ldr     x0, [x21, #LIB_FD]
+        mov     x8, #57                 // close
+        svc     #0
+        add     x21, x21, #LIB__SIZE
+        b       12b
+        // link_map.l_name of the libraries gets their plain names
+13:     ldr     x9, [x20, #CFG_DEBUG]   // -> DT_DEBUG's value in .dynamic
+        ldr     x9, [x9]                // struct r_debug
+        cbz     x9, 16f
+        ldr     x9, [x9, #8]            // r_map
+        ldr     x10, [x20, #CFG_LIBS]
+        ldr     x11, =0x65732f636f72702f // "/proc/se"
+15:     cbz     x9, 16f
+        ldr     x12, [x9, #8]           // l_name
+        ldrb    w13, [x12]
+        cbz     w13, 17f
+        ldr     x13, [x12]
+        cmp     x13, x11
+        b.ne    17f
+        ldr     x13, [x10, #LIB_NAME]
+        str     x13, [x9, #8]
+        add     x10, x10, #LIB__SIZE
+17:     ldr     x9, [x9, #24]           // l_next
+        b       15b
+16:     ldp     x0, x1, [x20, #CFG_PAYLOAD]
+        mov     x8, #215                // munmap
+        svc     #0
+        ldr     x16, [x20, #CFG_ENTRY]
+        mov     x0, x25
+        mov     x30, #0
+        br      x16
+/* rt_sigaction(SIGXFSZ, x1, x2) */
+sigxfsz:
+        mov     x0, #25
+        mov     x3, #8
+        mov     x8, #134
+        svc     #0
+        ret
+/* the first letter of variables "?D_" from w3 to w4, in the kernel's block at x19; x1 is then the auxiliary vector */
+rename: ldr     x0, [x19]               // argc
+        add     x1, x19, x0, lsl #3
+        add     x1, x1, #16             // envp
+18:     ldr     x0, [x1], #8
+        cbz     x0, 19f
+        ldrb    w2, [x0]
+        cmp     w2, w3
+        b.ne    18b
+        ldrb    w2, [x0, #1]
+        cmp     w2, #'D'
+        b.ne    18b
+        ldrb    w2, [x0, #2]
+        cmp     w2, #'_'
+        b.ne    18b
+        strb    w4, [x0]
+        b       18b
+19:     ret
+fail:   mov     x0, #2
+        adr     x1, msg
+        mov     x2, #MSG_SIZE
+        mov     x8, #64                 // write
+        svc     #0
+        mov     x0, #127
+        mov     x8, #94                 // exit_group
+        svc     #0
+        .ltorg
+msg:    .ascii "ERROR: restorer cannot start: its C library does not fit into a memory file "
+        .ascii "(memfd_create is refused, or the limit on file sizes, ulimit -f, is below 2 MiB)\n"
+        .balign 8
+cfg:    .fill   9, 8, 0
