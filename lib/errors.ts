@@ -79,6 +79,36 @@ const systemErrors: Readonly<Record<string, string>> = {
   EXDEV: "on another device",
 };
 
+/** What a file system refuses that does not know how to, by the name of the system call. */
+const refusals: Readonly<Record<string, string>> = {
+  chmod: "change modes",
+  chown: "change owners",
+  copyfile: "copy files",
+  fchmod: "change modes",
+  fchown: "change owners",
+  fdatasync: "write to the disk at once",
+  fsync: "write to the disk at once",
+  link: "make hard links",
+  mkdir: "make directories",
+  open: "open or make files",
+  rename: "rename files or directories",
+  rmdir: "remove directories",
+  symlink: "make symbolic links",
+  unlink: "remove files",
+};
+
+/** Whether a file system does not allow a call, to nobody or not to this user. */
+export function isRefused(error: unknown): boolean {
+  return hasCode(error, "EPERM", "ENOSYS", "ENOTSUP", "EOPNOTSUPP");
+}
+
+/** As `describe`; where a file system refused a call, with that call. */
+export function describeRefusal(error: unknown): string {
+  const call = error instanceof Error && "syscall" in error ? String(error.syscall) : "";
+  const what = isRefused(error) ? refusals[call] : undefined;
+  return what === undefined ? describe(error) : `the file system refuses to ${what} (${call}: ${describe(error)})`;
+}
+
 /** What a system error's code says, in words; undefined for one that nobody knows. */
 export function inWords(code: string): string | undefined {
   return systemErrors[code];

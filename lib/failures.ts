@@ -1,4 +1,4 @@
-import { describe, errorCode, hasCode } from "./errors.ts";
+import { describeRefusal, errorCode, hasCode } from "./errors.ts";
 import { quote } from "./text.ts";
 
 /*
@@ -76,8 +76,11 @@ const diskErrors = [
   "EDQUOT",
   "EFBIG",
   "ENOSPC",
-  // Not for this user, or not for writing.
+  // Not for this user, not for writing, or not for anybody on this file system.
   "EACCES",
+  "ENOSYS",
+  "ENOTSUP",
+  "EOPNOTSUPP",
   "EOVERFLOW",
   "EPERM",
   "EROFS",
@@ -102,6 +105,9 @@ const diskErrors = [
 
 const notWritable = { exitCode: ExitCode.restoreFailed, code: "layers-not-writable" } as const;
 
+const generalHint =
+  "The layers directory must be writable, with room for all layers, on a file system that allows what is done there.";
+
 const hints: Readonly<Record<string, string>> = {
   EACCES: "It must be writable for the user the restorer runs as; see -uid and -gid.",
   ENOTDIR: "A directory belongs there: remove what stands in its place.",
@@ -111,19 +117,16 @@ const hints: Readonly<Record<string, string>> = {
 /** The error for what cannot be written below the layers directory (D12). */
 export function cannotWrite(path: string, error: unknown): RestorerError {
   if (error instanceof RestorerError) return error;
-  return new RestorerError(`write ${quote(path)}: ${describe(error)}`, {
+  return new RestorerError(`write ${quote(path)}: ${describeRefusal(error)}`, {
     ...notWritable,
     cause: error,
-    hint: hints[errorCode(error) ?? ""] ?? "The layers directory must be writable, with room for the layers.",
+    hint: hints[errorCode(error) ?? ""] ?? generalHint,
   });
 }
 
 /** The error for a layer that cannot be written below the layers directory, as the thread that tried tells it (D12). */
 export function cannotWriteBelow(layersDir: string, message: string): RestorerError {
-  return new RestorerError(`write below ${quote(layersDir)}: ${message}`, {
-    ...notWritable,
-    hint: "The layers directory needs room for all layers, and must be writable.",
-  });
+  return new RestorerError(`write below ${quote(layersDir)}: ${message}`, { ...notWritable, hint: generalHint });
 }
 
 /** The error for a worker thread that died, or could not be started: the layers are not to blame, nor is the disk. */

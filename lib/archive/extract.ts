@@ -1,9 +1,7 @@
 import {
-  chmodSync,
   closeSync,
   constants,
-  fchmodSync,
-  fdatasyncSync,
+  copyFileSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -11,14 +9,18 @@ import {
   symlinkSync,
   unlinkSync,
 } from "node:fs";
+import { changeMode } from "../disk/modes.ts";
+import { refusesLink } from "../disk/move.ts";
+import { syncData } from "../disk/sync.ts";
 import { writeAll } from "../disk/write.ts";
 import { hasCode } from "../errors.ts";
 import { LayerPaths, type LayerPlace, type LayerVisitor } from "./layer-paths.ts";
 import type { TarEntry, TarHandler } from "./tar.ts";
 
 export interface ExtractionTarget extends LayerPlace {
-  /** Directory to make and fill; it must not exist, and its parent must be private to this process. */
+  /** Directory to make and fill; its parent must be private to this process, or itself, if it is made already. */
   readonly root: string;
+  readonly isMade?: boolean;
   /** Whether the file system reports what it could not write only when asked (NFS, CIFS, FUSE). */
   readonly writesBehind: boolean;
   /** Whether its parent has setgid, which every directory inherits that is made below it (D22). */
@@ -74,9 +76,9 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
     this.#fd = -1;
     try {
       // Such file systems may find the disk full only now, and closing a file does not tell.
-      if (this.#target.writesBehind) fdatasyncSync(fd);
+      if (this.#target.writesBehind) syncData(fd);
       // Writing clears setuid and setgid, so these come last.
-      if (this.#finalMode >= 0) fchmodSync(fd, this.#finalMode);
+      if (this.#finalMode >= 0) changeMode(`/proc/self/fd/${fd}`, this.#finalMode);
     } finally {
       closeSync(fd);
     }
@@ -87,7 +89,7 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
     this.#paths.finish();
     // Children before parents, for a parent may end up unreadable.
     for (const path of [...this.#unfinished.keys()].sort().reverse()) {
-      if (path !== "") chmodSync(this.#path(path), this.#unfinished.get(path) ?? 0o700);
+      if (path !== "") changeMode(this.#path(path), this.#unfinished.get(path) ?? 0o700);
     }
     return {
       files: this.#files,
@@ -106,7 +108,8 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
 
   directory(path: string, mode: number, isNew: boolean): boolean {
     // Its owner must be able to fill it, and mkdir knows no setuid and setgid: what is left to do is done at the end.
-    const temporary = path === "" ? 0o700 : (mode & 0o777) | 0o700;
+    // In a layer's own place, where others may look in if `chmod` changes nothing, nobody else may write meanwhile.
+    const temporary = (mode & (this.#target.isMade === true ? 0o755 : 0o777)) | 0o700;
     if (isNew && !this.#mkdir(path, temporary)) return false;
     if (path === "") this.#rootMode = mode;
     else if (!isNew || mode !== temporary || this.#target.inheritsGroup) this.#unfinished.set(path, mode);
@@ -131,11 +134,12 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
     if (lstatSync(existing, { throwIfNoEntry: false })?.isFile() !== true) return false;
     this.#files += 1;
     const at = this.#path(path);
-    makeOver(at, () => linkSync(existing, at));
+    makeOver(at, () => linkOrCopy(existing, at));
     return true;
   }
 
   #mkdir(path: string, mode: number): boolean {
+    if (path === "" && this.#target.isMade === true) return true;
     try {
       mkdirSync(path === "" ? this.#target.root : this.#path(path), mode);
       return true;
@@ -160,6 +164,17 @@ function makeOver<T>(path: string | Buffer, make: () => T): T {
   }
   unlinkSync(path);
   return make();
+}
+
+/** Where there are no hard links, a copy: the content and mode of what it is copied from are complete by now. */
+function linkOrCopy(existing: string | Buffer, path: string | Buffer): void {
+  try {
+    linkSync(existing, path);
+  } catch (error) {
+    if (!refusesLink(error)) throw error;
+    copyFileSync(existing, path, constants.COPYFILE_EXCL);
+    changeMode(path, lstatSync(existing).mode & 0o7777);
+  }
 }
 
 const beyondAscii = /[\x80-\xff]/;

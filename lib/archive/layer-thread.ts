@@ -1,5 +1,6 @@
-import { describe } from "../errors.ts";
+import { describe, describeRefusal } from "../errors.ts";
 import { isDiskTrouble } from "../failures.ts";
+import { quote } from "../text.ts";
 import { fileReader } from "./blob-file.ts";
 import { Control } from "./control.ts";
 import { type Extracted, type ExtractionTarget, LayerExtractor } from "./extract.ts";
@@ -50,8 +51,19 @@ function run(job: LayerJob): LayerOutcome {
     if (error instanceof RingStopped) {
       return { ok: false, fault: control.isCancelled ? "cancelled" : "unverified", message: "stopped" };
     }
-    return { ok: false, fault: isDisk ? "disk" : "layer", message: describe(error) };
+    return {
+      ok: false,
+      fault: isDisk ? "disk" : "layer",
+      message: isDisk ? describeOnDisk(error, job.target) : describe(error),
+    };
   }
+}
+
+/** With the path below the layers directory, where the error has one: which of many files it is tells what it needs. */
+function describeOnDisk(error: unknown, { root, anchor }: ExtractionTarget): string {
+  const path = error instanceof Error && "path" in error ? String("dest" in error ? error.dest : error.path) : "";
+  const where = path.startsWith(`${root}/`) ? `${quote([...anchor, path.slice(root.length + 1)].join("/"))}: ` : "";
+  return `${where}${describeRefusal(error)}`;
 }
 
 declare const self: Worker;

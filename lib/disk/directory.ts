@@ -1,6 +1,5 @@
 import {
   accessSync,
-  chmodSync,
   chownSync,
   closeSync,
   constants,
@@ -19,6 +18,7 @@ import {
 import { join } from "node:path";
 import { hasCode } from "../errors.ts";
 import { quote } from "../text.ts";
+import { changeMode } from "./modes.ts";
 import { mountBelow, mountIdOf, writesBehind } from "./mounts.ts";
 import { type FileContent, O_PATH, openFile, readFile } from "./read-file.ts";
 import { orAsSecondUser } from "./second-user.ts";
@@ -173,9 +173,9 @@ export class Directory {
     linkSync(this.at(name), to.at(newName));
   }
 
-  /** Gives the directory itself other permission bits. */
+  /** Gives the directory itself other permission bits, as `changeMode`. */
   setMode(mode: number): void {
-    chmodSync(this.#self, mode);
+    changeMode(this.#self, mode);
   }
 
   /** Gives the directory itself to a user. */

@@ -1,5 +1,5 @@
 import { closeSync, fstatSync } from "node:fs";
-import { describe, hasCode } from "../errors.ts";
+import { describe, hasCode, isRefused } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
@@ -53,11 +53,13 @@ export function giveTo(directory: Directory, user: User, log: Log, { root, conte
     walkTree(directory, new Giving(user, log, [...root, ...contents]));
     giveUnlessOwn(directory, user);
   } catch (error) {
-    throw new RestorerError(`give ${quote(directory.path)} to user ${user.uid}:${user.gid}: ${describe(error)}`, {
-      cause: error,
-    });
+    const what = `give ${quote(directory.path)} to user ${user.uid}:${user.gid}`;
+    throw new RestorerError(`${what}: ${describe(error)}`, { cause: error, ...(isRefused(error) && { hint }) });
   }
 }
+
+const hint =
+  "To change owners (chown) root needs CAP_CHOWN, and a file system that allows it. A directory that is writable for that user already needs no change.";
 
 /** Only where it must be: where it may not, as on NFS, there is no need to fail. */
 function giveUnlessOwn(directory: Directory, user: User): void {

@@ -1,19 +1,12 @@
-import {
-  closeSync,
-  constants,
-  fchmodSync,
-  fchownSync,
-  fstatSync,
-  fsyncSync,
-  openSync,
-  readlinkSync,
-  type Stats,
-} from "node:fs";
+import { closeSync, constants, fchownSync, fstatSync, openSync, readlinkSync, type Stats } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { hasCode } from "../errors.ts";
+import { hasCode, isRefused } from "../errors.ts";
 import { Directory, unlessAbsent } from "./directory.ts";
+import { changeMode } from "./modes.ts";
+import { refusesRename } from "./move.ts";
 import { privateName } from "./private-names.ts";
 import { O_PATH } from "./read-file.ts";
+import { sync } from "./sync.ts";
 import { writeAll } from "./write.ts";
 import { writeInPlace } from "./write-in-place.ts";
 
@@ -28,9 +21,9 @@ export interface ReplaceOptions {
 
 /**
  * Gives a file new content, whole or not at all: a temporary file beside it, synced and renamed, with the mode and owner of
- * the old one. A link, a mount point, a device, and a file in a directory that may not be written, is written in place. What
- * is checked is always the handle that is written through. Nothing that stands there makes it wait. Throws the system's
- * errors.
+ * the old one. A link, a mount point, a device, a file in a directory that may not be written, and one on a file system that
+ * does not rename or does not keep modes, is written in place. What is checked is always the handle that is written
+ * through. Nothing that stands there makes it wait. Throws the system's errors.
  */
 export function replaceFile(path: string, content: Uint8Array, options: ReplaceOptions): void {
   const directory = Directory.open(dirname(path), dirname(path), true);
@@ -60,8 +53,13 @@ function replace(directory: Directory, name: string, content: Uint8Array, old: S
     directory.move(temporary, directory, name);
   } catch (error) {
     removeQuietly(directory, temporary);
-    if (old === undefined || !hasCode(error, "EACCES", "EPERM", "EROFS", "EBUSY", "EXDEV")) throw error;
-    overwrite(directory, name, content);
+    if (!refusesRename(error) && !hasCode(error, "EACCES", "EROFS", "EBUSY")) throw error;
+    if (old !== undefined) {
+      overwrite(directory, name, content);
+      return;
+    }
+    removeQuietly(directory, name);
+    makeFile(directory, name, content, undefined, umask);
   }
 }
 
@@ -72,24 +70,31 @@ function makeFile(
   old: Stats | undefined,
   umask: number,
 ): void {
-  const fd = directory.createFile(name, 0o600);
+  const fd = directory.createFile(name, old === undefined ? 0o666 & ~umask : 0o600);
   try {
     writeAll(fd, content);
-    if (old !== undefined) keepOwner(fd, old);
-    fchmodSync(fd, old === undefined ? 0o666 & ~umask : old.mode & 0o777);
-    fsyncSync(fd);
+    if (old !== undefined) keepOwnerAndMode(fd, old);
+    sync(fd);
   } finally {
     closeSync(fd);
   }
 }
 
-function keepOwner(fd: number, old: Stats): void {
+function keepOwnerAndMode(fd: number, old: Stats): void {
   try {
     fchownSync(fd, old.uid, old.gid);
   } catch (error) {
     // Only root may give a file away; then it belongs to the user this runs as.
-    if (!hasCode(error, "EPERM")) throw error;
+    if (!isRefused(error)) throw error;
   }
+  const mode = old.mode & 0o777;
+  changeMode(`/proc/self/fd/${fd}`, mode);
+  if ((fstatSync(fd).mode & 0o777) !== mode) throw new ModesNotKept();
+}
+
+/** On some file systems `chmod` succeeds, and changes nothing. */
+class ModesNotKept extends Error {
+  readonly code = "EPERM";
 }
 
 function removeQuietly(directory: Directory, name: string): void {

@@ -1,11 +1,14 @@
-import { chmodSync, closeSync, constants, copyFileSync, fstatSync, fsyncSync, utimesSync } from "node:fs";
-import { describe, hasCode } from "../errors.ts";
+import { closeSync, utimesSync } from "node:fs";
+import { describe } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Directory } from "./directory.ts";
+import { makeFresh } from "./fresh-directory.ts";
+import { Mark, removeMarked } from "./mark.ts";
+import { moveFile, refusesDirectoryRename } from "./move.ts";
 import { isLeftBehind, isPrivateName, privateName } from "./private-names.ts";
 import { emptyDirectory, refuseMounts, removeTree } from "./removal.ts";
-import { currentUser } from "./user.ts";
-import { writeAll } from "./write.ts";
+import { sync } from "./sync.ts";
+import { copyAll, writeAll } from "./write.ts";
 
 const heartbeatMs = 1_000;
 
@@ -30,18 +33,23 @@ export class Staging {
   readonly #name: string;
   readonly #timer: NodeJS.Timeout;
   #slots = 0;
+  #movesDirectories = true;
 
   constructor(parent: Directory) {
     this.#parent = parent;
     this.#name = privateName();
-    parent.make(this.#name, 0o700);
-    this.directory = parent.open(this.#name);
-    refuseOthers(this.directory);
+    this.directory = makeFresh(parent, this.#name, 0o700);
     this.inheritsGroup = parent.groupForContents !== undefined;
-    if (!this.inheritsGroup) this.directory.setMode(0o700);
+    // A default ACL may have changed it.
+    if (!this.inheritsGroup && (this.directory.ownStat().mode & 0o7777) !== 0o700) this.directory.setMode(0o700);
     this.writesBehind = this.directory.writesBehind;
     this.#timer = setInterval(() => this.#beat(), heartbeatMs);
     this.#timer.unref();
+  }
+
+  /** Whether its file system renames directories, as far as is known: object stores mounted by FUSE do not. */
+  get movesDirectories(): boolean {
+    return this.#movesDirectories;
   }
 
   /** A fresh place. No name ends like one that a buildpack or the exporter would look at. */
@@ -58,7 +66,7 @@ export class Staging {
     try {
       writeAll(fd, content);
       // Nowhere else: on the disk before its layer, it would outlive a power cut that the layer does not.
-      if (this.writesBehind) fsyncSync(fd);
+      if (this.writesBehind) sync(fd);
     } finally {
       closeSync(fd);
     }
@@ -68,15 +76,38 @@ export class Staging {
   /** Makes a copy of an open file in a slot. */
   copy(file: number, mode: number): Slot {
     const slot = this.slot();
-    copyFileSync(`/proc/self/fd/${file}`, slot.path, constants.COPYFILE_EXCL);
-    // A copy has the mode of what it is copied from. Nobody but us can reach it here.
-    chmodSync(slot.path, mode);
+    const fd = this.directory.createFile(slot.name, mode);
+    try {
+      copyAll(file, fd);
+    } finally {
+      closeSync(fd);
+    }
     return slot;
   }
 
-  /** Moves what was made in a slot to its place. */
-  publish({ name }: Slot, to: Directory, newName: string): void {
-    this.directory.move(name, to, newName);
+  /**
+   * Moves a file that was made in a slot to its place, over a file that stands there; a file system that does not rename
+   * gets it by other ways.
+   */
+  publishFile({ name }: Slot, to: Directory, newName: string): void {
+    moveFile(this.directory, name, to, newName);
+  }
+
+  /** Moves a directory that was made in a slot to its place; false where the file system does not rename directories. */
+  publish({ name }: Slot, to: Directory, newName: string): boolean {
+    try {
+      this.directory.move(name, to, newName);
+      return true;
+    } catch (error) {
+      if (!refusesDirectoryRename(error)) throw error;
+      this.#movesDirectories = false;
+      return false;
+    }
+  }
+
+  /** Notes what must go if this run is killed: `names` below a path of directories from the parent on. */
+  mark(path: readonly string[], names: readonly string[]): Mark {
+    return new Mark(this.directory, path, names);
   }
 
   /** Removes what was made in a slot. */
@@ -93,8 +124,8 @@ export class Staging {
     try {
       from.move(name, this.directory, this.slot().name);
     } catch (error) {
-      // Directories of an overlay's lower layer cannot be renamed.
-      if (!hasCode(error, "EXDEV")) throw error;
+      // Directories of an overlay's lower layer cannot be renamed, those of some file systems never.
+      if (!refusesDirectoryRename(error)) throw error;
       removeTree(from, name);
     }
   }
@@ -118,26 +149,6 @@ export class Staging {
   }
 }
 
-/** Another process that may write beside it can put a directory of its own in the place of what was made. */
-function refuseOthers(directory: Directory): void {
-  if (isOwn(directory) && directory.names().length === 0) return;
-  directory.close();
-  throw new Error("somebody else's directory took the place of our own");
-}
-
-/** File servers may give all that a user makes to another one (root_squash): then files have the directory's owner, too. */
-function isOwn(directory: Directory): boolean {
-  const { uid } = directory.ownStat();
-  if (uid === currentUser().uid) return true;
-  const fd = directory.createFile("probe", 0o600);
-  try {
-    return fstatSync(fd).uid === uid;
-  } finally {
-    closeSync(fd);
-    directory.unlink("probe");
-  }
-}
-
 /** Whether some run, this one or another, is at work in a directory, or has been killed there. */
 export function hasStaging(parent: Directory): boolean {
   return parent.list().some(({ name }) => isPrivateName(name));
@@ -150,6 +161,7 @@ export function sweepStaging(parent: Directory, log: Log): void {
     try {
       log.debug(`Removing ${parent.path}/${name}, left behind by a run that was killed`);
       refuseMounts(parent, name);
+      removeMarked(parent, name);
       removeTree(parent, name);
     } catch (error) {
       log.warn(`cannot remove ${parent.path}/${name}, left behind by a run that was killed: ${describe(error)}`);

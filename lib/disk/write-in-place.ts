@@ -1,7 +1,8 @@
-import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, openSync, type Stats, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, type Stats, writeSync } from "node:fs";
 import { hasCode } from "../errors.ts";
 import { standardStream, writeText } from "../streams.ts";
 import { isSame } from "./directory.ts";
+import { sync } from "./sync.ts";
 import { currentUser } from "./user.ts";
 import { writeAll } from "./write.ts";
 
@@ -44,7 +45,7 @@ function overwrite(fd: number, content: Uint8Array, stat: Stats): void {
   }
   writeAll(fd, content, 0);
   ftruncateSync(fd, content.length);
-  fsyncSync(fd);
+  sync(fd);
 }
 
 /** How long a pipe or terminal may take to take everything: meanwhile no signal is heard. */

@@ -173,15 +173,20 @@ function write(directory: Directory, name: string, content: string | Uint8Array,
 function publish(layout: Slot, base: Directory, image: RemoteImage, staging: Staging): void {
   const { digest } = image.descriptor;
   try {
-    staging.publish(layout, base, digest);
+    rename(layout, base, digest, staging);
   } catch (error) {
     // EBUSY: a mount point, which `discard` tells of.
     if (!hasCode(error, "EBUSY", "EEXIST", "ENOTEMPTY", "ENOTDIR")) throw error;
     // Another restorer may have been as fast.
     if (isComplete(base, image)) return;
     staging.discard(base, digest);
-    staging.publish(layout, base, digest);
+    rename(layout, base, digest, staging);
   }
+}
+
+function rename(layout: Slot, base: Directory, digest: string, staging: Staging): void {
+  if (staging.publish(layout, base, digest)) return;
+  throw new Error("the file system there does not rename directories");
 }
 
 function onDisk<T>(path: string, run: () => T): T {

@@ -89,12 +89,13 @@ export class LayersDirectory {
 
   /** Cleans up; what cannot be cleaned up is told, but does not change how the run ends. */
   end(): void {
-    this.#cleanUp(() => this.#leaveBuildpack());
-    this.#cleanUp(() => this.#staging?.dispose());
-    this.#cleanUp(() => this.#removeEmpty());
+    this.cleanUp(() => this.#leaveBuildpack());
+    this.cleanUp(() => this.#staging?.dispose());
+    this.cleanUp(() => this.#removeEmpty());
   }
 
-  #cleanUp(act: () => void): void {
+  /** Removes something that is not wanted any more; what does not go is told. */
+  cleanUp(act: () => void): void {
     try {
       act();
     } catch (error) {

@@ -1,6 +1,7 @@
 import type { Directory } from "../disk/directory.ts";
 import { MountError, refuseMounts } from "../disk/removal.ts";
 import { type Slot, Staging } from "../disk/staging.ts";
+import { InPlace, Staged, type Workplace } from "../disk/workplace.ts";
 import { describe, hasCode } from "../errors.ts";
 import { cannotWrite } from "../failures.ts";
 import type { Log } from "../log.ts";
@@ -23,7 +24,8 @@ export class PlaceError extends Error {
 /**
  * The directory of one buildpack below the layers directory, where layers are published: everything is made in a staging
  * directory first and moved into place by rename, `<layer>.toml` last, so that a crash leaves no toml without its layer.
- * Methods throw RestorerErrors (exit 42) when the disk does not let them, and PlaceErrors.
+ * Where directories cannot be renamed a layer is made in its place instead. Methods throw RestorerErrors (exit 42) when the
+ * disk does not let them, and PlaceErrors.
  */
 export class BuildpackDirectory {
   readonly #directory: Directory;
@@ -33,10 +35,12 @@ export class BuildpackDirectory {
    */
   readonly #staging: Staging;
   readonly #ownsStaging: boolean;
+  readonly #name: string;
   readonly #umask: number;
 
   constructor(layers: Directory, name: string, staging: Staging, umask: number, log: Log) {
     this.#umask = umask;
+    this.#name = name;
     try {
       this.#directory = openOrMake(layers, name, umask, log);
     } catch (error) {
@@ -52,9 +56,14 @@ export class BuildpackDirectory {
     }
   }
 
-  /** Where to make layers of this buildpack. */
-  get staging(): Staging {
-    return this.#staging;
+  /** Where to make the directory of a layer. Where that is in its place nothing stands of the layer any more. */
+  workplace(layer: string): Workplace {
+    if (this.#staging.movesDirectories) return new Staged(this.#staging);
+    return this.#guard(layer, () => {
+      this.#refuseMounts(layer);
+      const mark = this.#staging.mark(this.#ownsStaging ? [] : [this.#name], [`${layer}.toml`, layer]);
+      return this.#clear(layer, () => new InPlace(this.#directory, layer, mark, this.#staging));
+    });
   }
 
   close(): void {
@@ -77,24 +86,61 @@ export class BuildpackDirectory {
     });
   }
 
-  /** Replaces a layer by the directory in `slot`, which gets mode `rootMode`, with its toml and SBOM files. */
-  publishLayer(layer: string, slot: Slot, rootMode: number, toml: string, sboms: readonly SbomFile[]): void {
-    this.#guard(layer, () => {
+  /**
+   * Replaces a layer by the directory made in a workplace, which gets mode `rootMode`, with its toml and SBOM files. False
+   * where the file system does not rename directories: then nothing is left of it, and the next workplace will be in its
+   * place.
+   */
+  publishLayer(layer: string, place: Workplace, rootMode: number, toml: string, sboms: readonly SbomFile[]): boolean {
+    return this.#guard(layer, () => {
       checkNames(layer, sboms);
-      this.#refuseMounts(layer);
       const staged = this.#stageText(toml);
       const stagedSboms = this.#stageSboms(sboms);
-      const root = this.#staging.directory.open(slot.name);
-      try {
-        this.#clear(layer, () => this.#staging.publish(slot, this.#directory, layer));
-        // Only now: a directory that its owner may not write cannot be renamed.
-        if (rootMode !== 0o700 || this.#staging.inheritsGroup) root.setMode(rootMode);
-      } finally {
-        root.close();
-      }
+      if (place.isMade) this.#finishRoot(place, rootMode);
+      else if (!this.#publishRoot(layer, place, rootMode)) return false;
       for (const sbom of stagedSboms) this.#replace(sbom.slot, `${layer}.${sbom.suffix}`);
       this.#replace(staged, `${layer}.toml`);
+      if (place.isMade) this.#complete(layer, place);
+      return true;
     });
+  }
+
+  #publishRoot(layer: string, place: Staged, mode: number): boolean {
+    this.#refuseMounts(layer);
+    const root = this.#staging.directory.open(place.slot.name);
+    try {
+      const isMoved = this.#clear(layer, () => this.#staging.publish(place.slot, this.#directory, layer));
+      // Only now: a directory that its owner may not write cannot be renamed.
+      if (isMoved) this.#setModeOfMoved(layer, root, mode);
+      else place.remove();
+      return isMoved;
+    } finally {
+      root.close();
+    }
+  }
+
+  /** A layer that cannot have its mode does not stay. */
+  #setModeOfMoved(layer: string, root: Directory, mode: number): void {
+    try {
+      setMode(root, mode);
+    } catch (error) {
+      this.#discard(layer);
+      throw error;
+    }
+  }
+
+  #finishRoot(place: InPlace, mode: number): void {
+    if (!place.isInPlace) throw new Error(begunAnew);
+    setMode(place.root, mode);
+  }
+
+  /** Looks again, now that the toml is there: it must not stand beside what another run has only begun. */
+  #complete(layer: string, place: InPlace): void {
+    if (!place.isInPlace) {
+      this.#discard(`${layer}.toml`);
+      throw new Error(begunAnew);
+    }
+    place.complete();
   }
 
   /** Removes all that stands of a layer: directory, toml, SBOM files, and the `.sha` of old lifecycles. */
@@ -116,7 +162,7 @@ export class BuildpackDirectory {
   }
 
   /** Removes what stands of a layer, toml first, and then puts another in its place. */
-  #clear(layer: string, putInPlace: () => void): void {
+  #clear<T>(layer: string, putInPlace: () => T): T {
     this.#discard(`${layer}.toml`);
     // A directory of such a name is a layer of its own.
     const files = this.#directory.list().filter(({ isDirectory }) => !isDirectory);
@@ -125,8 +171,7 @@ export class BuildpackDirectory {
     for (let attempt = 1; ; attempt++) {
       this.#discard(layer);
       try {
-        putInPlace();
-        return;
+        return putInPlace();
       } catch (error) {
         if (attempt === 10 || !hasCode(error, "EEXIST", "ENOTEMPTY", "ENOTDIR")) throw error;
       }
@@ -166,11 +211,11 @@ export class BuildpackDirectory {
   /** Moves a staged file into place, over whatever stands there. */
   #replace(slot: Slot, name: string): void {
     try {
-      this.#staging.publish(slot, this.#directory, name);
+      this.#staging.publishFile(slot, this.#directory, name);
     } catch (error) {
       if (!hasCode(error, "EISDIR", "ENOTEMPTY", "EEXIST")) throw error;
       this.#discard(name);
-      this.#staging.publish(slot, this.#directory, name);
+      this.#staging.publishFile(slot, this.#directory, name);
     }
   }
 
@@ -182,14 +227,21 @@ export class BuildpackDirectory {
     return sboms.map(({ suffix, fd }) => ({ suffix, slot: this.#staging.copy(fd, 0o666 & ~this.#umask) }));
   }
 
-  #guard(name: string, act: () => void): void {
+  #guard<T>(name: string, act: () => T): T {
     try {
-      act();
+      return act();
     } catch (error) {
       if (error instanceof PlaceError) throw error;
       throw cannotWrite(`${this.#directory.path}/${name}`, error);
     }
   }
+}
+
+const begunAnew =
+  "another restorer makes the same layer; on a file system that does not rename directories only one can run at a time";
+
+function setMode(directory: Directory, mode: number): void {
+  if ((directory.ownStat().mode & 0o7777) !== mode) directory.setMode(mode);
 }
 
 function openOrMake(layers: Directory, name: string, umask: number, log: Log): Directory {

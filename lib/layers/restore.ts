@@ -1,6 +1,7 @@
 import { closeSync } from "node:fs";
 import type { Cache } from "../caches/cache.ts";
 import type { Directory } from "../disk/directory.ts";
+import { Staged } from "../disk/workplace.ts";
 import { isDigest } from "../oci/digest.ts";
 import { platformHas } from "../platform-api.ts";
 import type { Session } from "../session.ts";
@@ -12,7 +13,7 @@ import { LayersDirectory } from "./layers-directory.ts";
 import { sbomFileOf } from "./names.ts";
 import { Narration } from "./narration.ts";
 import { type LayerPlan, type MetadataPlan, type Plan, type RestorePlan, type StorePlan, samePlace } from "./plan.ts";
-import { PlaceError } from "./publish.ts";
+import { type BuildpackDirectory, PlaceError } from "./publish.ts";
 import type { Report } from "./report.ts";
 import { type SbomFile, SbomFiles, type SbomRoot } from "./sbom.ts";
 import { Stopped, Unpacker } from "./unpack.ts";
@@ -121,10 +122,11 @@ class Restoration {
     if (this.#unpacker === undefined || sbom === undefined) return undefined;
     this.#session.log.info("Restoring data for SBOM from cache");
     const { staging } = this.#layers;
+    const place = new Staged(staging);
     const unpacked = isDigest(sbom)
-      ? await this.#unpacker.unpack(sbom, ["sbom"], staging)
+      ? await this.#unpacker.unpack(sbom, ["sbom"], place)
       : ({ isUsable: false, reason: "what the cache names is not a sha256 digest" } as const);
-    if (unpacked.isUsable) return staging.directory.open(unpacked.slot.name);
+    if (unpacked.isUsable) return staging.directory.open(place.slot.name);
     this.#narration.trouble(`Not restoring SBOM files from cache: ${unpacked.reason}`);
     return undefined;
   }
@@ -206,32 +208,46 @@ class Restoration {
   }
 
   async #restoreLayer(plan: RestorePlan, unpacker: Unpacker): Promise<void> {
-    const { directory, layer, sha, data } = plan;
-    const place = this.#layers.buildpack(directory);
+    const buildpack = this.#layers.buildpack(plan.directory);
     try {
-      const unpacked = await unpacker.unpack(sha, [directory, layer], place.staging);
-      if (!unpacked.isUsable) {
-        this.#narration.refused(plan, unpacked);
-        this.#remove(plan);
-        return;
-      }
-      const { slot, extracted } = unpacked;
-      // Only now: the text of large data is not kept while blobs are unpacked.
-      const toml = formatMetadata(data.read());
-      this.#withSboms(plan, (sboms) => place.publishLayer(layer, slot, extracted.rootMode, toml, sboms));
-      this.#narration.restored(plan, extracted);
-      this.#narration.dangling(extracted, this.#session.inputs.layersDir);
+      // Again, in its place, where the file system turns out not to rename directories.
+      while (!(await this.#unpackAndPublish(plan, unpacker, buildpack)));
     } catch (error) {
       this.#refuseAfter(plan, error);
     } finally {
-      place.close();
+      buildpack.close();
     }
   }
 
-  #withSboms({ directory, layer }: LayerPlan, use: (sboms: SbomFile[]) => void): void {
+  /** False where the layer could not be moved to its place. */
+  async #unpackAndPublish(plan: RestorePlan, unpacker: Unpacker, buildpack: BuildpackDirectory): Promise<boolean> {
+    const { directory, layer, sha, data } = plan;
+    const place = buildpack.workplace(layer);
+    try {
+      const unpacked = await unpacker.unpack(sha, [directory, layer], place);
+      if (!unpacked.isUsable) {
+        this.#narration.refused(plan, unpacked);
+        this.#remove(plan);
+        return true;
+      }
+      const { extracted } = unpacked;
+      // Only now: the text of large data is not kept while blobs are unpacked.
+      const toml = formatMetadata(data.read());
+      const publish = (sboms: SbomFile[]) => buildpack.publishLayer(layer, place, extracted.rootMode, toml, sboms);
+      if (!this.#withSboms(plan, publish)) return false;
+      this.#narration.restored(plan, extracted);
+      this.#narration.dangling(extracted, this.#session.inputs.layersDir);
+      return true;
+    } catch (error) {
+      this.#layers.cleanUp(() => place.remove());
+      throw error;
+    }
+  }
+
+  #withSboms<T>({ directory, layer }: LayerPlan, use: (sboms: SbomFile[]) => T): T {
     const sboms = this.#sboms?.open(directory, layer) ?? [];
     try {
-      use(sboms);
+      return use(sboms);
     } finally {
       for (const { fd } of sboms) closeSync(fd);
     }

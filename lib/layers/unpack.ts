@@ -2,18 +2,16 @@ import type { Extracted } from "../archive/extract.ts";
 import type { LayerSource } from "../archive/source.ts";
 import { Workers } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
-import type { Slot, Staging } from "../disk/staging.ts";
+import type { Workplace } from "../disk/workplace.ts";
 import { describe } from "../errors.ts";
 import { cannotWriteBelow, ExitCode, RestorerError, threadFailed } from "../failures.ts";
 import type { Session } from "../session.ts";
 import type { Reason } from "./outcomes.ts";
 
-/** What came of a blob: a directory, or why there is none. */
+/** What came of a blob: a directory in the workplace, or why there is none. */
 export type Unpacked =
   | {
       readonly isUsable: true;
-      /** Of the staging given, with the directory. */
-      readonly slot: Slot;
       readonly extracted: Extracted;
     }
   | ({ readonly isUsable: false } & Reason);
@@ -54,18 +52,18 @@ export class Unpacker {
   }
 
   /**
-   * Unpacks the blob of a diffID, whose entries lie below `anchor`, and verifies it (D4). Throws a RestorerError (exit 42, or 1)
-   * when the disk or a thread is the trouble, after which it throws `Stopped` for all others; on abort the signal's reason.
+   * Unpacks the blob of a diffID, whose entries lie below `anchor`, to a workplace and verifies it (D4). What cannot be used
+   * is removed again. Throws a RestorerError (exit 42, or 1) when the disk or a thread is the trouble, after which it throws
+   * `Stopped` for all others; on abort the signal's reason.
    */
-  async unpack(diffId: string, anchor: readonly string[], staging: Staging): Promise<Unpacked> {
+  async unpack(diffId: string, anchor: readonly string[], place: Workplace): Promise<Unpacked> {
     const { inputs, umask, signal } = this.#session;
-    const slot = staging.slot();
-    const { writesBehind, inheritsGroup } = staging;
-    const target = { root: slot.path, anchor, writesBehind, inheritsGroup, layersDir: inputs.layersDir, umask };
+    const { path: root, isMade, writesBehind, inheritsGroup } = place;
+    const target = { root, isMade, anchor, writesBehind, inheritsGroup, layersDir: inputs.layersDir, umask };
     try {
       const outcome = await this.#workers.extract(target, diffId, () => this.#open(diffId));
       signal.throwIfAborted();
-      if (outcome.ok) return { isUsable: true, slot, extracted: outcome.extracted };
+      if (outcome.ok) return { isUsable: true, extracted: outcome.extracted };
       if (outcome.fault === "cancelled") throw new Stopped("stopped", { exitCode: ExitCode.restoreFailed });
       if (outcome.fault !== "layer") {
         await this.#workers.cancel();
@@ -73,7 +71,7 @@ export class Unpacker {
         throw outcome.fault === "thread" ? threadFailed(outcome.message) : cannotWriteBelow(layersDir, outcome.message);
       }
       // What there is of it takes room that other layers may need.
-      staging.remove(slot);
+      place.remove();
       return { isUsable: false, code: "blob-unusable", reason: outcome.message };
     } catch (error) {
       signal.throwIfAborted();

@@ -10,6 +10,7 @@ export function have(tool: string): boolean {
 
 /** The Debian package of each program that only some tests need. */
 const packages: ReadonlyMap<string, string> = new Map([
+  ["bindfs", "bindfs"],
   ["bwrap", "bubblewrap"],
   ["docker-registry", "docker-registry"],
   ["htpasswd", "apache2-utils"],

@@ -1,0 +1,56 @@
+import { closeSync, fstatSync } from "node:fs";
+import { isRefused } from "../errors.ts";
+import type { Directory } from "./directory.ts";
+import { currentUser } from "./user.ts";
+
+/** Makes a directory, opens it, and sees that it is the one that was made. Throws the system's errors. */
+export function makeFresh(parent: Directory, name: string, mode: number): Directory {
+  parent.make(name, mode);
+  const directory = parent.open(name);
+  refuseOthers(directory);
+  return directory;
+}
+
+/**
+ * As `makeFresh`, so that nobody else may enter it. Where `chmod` changes nothing it gets the mode that most directories have
+ * in the end, with which nobody else can write to it either.
+ */
+export function makePrivate(parent: Directory, name: string): Directory {
+  const directory = makeFresh(parent, name, 0o700);
+  if (changesMode(directory)) return directory;
+  directory.close();
+  parent.removeEmpty(name);
+  return makeFresh(parent, name, 0o755);
+}
+
+function changesMode(directory: Directory): boolean {
+  try {
+    directory.setMode(0o755);
+    const isChanged = (directory.ownStat().mode & 0o777) === 0o755;
+    directory.setMode(0o700);
+    return isChanged;
+  } catch (error) {
+    if (isRefused(error)) return false;
+    throw error;
+  }
+}
+
+/** Another process that may write beside it can put a directory of its own in the place of what was made. */
+function refuseOthers(directory: Directory): void {
+  if (isOwn(directory) && directory.names().length === 0) return;
+  directory.close();
+  throw new Error("somebody else's directory took the place of our own");
+}
+
+/** File servers may give all that a user makes to another one (root_squash): then files have the directory's owner, too. */
+function isOwn(directory: Directory): boolean {
+  const { uid } = directory.ownStat();
+  if (uid === currentUser().uid) return true;
+  const fd = directory.createFile("probe", 0o600);
+  try {
+    return fstatSync(fd).uid === uid;
+  } finally {
+    closeSync(fd);
+    directory.unlink("probe");
+  }
+}
