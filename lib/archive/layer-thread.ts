@@ -60,7 +60,7 @@ function run(job: LayerJob): LayerOutcome {
 }
 
 /** With the path below the layers directory, where the error has one: which of many files it is tells what it needs. */
-function describeOnDisk(error: unknown, { root, anchor }: ExtractionTarget): string {
+function describeOnDisk(error: unknown, { root = "", anchor }: LayerTarget): string {
   const path = error instanceof Error && "path" in error ? String("dest" in error ? error.dest : error.path) : "";
   const where = path.startsWith(`${root}/`) ? `${quote([...anchor, path.slice(root.length + 1)].join("/"))}: ` : "";
   return `${where}${describeRefusal(error)}`;
