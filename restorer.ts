@@ -62,7 +62,7 @@ async function restore(session: Session, report: Report): Promise<void> {
   const sources = { group, analyzed, images, cache, layers };
   const { plan, cached } = await decide(session, sources, (trouble) => report.troubles.push(trouble));
   await restoreLayers(session, { layers, cache, sbom: cached.sbom }, plan, report);
-  if (inputs.strict) failIfTroubled(report);
+  if (inputs.strict) failIfTroubled(report, log.level);
 }
 
 const { command, rest } = splitCommand(process.argv.slice(2));

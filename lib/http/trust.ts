@@ -3,6 +3,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { rootCertificates } from "node:tls";
 import { readWhole } from "../disk/read-file.ts";
+import { orAsSecondUser } from "../disk/second-user.ts";
 import { describe } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
@@ -57,9 +58,8 @@ function readLoudly(path: string, log: Log): string | undefined {
 
 function readDirectory(directory: string, log: Log): string[] {
   try {
-    const files = readdirSync(directory, { withFileTypes: true }).filter(
-      (entry) => entry.isFile() || entry.isSymbolicLink(),
-    );
+    const entries = orAsSecondUser(() => readdirSync(directory, { withFileTypes: true }));
+    const files = entries.filter((entry) => entry.isFile() || entry.isSymbolicLink());
     return files.map(({ name }) => readQuietly(join(directory, name)) ?? "");
   } catch (error) {
     log.warn(`Not using the certificates of SSL_CERT_DIR ${quote(directory)}: ${describe(error)}`);

@@ -5,6 +5,7 @@ import type { Session } from "../session.ts";
 import { quote } from "../text.ts";
 import type { ImageMetadata } from "../toml/metadata.ts";
 import type { TomlTable } from "../toml/values.ts";
+import { Deadline, orAbort } from "../waiting.ts";
 import { readAppMetadata } from "./app-image.ts";
 import { askDaemon } from "./daemon.ts";
 import { imageFailure } from "./failure.ts";
@@ -30,24 +31,31 @@ export interface Images {
 
 type Run = Pick<Session, "inputs" | "env" | "log" | "signal" | "umask">;
 
-/** How long a look at a run image may take that no phase asks for. */
+/** How long a look at a run image may take that no phase asks for, in milliseconds. */
 const completionMs = 5_000;
 
 interface Context extends Run {
   readonly plan: ImagesPlan;
   readonly sources: ImageSources;
   readonly kaniko: Kaniko;
+  readonly lookMs: number;
 }
 
 /**
  * Prepares for what is planned while there still are privileges: a daemon is asked now. `registry` must be there if
- * `imagesInUse` has names. Throws nothing but the signal's reason.
+ * `imagesInUse` has names; `lookMs` is how long a look may take that no phase asks for. Throws nothing but the signal's
+ * reason.
  */
-export async function openImages(plan: ImagesPlan, run: Run, registry: Registry | undefined): Promise<Images> {
+export async function openImages(
+  plan: ImagesPlan,
+  run: Run,
+  registry: Registry | undefined,
+  lookMs = completionMs,
+): Promise<Images> {
   const { kanikoDir, layoutDir } = run.inputs;
-  const patience = plan.runImage?.completion === undefined ? {} : { timeoutMs: completionMs };
+  const patience = plan.runImage?.completion === undefined ? {} : { timeoutMs: lookMs };
   const sources = { registry, layoutDir, daemon: await askDaemon(daemonImages(plan), { ...run, ...patience }) };
-  const context = { ...run, plan, sources, kaniko: openKaniko({ ...run, kanikoDir }) };
+  const context = { ...run, plan, sources, kaniko: openKaniko({ ...run, kanikoDir }), lookMs };
   return {
     resolve: () => resolveImages(context),
     async appMetadata() {
@@ -84,38 +92,37 @@ async function resolveRunImage(plan: RunImagePlan, context: Context): Promise<Ru
   return naming(`read run image ${quote(name)}`, context, async () => {
     const { reference, config } = await readImage(source, name, context.sources);
     const known = analyzed.runImage?.reference ?? "";
-    const isSame =
-      plan.action === "keep" && completion?.target !== true && digestNamedBy(reference) === digestNamedBy(known);
-    return { ...image, reference, ...(isSame ? {} : await target(config)) };
+    const isSame = plan.action === "keep" && digestNamedBy(reference) === digestNamedBy(known);
+    if (!isSame) return { ...image, reference, ...(await target(config)) };
+    // The target is that of the image known before; one that is missing is as little worth a run as anywhere (D19).
+    const missing =
+      completion?.target === true ? await complete({ name, reference: false, target: true }, context) : {};
+    return { ...image, reference, ...missing };
   });
 }
 
 /** Fills in what is missing in analyzed.toml, if one look at the image tells it in time (D19). */
-async function complete(completion: Completion, { plan, sources, log, signal }: Context): Promise<RunImageFacts> {
+async function complete(completion: Completion, context: Context): Promise<RunImageFacts> {
+  const { plan, sources, log, signal, lookMs } = context;
   const { name } = completion;
+  using deadline = new Deadline(lookMs, new Error(`no answer within ${lookMs / 1000} s`), signal);
+  const registry = sources.registry?.endingWith(deadline.signal);
   const look = async (): Promise<RunImageFacts> => {
-    const { reference, config } = await readImage(plan.source, name, sources);
+    const { reference, config } = await readImage(plan.source, name, { ...sources, registry });
     const target = completion.target ? { target: await config() } : {};
     return { ...(completion.reference ? { reference } : {}), ...target };
   };
   try {
-    return await inTime(look(), completionMs);
+    return await orAbort(look(), deadline.signal);
   } catch (error) {
     signal.throwIfAborted();
-    log.warn(`Not recording digest and target of run image ${quote(name)}: ${describe(error)}`);
+    log.warn(`Not recording ${missingOf(completion)} of run image ${quote(name)}: ${describe(error)}`);
     return {};
   }
 }
 
-/** As `promise`; rejects when it takes too long, and then nobody waits for it any more. */
-async function inTime<T>(promise: Promise<T>, ms: number): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1000} s`)), ms);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+function missingOf({ reference, target }: Completion): string {
+  return reference && target ? "digest and target" : reference ? "the digest" : "the target";
 }
 
 /** Saves an image for kaniko. */

@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
+import { orAsSecondUser } from "../disk/second-user.ts";
 import type { Environment } from "../environment.ts";
 import { describe } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
@@ -83,7 +84,7 @@ export function readSharedConfig(env: Environment, warn: (message: string) => vo
 /** What DOCKER_CONFIG names, where that is not a directory with a config.json, but what was meant is plain. */
 function misplacedConfig(named: string | undefined): string | undefined {
   if (!named) return undefined;
-  const isFile = (path: string) => statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+  const isFile = (path: string) => orAsSecondUser(() => statSync(path, { throwIfNoEntry: false }))?.isFile() === true;
   try {
     if (isFile(named)) {
       return `DOCKER_CONFIG names a file, ${quote(named)}, not a directory that holds a config.json: set CNB_REGISTRY_AUTH_FILE to it instead.`;

@@ -1,5 +1,5 @@
 import { cacheTrouble } from "../failures.ts";
-import type { Log } from "../log.ts";
+import type { Log, LogLevel } from "../log.ts";
 import { count, formatBytes } from "../text.ts";
 import type { LayerReport, Report } from "./report.ts";
 
@@ -21,8 +21,11 @@ export function summarize(report: Report, log: Log): void {
   log.info(parts.join(", "));
 }
 
-/** Ends a strict run that had trouble with the cache: throws a RestorerError (exit 42) that counts what was warned about. */
-export function failIfTroubled({ layers, troubles }: Report): void {
+/**
+ * Ends a strict run that had trouble with the cache: throws a RestorerError (exit 42) that counts what was warned about, and
+ * tells where to see it.
+ */
+export function failIfTroubled({ layers, troubles }: Report, level: LogLevel): void {
   if (troubles.length === 0) return;
   const refused = layers.filter(({ outcome }) => outcome === "refused").length;
   const others = troubles.length - refused;
@@ -30,5 +33,6 @@ export function failIfTroubled({ layers, troubles }: Report): void {
     ...(refused > 0 ? [`${refused} of ${count(layers.length, "layer")} refused`] : []),
     ...(others > 0 ? [`${count(others, refused > 0 ? "further warning" : "warning")}`] : []),
   ];
-  throw cacheTrouble(`${parts.join(", ")}, see above`);
+  const where = level === "error" ? "see -log-level warn" : "see above";
+  throw cacheTrouble(`${parts.join(", ")}, ${where}`);
 }

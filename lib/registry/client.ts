@@ -62,6 +62,7 @@ interface RegistryState {
 
 /** Authenticated requests to registries. Everything throws a RegistryError, or the reason of the run's signal. */
 export class RegistryClient {
+  readonly #options: ClientOptions;
   readonly #keychain: Keychain;
   readonly #log: Log;
   readonly #signal: AbortSignal;
@@ -71,14 +72,22 @@ export class RegistryClient {
   readonly #silence: Silence;
   readonly #states = new Map<string, RegistryState>();
 
-  constructor({ keychain, insecureRegistries, env, log, signal, timing }: ClientOptions) {
+  /** Certificates and proxies are read now, unless there is an HTTP client already. */
+  constructor(options: ClientOptions, http?: HttpClient) {
+    const { keychain, insecureRegistries, env, log, signal, timing } = options;
+    this.#options = options;
     this.#keychain = keychain;
     this.#log = log;
     this.#signal = signal;
     this.#timing = { ...defaultTiming, ...timing };
     this.#hosts = createHosts(insecureRegistries);
-    this.#http = new HttpClient({ env, log, verifies: this.#hosts.verifies, timing: this.#timing });
+    this.#http = http ?? new HttpClient({ env, log, verifies: this.#hosts.verifies, timing: this.#timing });
     this.#silence = { totalMs: this.#timing.silenceMs, spentMs: 0 };
+  }
+
+  /** A client whose requests end with a further signal, too, the reason of which is thrown then. */
+  endingWith(signal: AbortSignal): RegistryClient {
+    return new RegistryClient({ ...this.#options, signal: AbortSignal.any([this.#signal, signal]) }, this.#http);
   }
 
   /** Gets a document whole. */

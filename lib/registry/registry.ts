@@ -52,6 +52,8 @@ export interface Registry {
    * Each chunk has a buffer of its own, unless a broken connection was resumed. Stop iterating to end the download.
    */
   blob(image: RemoteImage, descriptor: Descriptor): AsyncIterable<Uint8Array<ArrayBuffer>>;
+  /** The same, with what is known already; all that it is asked for ends with a further signal, too. */
+  endingWith(signal: AbortSignal): Registry;
 }
 
 interface Document {
@@ -76,13 +78,20 @@ class RememberingRegistry implements Registry {
   readonly #client: RegistryClient;
   readonly #platform: Platform;
   readonly #log: Log;
-  readonly #documents = new Map<string, Promise<Document>>();
-  readonly #configs = new Map<string, Promise<Config>>();
+  readonly #documents: Map<string, Promise<Document>>;
+  readonly #configs: Map<string, Promise<Config>>;
 
-  constructor(client: RegistryClient, platform: Platform, log: Log) {
+  /** `known` is what another one has been asked for. */
+  constructor(client: RegistryClient, platform: Platform, log: Log, known?: RememberingRegistry) {
     this.#client = client;
     this.#platform = platform;
     this.#log = log;
+    this.#documents = new Map(known === undefined ? [] : known.#documents);
+    this.#configs = new Map(known === undefined ? [] : known.#configs);
+  }
+
+  endingWith(signal: AbortSignal): Registry {
+    return new RememberingRegistry(this.#client.endingWith(signal), this.#platform, this.#log, this);
   }
 
   async check(reference: Reference): Promise<void> {

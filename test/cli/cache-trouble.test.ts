@@ -86,6 +86,10 @@ describe("trouble with the cache costs the cache, not the run", () => {
       expect(result.stderr).toContain('"bp:bad"');
       if (args.length > 0)
         expect(result.stderr).toContain("ERROR: restore from the cache: 1 of 2 layers refused, see above\n");
+      const silent = await made.run([...args, "-log-level", "error"]);
+      const summary = "ERROR: restore from the cache: 1 of 2 layers refused, see -log-level warn\n";
+      if (args.length > 0) expect(silent.stderr).toStartWith(summary);
+      else expect(silent.stderr).toBe("");
       expectWhole(made);
       expect(readdirSync(join(made.layers, "bp")).sort()).toEqual(["deps", "deps.toml"]);
     }

@@ -206,6 +206,7 @@ group("saving for kaniko", () => {
         yield* real.blob(from, descriptor);
         open--;
       },
+      endingWith: () => counting,
     };
     using dir = tempDir();
     const signal = new AbortController().signal;

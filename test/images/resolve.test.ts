@@ -1,11 +1,12 @@
 import { expect, describe as group, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { ExitCode, RestorerError } from "../../lib/failures.ts";
+import { openImages } from "../../lib/images/resolve.ts";
 import { formatToml } from "../../lib/toml/toml.ts";
 import { type FaultRegistry, startFaultRegistry, testImage, testIndex } from "../support/fault-registry.ts";
 import { tempDir } from "../support/harness.ts";
-import { rejection } from "../support/image-fixture.ts";
-import { debian, open, otherImage, registryWith, runImage, runOf, runTableOf } from "../support/images-scene.ts";
+import { anonymousRegistry, rejection, rememberingLog } from "../support/image-fixture.ts";
+import { debian, open, otherImage, plan, registryWith, runImage, runOf, runTableOf } from "../support/images-scene.ts";
 
 group("the run image", () => {
   test("is recorded by digest with its target; everything else stays as it is", async () => {
@@ -172,6 +173,37 @@ group("a run image that no phase asks about", () => {
     const reference = `${name}@${runImage.digest}`;
     const { images } = await open(dir, `[run-image]\nreference = "${reference}"\nimage = "${name}"\n`);
     expect(runTableOf(await images.resolve())).toEqual({ reference, image: name, target: debian });
+  });
+
+  test("that is not there in time costs a warning, and is not asked for any more", async () => {
+    using dir = tempDir();
+    const { log, lines } = rememberingLog();
+    const { inputs, planned } = plan(dir, runOf("reg.io/run"));
+    if (planned === undefined) throw new Error("nothing to do");
+    const asked: AbortSignal[] = [];
+    const registry = await anonymousRegistry(log, new AbortController().signal);
+    registry.endingWith = (signal) => {
+      asked.push(signal);
+      return { ...registry, image: () => new Promise(() => {}) };
+    };
+    const run = { inputs, env: {}, log, signal: new AbortController().signal, umask: 0o022 };
+    const images = await openImages(planned, run, registry, 1);
+    expect(await images.resolve()).toBeUndefined();
+    expect(asked.map(({ aborted }) => aborted)).toEqual([true]);
+    expect(lines).toContain(
+      'warn: Not recording digest and target of run image "reg.io/run": no answer within 0.001 s',
+    );
+  });
+
+  test("whose mirror has the same digest, but no config that can be read, costs a warning", async () => {
+    await using registry = await registryWith("run");
+    registry.rules.push({ path: /run\/blobs/, fault: { kind: "status", status: 403 } });
+    using dir = tempDir();
+    const [name, mirror] = [`${registry.host}/gone`, `${registry.host}/run`];
+    const text = `[run-image]\nimage = "${name}"\nreference = "${name}@${runImage.digest}"\n`;
+    const { images, lines } = await open(dir, text, { runToml: [{ image: name, mirrors: [mirror] }] });
+    expect(runTableOf(await images.resolve())).toEqual({ image: mirror, reference: `${mirror}@${runImage.digest}` });
+    expect(lines.filter((line) => line.includes("Not recording the target of run image"))).toHaveLength(1);
   });
 
   test("that is gone, not to be read, or no name at all costs a warning, and changes nothing", async () => {
