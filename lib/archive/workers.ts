@@ -9,6 +9,7 @@ import { Feed } from "./feed.ts";
 import type { LayerJob, LayerOutcome, LayerTarget } from "./layer-thread.ts";
 import { Ring } from "./ring.ts";
 import type { LayerSource } from "./source.ts";
+import { tooFewThreads } from "./spare-threads.ts";
 import { Thread } from "./thread.ts";
 import { threadScripts } from "./thread-scripts.ts";
 
@@ -39,6 +40,8 @@ export class Workers {
   readonly #abandoned = Promise.withResolvers<void>();
   /** What became of a thread; nothing that still runs can be relied on then. */
   #death: string | undefined;
+  /** Why no thread is started; known before the first one is. */
+  #refusal: { readonly why: string | undefined } | undefined;
   #busy = 0;
 
   /** How many layers are extracted at once. */
@@ -118,6 +121,11 @@ export class Workers {
   #acquire(): Pair | undefined {
     const idle = this.#idle.pop();
     if (idle !== undefined) return idle;
+    this.#refusal ??= { why: tooFewThreads(2 * this.limit) };
+    if (this.#refusal.why !== undefined) {
+      this.#fail(this.#refusal.why);
+      return undefined;
+    }
     const onDeath = (why: string) => this.#fail(why);
     try {
       return {

@@ -58,7 +58,7 @@ const inputs: Readonly<Record<string, Input>> = {
   CNB_REGISTRY_AUTH_FILE: { path: ({ dir }) => dir.join("auth.json"), env: "CNB_REGISTRY_AUTH_FILE", exitCodes: [1] },
   "docker's config.json": { path: ({ dir }) => dir.join("config.json"), env: "DOCKER_CONFIG", exitCodes: [0] },
   "podman's auth.json": { path: ({ dir }) => dir.join("auth.json"), env: "REGISTRY_AUTH_FILE", exitCodes: [0] },
-  "the SBOM layer of the cache": { path: sbomBlob, exitCodes: [0] },
+  "the SBOM layer of the cache": { path: ({ cache }) => join(cache.committed, `${cache.sbomSha}.tar`), exitCodes: [0] },
   "an SBOM file of the layers directory": {
     path: ({ layers }) => {
       mkdirSync(join(layers, "sbom/cache/bp/deps"), { recursive: true });
@@ -85,10 +85,6 @@ function sceneWith(analyzed: string): Scene {
   const made = scene({ group: groupToml([{ id: "bp" }], extensions), sbom: { tar: tarOf([]) } });
   writeFileSync(join(made.layers, "analyzed.toml"), analyzed);
   return made;
-}
-
-function sbomBlob({ cache }: Scene): string {
-  return join(cache.committed, `${cache.sbomSha}.tar`);
 }
 
 describe("what is not a file where a file belongs makes no run wait:", () => {

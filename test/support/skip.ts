@@ -15,6 +15,7 @@ const packages: ReadonlyMap<string, string> = new Map([
   ["docker-registry", "docker-registry"],
   ["htpasswd", "apache2-utils"],
   ["podman", "podman"],
+  ["prlimit", "util-linux"],
   ["script", "bsdutils"],
   ["setpriv", "util-linux"],
   ["skopeo", "skopeo"],
