@@ -169,11 +169,11 @@ export class BuildpackDirectory {
     for (const { name } of files) if (name === `${layer}.sha` || isSbomFileOf(layer, name)) this.#discard(name);
     // Another restorer may put its copy there at any time.
     for (let attempt = 1; ; attempt++) {
-      this.#discard(layer);
       try {
+        this.#discard(layer);
         return putInPlace();
       } catch (error) {
-        if (attempt === 10 || !hasCode(error, "EEXIST", "ENOTEMPTY", "ENOTDIR")) throw error;
+        if (attempt === 10 || !hasCode(error, "EEXIST", "EISDIR", "ENOTEMPTY", "ENOTDIR")) throw error;
       }
     }
   }
