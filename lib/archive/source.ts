@@ -1,3 +1,5 @@
+import { closeSync } from "node:fs";
+
 /** Where the bytes of a layer come from: an open file, or a stream. Whoever extracts it verifies the layer's diffID. */
 export type LayerSource =
   | (BlobFile & { readonly kind: "file" })
@@ -20,4 +22,9 @@ export interface BlobFile {
   readonly isSecret?: boolean;
   /** Whether it may be wanted again, for another layer: then whoever reads it leaves it open. */
   readonly staysOpen?: boolean;
+}
+
+/** Closes what a source has open, unless it may be wanted again. A stream ends by itself. */
+export function closeSource(source: LayerSource): void {
+  if (source.kind === "file" && source.staysOpen !== true) closeSync(source.fd);
 }

@@ -1,4 +1,3 @@
-import { closeSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { describe } from "../errors.ts";
 import type { BlobJob, FromBlobThread, ToBlobThread } from "./blob-thread.ts";
@@ -8,7 +7,7 @@ import type { Extracted } from "./extract.ts";
 import { Feed } from "./feed.ts";
 import type { LayerJob, LayerOutcome, LayerTarget } from "./layer-thread.ts";
 import { Ring } from "./ring.ts";
-import type { LayerSource } from "./source.ts";
+import { closeSource, type LayerSource } from "./source.ts";
 import { tooFewThreads } from "./spare-threads.ts";
 import { Thread } from "./thread.ts";
 import { threadScripts } from "./thread-scripts.ts";
@@ -85,7 +84,7 @@ export class Workers {
       const [failure, outcome] = await Promise.all([this.#verify(pair, diffId, source), ask(pair.layer, job)]);
       return this.#control.isCancelled || outcome === undefined ? this.#stopped() : combine(failure, outcome);
     } finally {
-      if (source.kind === "file" && source.staysOpen !== true) closeSync(source.fd);
+      closeSource(source);
     }
   }
 

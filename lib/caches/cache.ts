@@ -32,7 +32,7 @@ export interface CacheFacts {
 }
 
 /** A layer's blob in a cache. */
-export interface StoredBlob {
+export interface HeldBlob {
   /** What it is stored as the contents of. */
   readonly diffId: string;
   /** Bytes as stored. */
@@ -43,7 +43,7 @@ export interface StoredBlob {
 }
 
 export interface CacheContents {
-  readonly blobs: readonly StoredBlob[];
+  readonly blobs: readonly HeldBlob[];
   /** What does not belong to the cache, or was left by an export that did not end: paths below it, with their bytes. */
   readonly leftovers: readonly { readonly path: string; readonly bytes: number }[];
 }

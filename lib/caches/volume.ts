@@ -12,7 +12,7 @@ import type { ImageMetadata } from "../toml/metadata.ts";
 import { readMetadata } from "../toml/metadata-json.ts";
 import { describeParseError, whyNotTold } from "../toml/parse-error.ts";
 import { Pauses } from "../waiting.ts";
-import { type Cache, type CacheContents, CacheError, type CacheFacts, type StoredBlob } from "./cache.ts";
+import { type Cache, type CacheContents, CacheError, type CacheFacts, type HeldBlob } from "./cache.ts";
 import { OpenedAhead } from "./opened-ahead.ts";
 import { describeOtherDirectory, metadataFile, namesIn } from "./other-directory.ts";
 import { recordedDigests } from "./recorded.ts";
@@ -84,7 +84,7 @@ export class VolumeCache implements Cache {
   }
 
   contents(): CacheContents {
-    const blobs: StoredBlob[] = [];
+    const blobs: HeldBlob[] = [];
     const leftovers: { path: string; bytes: number }[] = [];
     const committed = basename(this.#committed);
     for (const name of namesIn(this.#committed)) {

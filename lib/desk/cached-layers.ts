@@ -1,5 +1,6 @@
 import type { Cache } from "../caches/cache.ts";
 import { escapeId } from "../layers/names.ts";
+import { compareLayers } from "../layers/report.ts";
 import { isDigest } from "../oci/digest.ts";
 import type { ImageMetadata, LayerMetadata } from "../toml/metadata.ts";
 
@@ -24,11 +25,7 @@ export function cachedLayers(metadata: ImageMetadata): CachedLayer[] {
       anchor: [escapeId(id), layer],
     })),
   );
-  return all.sort((a, b) => compare(a.buildpack, b.buildpack) || compare(a.layer, b.layer));
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : Number(a > b);
+  return all.sort(compareLayers);
 }
 
 /** What a cache holds beside what its metadata names, and what it lacks of that. */
@@ -54,6 +51,6 @@ export function takeStock(cache: Cache, metadata: ImageMetadata | undefined): St
 }
 
 /** What is recorded as a digest, where it is one. */
-export function digestOf({ metadata: { sha } }: CachedLayer): string | undefined {
+export function recordedDigest({ metadata: { sha } }: CachedLayer): string | undefined {
   return sha !== undefined && isDigest(sha) ? sha : undefined;
 }

@@ -1,6 +1,5 @@
 import type { DeskCommand } from "../cli/commands.ts";
 import type { Options } from "../cli/options.ts";
-import { ExitCode } from "../failures.ts";
 import type { Session } from "../session.ts";
 import { Desk } from "./desk.ts";
 
@@ -25,6 +24,6 @@ export function atDesk(command: DeskCommand): (session: Session, options: Option
     const desk = new Desk(session, options);
     const exitCode = await story(desk);
     desk.flush();
-    return exitCode ?? ExitCode.ok;
+    return exitCode;
   };
 }

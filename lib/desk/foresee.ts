@@ -1,4 +1,4 @@
-import { closeSync } from "node:fs";
+import { closeSource } from "../archive/source.ts";
 import type { Cache } from "../caches/cache.ts";
 import { CacheError } from "../caches/cache.ts";
 import type { LayerPlan } from "../layers/plan.ts";
@@ -33,6 +33,5 @@ export async function foresee(plan: LayerPlan, cache: Cache | undefined): Promis
 
 /** Whether a blob can be opened. Throws a CacheError. */
 async function look(cache: Cache, sha: string): Promise<void> {
-  const source = await cache.open(sha);
-  if (source.kind === "file" && source.staysOpen !== true) closeSync(source.fd);
+  closeSource(await cache.open(sha));
 }

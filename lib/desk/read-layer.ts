@@ -1,13 +1,13 @@
-import { closeSync } from "node:fs";
 import type { Extracted } from "../archive/extract.ts";
 import { LayerCheck, type LayerListener } from "../archive/layer-check.ts";
 import { readBlob } from "../archive/read-blob.ts";
+import { closeSource } from "../archive/source.ts";
 import type { Cache } from "../caches/cache.ts";
 import { describe } from "../errors.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
 import { drained } from "../streams.ts";
 import { quote } from "../text.ts";
-import { type CachedLayer, digestOf } from "./cached-layers.ts";
+import { type CachedLayer, recordedDigest } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 
 /**
@@ -21,7 +21,7 @@ export async function readLayer(
   listener: LayerListener,
 ): Promise<Extracted> {
   const { inputs, signal, umask } = desk.session;
-  const sha = digestOf(layer);
+  const sha = recordedDigest(layer);
   const name = `layer ${quote(layerName(layer))}`;
   if (sha === undefined)
     throw new RestorerError(`read ${name}: the cache records no digest for it`, { code: "no-digest" });
@@ -42,7 +42,7 @@ export async function readLayer(
       cause: error,
     });
   } finally {
-    if (source.kind === "file" && source.staysOpen !== true) closeSync(source.fd);
+    closeSource(source);
   }
 }
 

@@ -178,6 +178,11 @@ export class Directory {
     changeMode(this.#self, mode);
   }
 
+  /** As `setMode`, unless it has them: to set setgid again, where a directory inherited it, is not for everybody. */
+  ensureMode(mode: number): void {
+    if ((this.ownStat().mode & 0o7777) !== mode) this.setMode(mode);
+  }
+
   /** Gives the directory itself to a user. */
   give(uid: number, gid: number): void {
     chownSync(this.#self, uid, gid);

@@ -41,7 +41,7 @@ export class Staging {
     this.directory = makeFresh(parent, this.#name, 0o700);
     this.inheritsGroup = parent.groupForContents !== undefined;
     // A default ACL may have changed it.
-    if (!this.inheritsGroup && (this.directory.ownStat().mode & 0o7777) !== 0o700) this.directory.setMode(0o700);
+    if (!this.inheritsGroup) this.directory.ensureMode(0o700);
     this.writesBehind = this.directory.writesBehind;
     this.#timer = setInterval(() => this.#beat(), heartbeatMs);
     this.#timer.unref();

@@ -74,7 +74,7 @@ async function readManifest(path: string): Promise<{ digest: string; manifest: M
 }
 
 /** An image in an OCI layout, every digest of its documents verified. */
-export interface LayoutImage {
+export interface LaidOutImage {
   readonly digest: string;
   readonly manifest: Manifest;
   readonly platform?: Platform | undefined;
@@ -85,7 +85,7 @@ export interface LayoutImage {
  * The image of an OCI layout, or of a tag in it; of several the one for this machine, else one of the same system.
  * Undefined where nothing has the tag. Throws the system's errors and ManifestErrors.
  */
-export async function openLayoutImage(path: string, tag: string | undefined): Promise<LayoutImage | undefined> {
+export async function openLayoutImage(path: string, tag: string | undefined): Promise<LaidOutImage | undefined> {
   const index = readIndex(path);
   const manifests = index.manifests.filter(({ refName }) => tag === undefined || refName === tag);
   if (manifests.length === 0 && tag !== undefined) return undefined;

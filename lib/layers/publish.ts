@@ -122,7 +122,7 @@ export class BuildpackDirectory {
   /** A layer that cannot have its mode does not stay. */
   #setModeOfMoved(layer: string, root: Directory, mode: number): void {
     try {
-      setMode(root, mode);
+      root.ensureMode(mode);
     } catch (error) {
       this.#discard(layer);
       throw error;
@@ -131,7 +131,7 @@ export class BuildpackDirectory {
 
   #finishRoot(place: InPlace, mode: number): void {
     if (!place.isInPlace) throw new Error(begunAnew);
-    setMode(place.root, mode);
+    place.root.ensureMode(mode);
   }
 
   /** Looks again, now that the toml is there: it must not stand beside what another run has only begun. */
@@ -239,10 +239,6 @@ export class BuildpackDirectory {
 
 const begunAnew =
   "another restorer makes the same layer; on a file system that does not rename directories only one can run at a time";
-
-function setMode(directory: Directory, mode: number): void {
-  if ((directory.ownStat().mode & 0o7777) !== mode) directory.setMode(mode);
-}
 
 function openOrMake(layers: Directory, name: string, umask: number, log: Log): Directory {
   if (layers.stat(name)?.isSymbolicLink() === true) {

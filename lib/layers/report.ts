@@ -36,9 +36,20 @@ export function emptyReport(platformApi: string): Report {
   return { platformApi, cache: null, layers: [], notInGroup: [], troubles: [], seconds: 0 };
 }
 
+/** The order of layers wherever they are listed: by buildpack and name. */
+export function compareLayers(a: Layered, b: Layered): number {
+  return compare(a.buildpack, b.buildpack) || compare(a.layer, b.layer);
+}
+
+type Layered = Pick<LayerReport, "buildpack" | "layer">;
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
+}
+
 /** A report as JSON text, its layers sorted by buildpack and name. No character in it controls a terminal it is shown on. */
 export function formatReport(report: Report): string {
-  const layers = report.layers.toSorted((a, b) => compare(a.buildpack, b.buildpack) || compare(a.layer, b.layer));
+  const layers = report.layers.toSorted((a, b) => compareLayers(a, b));
   return `${toSafeJson({ reportVersion: 1, ...report, layers })}\n`;
 }
 
@@ -59,8 +70,4 @@ function escapeControls(json: string): string {
     /[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : Number(a > b);
 }

@@ -1,28 +1,12 @@
 import { describe, expect } from "bun:test";
 import { chmodSync, chownSync, mkdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { analyzedToml, groupToml } from "../support/cache-fixture.ts";
 import { certificates } from "../support/certificates.ts";
 import { type FaultRegistryOptions, startFaultRegistry } from "../support/fault-registry.ts";
-import {
-  have,
-  isRoot,
-  type RunResult,
-  restorerPath,
-  runRestorer,
-  skipUnless,
-  snapshot,
-  type TempDir,
-  type Tree,
-  tempDir,
-  writeTree,
-} from "../support/harness.ts";
+import { type RunResult, type TempDir, type Tree, tempDir, writeTree } from "../support/harness.ts";
 import { layoutTree } from "../support/layout-fixture.ts";
+import { give, lock, restoreWeakly, uid, weakly } from "../support/weak-root.ts";
 
-/** Root as in a pod with `drop: ALL, add: CHOWN, SETUID, SETGID`: mode bits hold for it, too (D21). */
-const weakly = skipUnless(isRoot && have("setpriv"), "root and setpriv");
-const capabilities = ["--bounding-set=-all,+chown,+setuid,+setgid", "--inh-caps=-all"];
-const uid = 12345;
 const login = "builder:s3cret";
 const auths = (host: string) => JSON.stringify({ auths: { [host]: { auth: Buffer.from(login).toString("base64") } } });
 
@@ -35,23 +19,8 @@ function scene(files: Tree, analyzed = analyzedToml()): TempDir {
   return dir;
 }
 
-function give(path: string): void {
-  for (const name of ["", ...snapshot(path).keys()]) chownSync(join(path, name), uid, uid);
-}
-
-function lock(path: string): void {
-  for (const [name, { type }] of snapshot(path)) chmodSync(join(path, name), type === "directory" ? 0o700 : 0o600);
-  chmodSync(path, 0o700);
-}
-
-function restore(
-  dir: TempDir,
-  args: readonly string[],
-  env: Readonly<Record<string, string>> = {},
-): Promise<RunResult> {
-  const command = ["setpriv", ...capabilities, restorerPath()];
-  const ids = ["-uid", `${uid}`, "-gid", `${uid}`];
-  return runRestorer(["-layers", dir.join("layers"), ...ids, ...args], { command, env: { HOME: dir.path, ...env } });
+function restore(dir: TempDir, args: readonly string[], env = {}): Promise<RunResult> {
+  return restoreWeakly(dir, args, { HOME: dir.path, ...env });
 }
 
 describe("root that mode bits hold for reads as the user, to ask a registry for a cache image,", () => {

@@ -1,24 +1,9 @@
 import { describe, expect } from "bun:test";
 import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { analyzedToml, groupToml, makeCache } from "../support/cache-fixture.ts";
-import {
-  have,
-  isRoot,
-  type RunResult,
-  restorerPath,
-  runRestorer,
-  skipUnless,
-  snapshot,
-  type TempDir,
-  tempDir,
-  writeTree,
-} from "../support/harness.ts";
+import { type RunResult, type TempDir, tempDir, writeTree } from "../support/harness.ts";
+import { give, lock, restoreWeakly, uid, weakly } from "../support/weak-root.ts";
 
-/** Root as in a pod with `drop: ALL, add: CHOWN, SETUID, SETGID`: mode bits hold for it, too (D21). */
-const capabilities = ["--bounding-set=-all,+chown,+setuid,+setgid", "--inh-caps=-all"];
-const weakly = skipUnless(isRoot && have("setpriv"), "root and setpriv");
-const uid = 12345;
 const secret = 0o700;
 
 /** A scene of which all belongs to the user. */
@@ -26,20 +11,12 @@ function scene(api = "0.10"): TempDir {
   const dir = tempDir("weak-root", { tree: { a: "b" }, cache: {}, files: {} });
   makeCache(dir.join("cache"), [{ id: "bp", layers: [{ name: "deps", tree: dir.join("tree") }] }]);
   writeTree(dir.path, { layers: { "group.toml": groupToml([{ id: "bp", api }]), "analyzed.toml": analyzedToml() } });
-  for (const place of ["layers", "cache", "files"]) give(dir.join(place), uid);
+  for (const place of ["layers", "cache", "files"]) give(dir.join(place));
   return dir;
 }
 
-function give(path: string, owner: number): void {
-  for (const name of snapshot(path).keys()) chownSync(join(path, name), owner, owner);
-  chownSync(path, owner, owner);
-}
-
 function restore(dir: TempDir, ...args: readonly string[]): Promise<RunResult> {
-  const command = ["setpriv", ...capabilities, restorerPath()];
-  const ids = ["-uid", String(uid), "-gid", String(uid)];
-  const places = ["-layers", dir.join("layers"), "-cache-dir", dir.join("cache")];
-  return runRestorer([...places, ...ids, ...args], { command });
+  return restoreWeakly(dir, ["-cache-dir", dir.join("cache"), ...args]);
 }
 
 async function expectRestored(dir: TempDir, ...args: readonly string[]): Promise<void> {
@@ -49,12 +26,6 @@ async function expectRestored(dir: TempDir, ...args: readonly string[]): Promise
   for (const name of ["bp", "bp/deps", "bp/deps/a", "bp/deps.toml"]) {
     expect(lstatSync(dir.join("layers", name)).uid).toBe(uid);
   }
-}
-
-/** Makes a path the user's alone, and everything in it. */
-function lock(path: string): void {
-  for (const [name, { type }] of snapshot(path)) chmodSync(join(path, name), type === "directory" ? secret : 0o600);
-  chmodSync(path, secret);
 }
 
 describe("root that mode bits hold for restores as the user whom it becomes", () => {
@@ -80,7 +51,7 @@ describe("root that mode bits hold for restores as the user whom it becomes", ()
     using dir = scene();
     writeFileSync(dir.join("files/run.toml"), "");
     writeFileSync(dir.join("files/group.toml"), readFileSync(dir.join("layers/group.toml")));
-    give(dir.join("files"), uid);
+    give(dir.join("files"));
     lock(dir.join("files"));
     const files = ["-run", dir.join("files/run.toml"), "-group", dir.join("files/group.toml")];
     await expectRestored(dir, ...files, "-report", dir.join("files/report.json"));
