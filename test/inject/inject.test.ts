@@ -19,6 +19,7 @@ describe("a system call that fails, whichever it is", () => {
           wrong.push(...found.map((what) => `${describeInjection(injection)}: ${what}`));
         });
         expect(wrong).toEqual([]);
+        expect(scene.killed).toBeGreaterThan(0);
       },
     );
   }
