@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { type Case, caseNames, readCase } from "../conformance/case.ts";
+import { nobody, place } from "../conformance/place.ts";
+import { run } from "../conformance/run.ts";
 import { canRunAs, hangMs, isRoot, tempDir } from "../support/harness.ts";
-import { type Case, caseNames, readCase } from "./case.ts";
-import { nobody, place } from "./place.ts";
-import { run } from "./run.ts";
 
 /** What is found out only by reading a blob, or by writing: there `explain` says what is planned. */
 const foundOutLater = new Set(["blob-unusable", "place-taken", "same-place"]);
