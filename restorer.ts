@@ -1,5 +1,6 @@
 import { openCache } from "./lib/caches/open.ts";
 import { splitCommand } from "./lib/cli/commands.ts";
+import { keepInPlace } from "./lib/disk/cache-places.ts";
 import { handOver } from "./lib/disk/ownership.ts";
 import { trustSecondUser } from "./lib/disk/second-user.ts";
 import { become, userToBecome } from "./lib/disk/user.ts";
@@ -27,6 +28,7 @@ async function restore(session: Session, report: Report): Promise<void> {
   // What root may not read, the user may whom it is about to become.
   const user = userToBecome(inputs, log);
   trustSecondUser(user);
+  keepInPlace(inputs.cacheDirs);
 
   // What is asked for, and what it takes.
   const pauses = new Pauses(session.signal);

@@ -1,11 +1,11 @@
 import { createReadStream, existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { openFile } from "../disk/read-file.ts";
 import type { User } from "../disk/user.ts";
 import { describe } from "../errors.ts";
 import { layoutBlobPath, layoutTags, openLayoutImage } from "../images/layout.ts";
 import type { Layer } from "../oci/manifest.ts";
-import { layoutPrefix } from "../oci/reference.ts";
+import { parseLayoutReference } from "../oci/reference.ts";
 import { quote } from "../text.ts";
 import { CacheError } from "./cache.ts";
 import { cannotRead, type FoundImage, type ImagePlace } from "./image.ts";
@@ -21,9 +21,9 @@ export class LayoutImage implements ImagePlace {
 
   constructor(reference: string) {
     this.reference = reference;
-    const [dir = "", tag = ""] = reference.slice(layoutPrefix.length).split(/:(.*)/s);
-    this.#dir = dir === "" ? "" : resolve(dir);
-    this.#tag = tag === "" ? undefined : tag;
+    const { dir, tag } = parseLayoutReference(reference) ?? { dir: "" };
+    this.#dir = dir;
+    this.#tag = tag;
   }
 
   get #name(): string {

@@ -3,7 +3,9 @@ import { describe, hasCode, isRefused } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
+import { type CachePlaces, cachePlaces, liesIn } from "./cache-places.ts";
 import { Directory, giveHandle, type Identity, isSame } from "./directory.ts";
+import { mountIdOf } from "./mounts.ts";
 import type { User } from "./user.ts";
 import { type Visitor, walkTree } from "./walk.ts";
 
@@ -12,7 +14,7 @@ import { type Visitor, walkTree } from "./walk.ts";
  * Throws RestorerErrors (exit 1).
  */
 export function handOver(layers: Directory, places: HandedOver, user: User, log: Log): void {
-  const cache = cachePlaces(places.cacheDir);
+  const cache = cachePlaces(places.cacheDirs);
   giveTo(layers, user, log, cache);
   const kaniko = openIfThere(places.kanikoDir);
   if (kaniko === undefined) return;
@@ -23,7 +25,7 @@ export function handOver(layers: Directory, places: HandedOver, user: User, log:
 interface HandedOver {
   readonly kanikoDir: string;
   /** Never given to anybody. */
-  readonly cacheDir: string | undefined;
+  readonly cacheDirs: readonly string[];
 }
 
 function openIfThere(path: string): Directory | undefined {
@@ -91,7 +93,9 @@ class Giving implements Visitor {
       const path = `${parent.path}/${name}`;
       if (stat.isDirectory()) return this.#enter(fd, path);
       if (isOwn(stat, this.#user)) return undefined;
-      if (stat.nlink > 1 && stat.uid !== this.#user.uid) {
+      // Files can be mount points, too.
+      if (mountIdOf(fd) !== parent.mountId) this.mounted(parent, name);
+      else if (stat.nlink > 1 && stat.uid !== this.#user.uid) {
         this.#log.warn(`not giving ${quote(path)} to user ${this.#user.uid}: it has other names (hard links)`);
       } else {
         giveHandle(fd, this.#user.uid, this.#user.gid);
@@ -122,46 +126,4 @@ function isWritable(stat: { mode: number; uid: number; gid: number }, user: User
   if (stat.uid === user.uid) return (stat.mode & 0o300) === 0o300;
   if (stat.gid === user.gid) return (stat.mode & 0o030) === 0o030;
   return (stat.mode & 0o003) === 0o003;
-}
-
-/** Whether a directory is one of these, or lies in one. */
-function liesIn(directory: Directory, places: readonly Identity[]): boolean {
-  for (let at = directory.reopen(); ; ) {
-    const above = at.openParent();
-    const isTop = above.isSame(at.identity);
-    const found = places.some((place) => at.isSame(place));
-    at.close();
-    at = above;
-    if (!found && !isTop) continue;
-    at.close();
-    return found;
-  }
-}
-
-/** A volume cache's directories, which keep their owners whatever they are nested in. */
-export interface CachePlaces {
-  /** The cache directory itself; what else is in it may be anything. */
-  readonly root: readonly Identity[];
-  /** Where its contents are. */
-  readonly contents: readonly Identity[];
-}
-
-export function cachePlaces(cacheDir: string | undefined): CachePlaces {
-  if (cacheDir === undefined) return { root: [], contents: [] };
-  return {
-    root: identityOf(cacheDir),
-    contents: ["committed", "committed-backup"].flatMap((name) => identityOf(`${cacheDir}/${name}`)),
-  };
-}
-
-function identityOf(path: string): Identity[] {
-  try {
-    const directory = Directory.open(path, path, true);
-    const { identity } = directory;
-    directory.close();
-    return [identity];
-  } catch {
-    // What cannot be opened now is told when it is read.
-    return [];
-  }
 }

@@ -1,16 +1,22 @@
 import { hasCode } from "../errors.ts";
 import { quote } from "../text.ts";
+import { isKept } from "./cache-places.ts";
 import type { Directory, Name } from "./directory.ts";
 import { type Visitor, walkTree } from "./walk.ts";
 
-/** Something is mounted where something was to be removed or moved, which leaves it as it is. */
+/** Something is mounted, or the cache lies, where something was to be removed or moved, which leaves it as it is. */
 export class MountError extends Error {
   override readonly name = "MountError";
 }
 
-/** Throws a MountError where an entry is a mount point or holds one: what is to be removed or moved stays whole then. */
+/**
+ * Throws a MountError where an entry is a mount point or holds one, or holds the cache: what is to be removed or moved stays
+ * whole then.
+ */
 export function refuseMounts(parent: Directory, name: string): void {
-  if (parent.stat(name)?.isDirectory() !== true) return;
+  const stat = parent.stat(name);
+  if (stat?.isDirectory() !== true) return;
+  if (isKept(stat)) throw new MountError(`the cache lies at ${quote(`${parent.path}/${name}`)}, or in it`);
   const mount = parent.mountAt(name);
   if (mount !== undefined) throw new MountError(`something is mounted at ${quote(mount)}`);
 }

@@ -1,3 +1,4 @@
+import { refuseInCache } from "../disk/cache-places.ts";
 import { Directory, makeDirectories } from "../disk/directory.ts";
 import { MountError } from "../disk/removal.ts";
 import { hasStaging, Staging, sweepStaging } from "../disk/staging.ts";
@@ -127,7 +128,9 @@ function removeIfEmpty(parent: Directory, name: string): void {
 export function openLayersDirectory(path: string, umask: number): Directory {
   try {
     makeDirectories(path, 0o777 & ~umask);
-    return Directory.open(path, path, true);
+    const directory = Directory.open(path, path, true);
+    refuseInCache(directory);
+    return directory;
   } catch (error) {
     throw cannotWrite(path, error);
   }

@@ -1,3 +1,4 @@
+import { refuseInCache } from "../disk/cache-places.ts";
 import type { Directory } from "../disk/directory.ts";
 import { MountError, refuseMounts } from "../disk/removal.ts";
 import { type Slot, Staging } from "../disk/staging.ts";
@@ -245,7 +246,9 @@ function openOrMake(layers: Directory, name: string, umask: number, log: Log): D
     log.warn(`removing ${quote(`${layers.path}/${name}`)}, a symbolic link in the place of a buildpack's directory`);
     layers.unlink(name);
   }
-  return layers.openOrMake(name, 0o777 & ~umask);
+  const directory = layers.openOrMake(name, 0o777 & ~umask);
+  refuseInCache(directory);
+  return directory;
 }
 
 /** A layer's name may leave room for its toml, but not for the longer names of its SBOM files. */
@@ -259,6 +262,6 @@ function checkNames(layer: string, sboms: readonly SbomFile[]): void {
 }
 
 function mountInTheWay(error: unknown): PlaceError {
-  const why = error instanceof MountError ? describe(error) : "its directory is a mount point";
+  const why = error instanceof MountError ? describe(error) : "its directory, or a file beside it, is a mount point";
   return new PlaceError(`${why}, so that what stands there cannot be replaced`);
 }

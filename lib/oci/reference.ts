@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { RestorerError } from "../failures.ts";
 import { quote } from "../text.ts";
 import { isDigest } from "./digest.ts";
@@ -6,11 +7,18 @@ import { isDigest } from "./digest.ts";
 export const dockerHub = "index.docker.io";
 
 /** How a cache image in an OCI layout on disk is named, as skopeo does: `oci:DIR[:TAG]`. */
-export const layoutPrefix = "oci:";
+const layoutPrefix = "oci:";
 
 /** Whether a cache image is named that lies in an OCI layout on disk. */
 export function isLayoutReference(reference: string): boolean {
   return reference.startsWith(layoutPrefix);
+}
+
+/** The directory (absolute; empty where none is named) and the tag of an OCI layout; undefined for any other reference. */
+export function parseLayoutReference(reference: string): { readonly dir: string; readonly tag?: string } | undefined {
+  if (!isLayoutReference(reference)) return undefined;
+  const [dir = "", tag = ""] = reference.slice(layoutPrefix.length).split(/:(.*)/s);
+  return { dir: dir === "" ? "" : resolve(dir), ...(tag !== "" && { tag }) };
 }
 
 /** The name of an image in a registry. */

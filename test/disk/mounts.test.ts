@@ -3,6 +3,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync, ut
 import { dirname, join } from "node:path";
 import { stamps } from "../support/canary.ts";
 import { skipUnless, snapshot, type TempDir, writeTree } from "../support/harness.ts";
+import { layoutTree } from "../support/layout-fixture.ts";
 import { canMount, runWithMounts } from "../support/mounts.ts";
 import { plantingScene } from "../support/planting-scene.ts";
 
@@ -71,6 +72,88 @@ describe("a mount of the same disk", () => {
     expect({ exitCode, told: stderr.includes("something is mounted there") }).toEqual({ exitCode: 0, told: true });
     for (const [path, { uid }] of snapshot(here.canary)) expect([path, uid]).toEqual([path, 0]);
     expect(statSync(join(here.layers, "other")).uid).toBe(nobody);
+  });
+});
+
+describe("a file that is a mount point", () => {
+  for (const name of ["example_app/other.toml", "example_app/store.toml", "example_app/dist.toml", "file"]) {
+    withMounts(`keeps its owner when the layers directory is given to a user: ${name}`, async () => {
+      using here = plantingScene();
+      writeTree(here.layers, { [name]: "" });
+      const outside = here.join("canary/file");
+      const before = stamps(here.canary);
+      const { stderr } = await runWithMounts(
+        [[outside, join(here.layers, name)]],
+        ["-layers", here.layers, "-cache-dir", here.join("cache"), "-uid", String(nobody), "-gid", String(nobody)],
+      );
+      expect(stamps(here.canary)).toEqual(before);
+      expect(stderr).toContain(`${name}" to user ${nobody}: something is mounted there`);
+    });
+  }
+});
+
+describe("the cache is never removed or moved", () => {
+  const places: readonly (readonly [what: string, place: string])[] = [
+    ["a layer that is replaced", "example_app/dist/inner"],
+    ["a layer that is removed", "example_app/stale/inner"],
+    ["the SBOM directory", "sbom/cache/inner"],
+    ["what a killed run left behind", `${dead}/s1/inner`],
+  ];
+  for (const user of ["root", "the user it becomes"]) {
+    for (const [what, place] of places) {
+      withMounts(`where it lies in ${what}, by ${user}`, async () => {
+        using here = sceneWithMount(place);
+        const cache = join(here.layers, place);
+        Bun.spawnSync(["cp", "-a", `${here.join("cache")}/.`, cache]);
+        if (place.startsWith(dead)) utimesSync(join(here.layers, dead), 1, 1);
+        const before = stamps(cache);
+        const own = user === "root" ? [] : ["-uid", String(nobody), "-gid", String(nobody)];
+        const { exitCode, stderr } = await runWithMounts([], ["-layers", here.layers, "-cache-dir", cache, ...own]);
+        expect(exitCode).toBe(0);
+        expect(stderr).toContain("the cache lies at");
+        expect(stamps(cache)).toEqual(before);
+      });
+    }
+  }
+
+  withMounts("where an image in an OCI layout is the cache, and lies in the SBOM directory", async () => {
+    using here = sceneWithMount("sbom/cache/inner");
+    writeTree(join(here.layers, "sbom/cache/inner"), layoutTree("cache"));
+    const layout = join(here.layers, "sbom/cache/inner/cache/latest");
+    const before = stamps(layout);
+    const { stderr } = await runWithMounts(
+      [],
+      ["-layers", here.layers, "-cache-image", `oci:${layout}`, "-uid", String(nobody), "-gid", String(nobody)],
+    );
+    expect(stderr).toContain("the cache lies at");
+    expect(stamps(layout)).toEqual(before);
+  });
+});
+
+describe("nothing is made in what a cache holds", () => {
+  withMounts("where the layers directory lies in it", async () => {
+    using here = plantingScene();
+    const layers = here.join("cache/committed/l");
+    Bun.spawnSync(["cp", "-a", here.layers, layers]);
+    const before = stamps(here.join("cache"));
+    const { exitCode, stderr } = await runWithMounts([], ["-layers", layers, "-cache-dir", here.join("cache")]);
+    expect({ exitCode, told: stderr.includes("it lies in the cache, which is never written") }).toEqual({
+      exitCode: 42,
+      told: true,
+    });
+    expect(stamps(here.join("cache"))).toEqual(before);
+  });
+
+  withMounts("where the directory of a buildpack is the cache's own, by a mount", async () => {
+    using here = plantingScene();
+    mkdirSync(join(here.layers, "example_app"), { recursive: true });
+    const before = stamps(here.join("cache"));
+    const { exitCode } = await runWithMounts(
+      [[here.join("cache/committed"), join(here.layers, "example_app")]],
+      ["-layers", here.layers, "-cache-dir", here.join("cache")],
+    );
+    expect(exitCode).toBe(42);
+    expect(stamps(here.join("cache"))).toEqual(before);
   });
 });
 
