@@ -9,7 +9,7 @@ import {
   symlinkSync,
   unlinkSync,
 } from "node:fs";
-import { changeMode } from "../disk/modes.ts";
+import { changeMode, ensureMode } from "../disk/modes.ts";
 import { refusesLink } from "../disk/move.ts";
 import { syncData } from "../disk/sync.ts";
 import { writeAll } from "../disk/write.ts";
@@ -87,9 +87,10 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
   /** Ends a complete and verified archive: gives directories their modes. Throws a TarError when it held no such layer. */
   finish(): Extracted {
     this.#paths.finish();
+    const setMode = this.#target.inheritsGroup ? ensureMode : changeMode;
     // Children before parents, for a parent may end up unreadable.
     for (const path of [...this.#unfinished.keys()].sort().reverse()) {
-      if (path !== "") changeMode(this.#path(path), this.#unfinished.get(path) ?? 0o700);
+      if (path !== "") setMode(this.#path(path), this.#unfinished.get(path) ?? 0o700);
     }
     return {
       files: this.#files,

@@ -13,11 +13,11 @@ export function makeFresh(parent: Directory, name: string, mode: number): Direct
 
 /**
  * As `makeFresh`, so that nobody else may enter it. Where `chmod` changes nothing it gets the mode that most directories have
- * in the end, with which nobody else can write to it either.
+ * in the end, with which nobody else can write to it either. An inherited setgid stays (D22): `chmod` would take it.
  */
 export function makePrivate(parent: Directory, name: string): Directory {
   const directory = makeFresh(parent, name, 0o700);
-  if (changesMode(directory)) return directory;
+  if (directory.groupForContents !== undefined || changesMode(directory)) return directory;
   directory.close();
   parent.removeEmpty(name);
   return makeFresh(parent, name, 0o755);

@@ -7,6 +7,7 @@ import {
   file,
   isRoot,
   link,
+  restorerPath,
   runRestorer,
   skipUnless,
   snapshot,
@@ -14,6 +15,7 @@ import {
   tempDir,
   writeTree,
 } from "../support/harness.ts";
+import { canInject, withInjected } from "../support/refusing.ts";
 
 const withRoot = skipUnless(isRoot, "root");
 const group = 4242;
@@ -23,6 +25,7 @@ const tree = {
   bin: { tool: file("#!/bin/sh\n", 0o755) },
   "read-only": directory({ deep: { file: "text" } }, 0o555),
   empty: directory({}, 0o700),
+  inherited: directory({ inherited: directory({}, 0o2755) }, 0o2755),
   latest: link("bin/tool"),
 };
 
@@ -51,6 +54,11 @@ function groupsOf(dir: TempDir): number[] {
   return [...new Set([...snapshot(bp).keys()].map((name) => lstatSync(`${bp}/${name}`).gid))];
 }
 
+function expectModesOf(dir: TempDir): void {
+  const at = (path: string) => snapshot(dir.join(path));
+  expect(differences(at("layers/bp/deps"), at("tree"), { ignore: ["uid", "gid"] })).toEqual([]);
+}
+
 describe("a layer gets the group of the setgid directory it is restored in, modes as the archive says:", () => {
   const places: readonly (readonly [what: string, prepare: (layers: string, owner: number) => void])[] = [
     ["the layers directory", (layers, owner) => setgid(layers, owner)],
@@ -71,14 +79,21 @@ describe("a layer gets the group of the setgid directory it is restored in, mode
       withRoot(`${what}, as ${who}`, async () => {
         using dir = await restored((layers) => prepare(layers, owner), ...args);
         expect(groupsOf(dir)).toEqual([group]);
-        const changed = differences(snapshot(dir.join("layers/bp/deps")), snapshot(dir.join("tree")), {
-          ignore: ["uid", "gid"],
-        });
-        expect(changed).toEqual([]);
+        expectModesOf(dir);
         expect(lstatSync(dir.join("layers/bp")).mode & 0o2000).toBe(0o2000);
       });
     }
   }
+
+  skipUnless(isRoot && canInject, "root and strace")("also where it is made in its place", async () => {
+    using dir = await restored((layers) => setgid(layers, user), "-uid", String(user), "-gid", String(user));
+    const command = withInjected([["rename", "error=EXDEV"]], restorerPath());
+    const places = ["-layers", dir.join("layers"), "-cache-dir", dir.join("cache")];
+    const again = await runRestorer([...places, "-uid", String(user), "-gid", String(user)], { command });
+    expect(again).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(groupsOf(dir)).toEqual([group]);
+    expectModesOf(dir);
+  });
 
   withRoot("but not where a directory without setgid lies between", async () => {
     using dir = await restored((layers) => {

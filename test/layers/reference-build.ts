@@ -6,6 +6,7 @@ import {
   lchownSync,
   mkdirSync,
   readFileSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -22,6 +23,7 @@ import {
   type Tree,
   writeTree,
 } from "../support/harness.ts";
+import { writeRunImage } from "./run-image.ts";
 
 /** The executable of the reference implementation (`lifecycle`, of which the name it is called by picks the phase). */
 export const reference = process.env.REFERENCE ?? "";
@@ -62,6 +64,10 @@ export const layers: readonly Layer[] = [
 export interface User {
   readonly uid: number;
   readonly gid: number;
+  /** Of the layers directory, which has setgid then (Kubernetes' fsGroup, D22); the user is not one of it. */
+  readonly setgid?: number;
+  /** Whether phases are started as the user, not as root. */
+  readonly isStarted?: boolean;
 }
 
 interface CacheMetadata {
@@ -113,6 +119,7 @@ export class Build {
       "analyzed.toml": `[run-image]\nreference = "${this.#runImage}"\n${this.#appImage()}`,
     });
     this.#give(this.layers);
+    if (this.#user.setgid !== undefined) chmodSync(this.layers, 0o2777 & ~this.#umask);
   }
 
   /** The app image of the last export, and its metadata. */
@@ -146,9 +153,20 @@ export class Build {
       writeFileSync(`${root}.sbom.cdx.json`, JSON.stringify({ of: name }));
     }
     this.#give(this.layers);
+    this.#inheritSetgid();
     // Giving a file away takes its setuid bit.
     chmodSync(join(this.layers, "bp/deps/bin/setuid"), 0o4755);
     this.#endBuild();
+  }
+
+  /** Directories made below one with setgid have it, too, unless their mode is set later. */
+  #inheritSetgid(): void {
+    if (this.#user.setgid === undefined) return;
+    const usual = 0o777 & ~this.#umask;
+    for (const [name, { type }] of snapshot(this.layers)) {
+      const path = join(this.layers, name);
+      if (type === "directory" && (statSync(path).mode & 0o7777) === usual) chmodSync(path, 0o2000 | usual);
+    }
   }
 
   /** What buildpacks do that find their layers as they left them: they say what types they are. */
@@ -213,10 +231,11 @@ export class Build {
 
   /** Runs a phase as the platform does: as root with the user's ids, or as the user. */
   run(executable: string, args: readonly string[]): string {
-    const { uid, gid } = this.#user;
+    const { uid, gid, isStarted = false } = this.#user;
+    const start = isStarted ? ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups"] : [];
     const command = `umask ${this.#umask.toString(8)} && exec "$@" 2>&1`;
     const ids = ["-uid", String(uid), "-gid", String(gid)];
-    const { exitCode, stdout } = Bun.spawnSync(["sh", "-c", command, "sh", executable, ...ids, ...args], {
+    const { exitCode, stdout } = Bun.spawnSync(["sh", "-c", command, "sh", ...start, executable, ...ids, ...args], {
       cwd: this.#root,
       env: {
         PATH: process.env.PATH,
@@ -241,37 +260,10 @@ export class Build {
 
   #give(path: string): void {
     if (!isRoot) return;
-    const { uid, gid } = this.#user;
-    for (const name of snapshot(path).keys()) lchownSync(join(path, name), uid, gid);
-    lchownSync(path, uid, gid);
+    const { uid, gid, setgid = gid } = this.#user;
+    for (const name of snapshot(path).keys()) lchownSync(join(path, name), uid, setgid);
+    lchownSync(path, uid, setgid);
   }
-}
-
-/** Writes an image of one empty layer as an OCI layout; gives its digest. */
-function writeRunImage(path: string): string {
-  const store = (content: string | Uint8Array) => {
-    const hash = new Bun.CryptoHasher("sha256").update(content).digest("hex");
-    writeTree(path, { blobs: { sha256: { [hash]: content } } });
-    return { digest: `sha256:${hash}`, size: Buffer.byteLength(content) };
-  };
-  const oci = (kind: string) => `application/vnd.oci.image.${kind}`;
-  const layer = store(new Uint8Array(1024));
-  const rootfs = { type: "layers", diff_ids: [layer.digest] };
-  const config = store(JSON.stringify({ architecture: "amd64", os: "linux", config: {}, rootfs }));
-  const manifest = store(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: oci("manifest.v1+json"),
-      config: { mediaType: oci("config.v1+json"), ...config },
-      layers: [{ mediaType: oci("layer.v1.tar"), ...layer }],
-    }),
-  );
-  const manifests = [{ mediaType: oci("manifest.v1+json"), ...manifest }];
-  writeTree(path, {
-    "oci-layout": JSON.stringify({ imageLayoutVersion: "1.0.0" }),
-    "index.json": JSON.stringify({ schemaVersion: 2, manifests }),
-  });
-  return manifest.digest;
 }
 
 /** The contents of all layers. */
