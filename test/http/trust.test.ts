@@ -56,6 +56,20 @@ group("TLS:", () => {
     }
   });
 
+  test.each([
+    ["has expired", certificates.expired, "has expired", "must renew it, unless this machine's clock is wrong"],
+    ["is not valid yet", certificates.future, "is not valid yet", "unless this machine's clock is wrong"],
+    ["is for another name", certificates.elsewhere, "is for another host", "a name of 127.0.0.1:"],
+  ])("a certificate that %s is named for that, though its issuer is trusted", async (_, { cert, key }, words, hint) => {
+    const wrong = { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") };
+    await using all = await serving({ tls: wrong }, { env: { SSL_CERT_FILE: cert } });
+    const error = await failure(all.registry.image(all.reference));
+    expect(describe(error)).toContain(`the certificate ${words}`);
+    expect(error.hint).toContain(hint);
+    expect(error.hint).not.toMatch(/SSL_CERT_FILE|insecure/);
+    expect(all.server.requests).toEqual([]);
+  });
+
   test.each(["TLSv1.2", "TLSv1.3"] as const)("a client certificate that is wanted is named: %s", async (version) => {
     const wanted = { requestCert: true, rejectUnauthorized: true, minVersion: version, maxVersion: version };
     const server = createTlsServer({ ...tls, ca: readFileSync(authority), ...wanted }, (_, response) => response.end());
