@@ -41,6 +41,19 @@ group("a server that stalls does not hang the run", () => {
     });
   }
 
+  const late: [what: string, path: RegExp][] = [
+    ["a token server", /\/token/],
+    ["a registry", anyManifest],
+  ];
+  for (const [what, path] of late) {
+    restoreTest(`nor does ${what} that is alive, but needs 16 s, lose its one long attempt`, async () => {
+      const rules: FaultRule[] = [{ path, times: 1, fault: { kind: "late", ms: 16_000 } }];
+      const outcome = await restore({ auth: { kind: "token" }, rules, isSlow: true });
+      expectWarm(outcome);
+      expect(outcome.requests.filter((request) => path.test(request.path) && request.status !== 401)).toHaveLength(1);
+    });
+  }
+
   const partial: [step: string, rules: FaultRule[]][] = [
     ["before a blob", stall(blobOf(healthy))],
     ["in a blob", stall(blobOf(healthy), 100_000)],

@@ -27,6 +27,8 @@ export type Fault =
   | { readonly kind: "trailing"; readonly announced: boolean }
   /** Nothing more comes: instead of an answer, or after `at` bytes of its body. */
   | { readonly kind: "stall"; readonly at?: number }
+  /** As it would be, but not before `ms` have passed. */
+  | { readonly kind: "late"; readonly ms: number }
   /** One byte at a time, with pauses. */
   | { readonly kind: "trickle"; readonly everyMs: number }
   | { readonly kind: "redirect"; readonly to: string; readonly status?: number }
@@ -89,6 +91,7 @@ export async function reply(
     request.socket.destroy();
     return;
   }
+  if (fault?.kind === "late") await Bun.sleep(fault.ms);
   const { status, headers, bytes, announced, stopAt } = shape(inRange(found, request.headers.range, fault), fault);
   record.status = status;
   response.writeHead(status, announced === undefined ? headers : { ...headers, "content-length": String(announced) });
