@@ -1,4 +1,5 @@
-import { openCache } from "./lib/caches/open.ts";
+import { openCaches } from "./lib/caches/open.ts";
+import { cacheDirectories, cacheReferences } from "./lib/caches/place.ts";
 import { splitCommand } from "./lib/cli/commands.ts";
 import { keepInPlace } from "./lib/disk/cache-places.ts";
 import { handOver } from "./lib/disk/ownership.ts";
@@ -28,7 +29,8 @@ async function restore(session: Session, report: Report): Promise<void> {
   // What root may not read, the user may whom it is about to become.
   const user = userToBecome(inputs, log);
   trustSecondUser(user);
-  keepInPlace(inputs.cacheDirs);
+  const cacheDirs = cacheDirectories(inputs);
+  keepInPlace(cacheDirs);
 
   // What is asked for, and what it takes.
   const pauses = new Pauses(session.signal);
@@ -40,15 +42,15 @@ async function restore(session: Session, report: Report): Promise<void> {
   const runToml = readsRunToml ? readRunToml(inputs.runPath, log) : [];
   await pauses.pause();
   const imagesPlan = planImages({ inputs, hasExtensions: group.hasExtensions, analyzed, runToml });
-  const registry = await openRegistry(session, imagesInUse(inputs, imagesPlan));
+  const registry = await openRegistry(session, imagesInUse(cacheReferences(inputs), imagesPlan));
   const images = await openPlannedImages(imagesPlan, session, registry);
-  const cache = await openCache(session, registry);
+  const caches = await openCaches(session, registry);
   const layers = openLayersDirectory(inputs.layersDir, umask);
 
   // As root: open what only root can read, hand over what is to be written, and be root no more.
   if (user !== undefined) {
-    await cache?.openAhead?.(group.buildpacks, user);
-    handOver(layers, inputs, user, log);
+    for (const cache of caches) await cache.openAhead?.(group.buildpacks, user);
+    handOver(layers, { ...inputs, cacheDirs }, user, log);
     become(user);
   }
 
@@ -60,10 +62,11 @@ async function restore(session: Session, report: Report): Promise<void> {
   if (changed !== undefined) writeAnalyzed(inputs.analyzedPath, changed, inputs.layersDir, umask);
 
   // Layers of the earlier build: decide, then do.
-  report.cache = cache?.name ?? null;
-  const sources = { group, analyzed, images, cache, layers };
-  const { plan, cached } = await decide(session, sources, (trouble) => report.troubles.push(trouble));
-  await restoreLayers(session, { layers, cache, sbom: cached.sbom }, plan, report);
+  report.cache = caches[0]?.name ?? null;
+  const sources = { group, analyzed, images, caches, layers };
+  const { plan, chosen } = await decide(session, sources, (trouble) => report.troubles.push(trouble));
+  if (chosen !== undefined) report.cache = chosen.cache.name;
+  await restoreLayers(session, layers, chosen, plan, report);
   if (inputs.strict) failIfTroubled(report, log.level);
 }
 

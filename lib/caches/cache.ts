@@ -12,6 +12,11 @@ export interface Cache {
   size(sha: string): number;
   /** Opens, while privileges allow it, what a user could not open later of the layers of these buildpacks. */
   openAhead?(buildpacks: readonly { id: string }[], user: User): Promise<void>;
+  /**
+   * Has what a plan needs within reach until the end of the run, where something may take it away. False where it is gone, and
+   * other metadata was found in its place: then decide again.
+   */
+  hold?(shas: readonly string[]): Promise<boolean>;
   /** What kind of cache it is, and which; more of it once its metadata was read. */
   facts(): CacheFacts;
   /** The blobs that it holds, whether its metadata names them or not, once that was read; of an image those of its manifest. */

@@ -8,8 +8,8 @@ import type { Layer } from "../oci/manifest.ts";
 import { parseLayoutReference } from "../oci/reference.ts";
 import { quote } from "../text.ts";
 import { CacheError } from "./cache.ts";
+import { HeldBlobs, outOfReach } from "./held-blobs.ts";
 import { cannotRead, type FoundImage, type ImagePlace } from "./image.ts";
-import { OpenedAhead } from "./opened-ahead.ts";
 
 /** A cache image in an OCI layout on disk (OCI image specification, "Image Layout"). */
 export class LayoutImage implements ImagePlace {
@@ -17,7 +17,7 @@ export class LayoutImage implements ImagePlace {
   readonly reference: string;
   readonly #dir: string;
   readonly #tag: string | undefined;
-  #opened: OpenedAhead | undefined;
+  readonly #held = new HeldBlobs();
 
   constructor(reference: string) {
     this.reference = reference;
@@ -45,13 +45,17 @@ export class LayoutImage implements ImagePlace {
 
   /** Opens while privileges allow it what a user could not open later. */
   openAhead(layers: readonly Layer[], user: User): void {
-    this.#opened = new OpenedAhead(user, join(this.#dir, "blobs", "sha256"));
-    for (const { digest } of layers) this.#opened.add(digest, layoutBlobPath(this.#dir, digest));
+    const isOutOfReach = outOfReach(user, join(this.#dir, "blobs", "sha256"));
+    for (const { digest } of layers) {
+      const path = layoutBlobPath(this.#dir, digest);
+      const place = { path, at: path };
+      if (isOutOfReach(place)) this.#held.hold(digest, place);
+    }
   }
 
   async *chunks({ digest }: Layer): AsyncIterable<Uint8Array> {
     const path = layoutBlobPath(this.#dir, digest);
-    const opened = this.#opened?.get(digest);
+    const opened = this.#held.get(digest);
     let fd: number;
     try {
       fd = opened?.fd ?? openFile(path);

@@ -5,56 +5,76 @@ import type { Registry } from "../registry/registry.ts";
 import type { Session } from "../session.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import { type Cache, CacheError } from "./cache.ts";
+import { namedPlaces } from "./place.ts";
 import { VolumeCache } from "./volume.ts";
 
-/** The cache that the inputs name, unread: the image if there are both. Undefined, with a warning, when there is none. */
-export async function openCache(
+/** The caches that the inputs name, unread, in the order in which they are tried. With a warning where there are none. */
+export async function openCaches(
   { inputs, log, signal }: Session,
   registry: Registry | undefined,
-): Promise<Cache | undefined> {
-  const { cacheDir, cacheImage } = inputs;
-  if (cacheImage !== undefined) {
-    if (cacheDir !== undefined) log.warn("Both a cache image and a cache directory are given, using the image.");
-    return openImage(cacheImage, registry, log);
+): Promise<readonly Cache[]> {
+  if (inputs.cacheImage !== undefined && inputs.cacheDir !== undefined) {
+    log.warn("Both a cache image and a cache directory are given, using the image.");
   }
-  if (cacheDir !== undefined) return new VolumeCache(cacheDir, signal);
-  log.warn("No cached data will be used, no cache specified.");
-  return undefined;
+  const caches: Cache[] = [];
+  for (const place of namedPlaces(inputs)) {
+    if (place.kind === "directory") caches.push(new VolumeCache(place.path, signal));
+    else caches.push(...(await openImage(place.reference, registry, log)));
+  }
+  if (caches.length === 0) log.warn("No cached data will be used, no cache specified.");
+  return caches;
 }
 
 /** Loaded only where an image is used. */
-async function openImage(reference: string, registry: Registry | undefined, log: Log): Promise<Cache | undefined> {
+async function openImage(reference: string, registry: Registry | undefined, log: Log): Promise<Cache[]> {
   const { ImageCache } = await import("./image.ts");
   if (isLayoutReference(reference)) {
     const { LayoutImage } = await import("./layout-image.ts");
-    return new ImageCache(new LayoutImage(reference), log);
+    return [new ImageCache(new LayoutImage(reference), log)];
   }
-  if (registry === undefined) return undefined;
+  if (registry === undefined) return [];
   const { RegistryImage } = await import("./registry-image.ts");
-  return new ImageCache(new RegistryImage(reference, registry, log), log);
+  return [new ImageCache(new RegistryImage(reference, registry, log), log)];
+}
+
+/** The cache of a run: the first that exists and can be used. */
+export interface ChosenCache {
+  readonly cache: Cache;
+  readonly metadata: ImageMetadata;
+  /** Those behind it, unread: a blob that it lacks may come from one of them (D25). */
+  readonly fallbacks: readonly Cache[];
 }
 
 /**
- * What a cache holds; undefined when it is not used. Trouble with it is told, and costs the cache, not the run (D5), unless
- * the run is strict.
+ * Chooses the cache of a run; undefined when none is used. Trouble with one is told, and costs that cache, not the run (D5),
+ * unless the run is strict.
  */
-export async function readCache(
-  cache: Cache | undefined,
+export async function chooseCache(
+  caches: readonly Cache[],
   { inputs, log }: Session,
   onTrouble: (message: string) => void,
-): Promise<ImageMetadata | undefined> {
-  if (cache === undefined || inputs.skipLayers) return undefined;
-  try {
-    const metadata = await cache.metadata();
-    if (metadata === undefined) log.info(`Layer cache not found: ${cache.name} holds none yet`);
-    return metadata ?? noMetadata;
-  } catch (error) {
-    if (!(error instanceof CacheError)) throw error;
-    if (!error.isFirstBuild) {
-      if (inputs.strict) throw cacheTrouble(error.message);
-      onTrouble(error.message);
+): Promise<ChosenCache | undefined> {
+  if (inputs.skipLayers) return undefined;
+  let absent: Cache | undefined;
+  for (const [index, cache] of caches.entries()) {
+    try {
+      const metadata = await cache.metadata();
+      if (metadata !== undefined) {
+        if (index > 0) log.info(`Using ${cache.name}`);
+        return { cache, metadata, fallbacks: caches.slice(index + 1) };
+      }
+      log.info(`Layer cache not found: ${cache.name} holds none yet`);
+      absent ??= cache;
+    } catch (error) {
+      if (!(error instanceof CacheError)) throw error;
+      if (!error.isFirstBuild) {
+        if (inputs.strict) throw cacheTrouble(error.message);
+        onTrouble(error.message);
+      }
+      // Of several, one that is not there yet is what the others are for.
+      const tell = error.isFirstBuild && caches.length > 1 ? log.info : log.warn;
+      tell(`Not using the cache: ${error.message}`);
     }
-    log.warn(`Not using the cache: ${error.message}`);
-    return undefined;
   }
+  return absent && { cache: absent, metadata: noMetadata, fallbacks: [] };
 }

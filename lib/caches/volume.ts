@@ -5,7 +5,7 @@ import { descriptorLimit } from "../disk/descriptors.ts";
 import { FileBytes } from "../disk/file-bytes.ts";
 import { isSecret, openFile } from "../disk/read-file.ts";
 import type { User } from "../disk/user.ts";
-import { describe, hasCode } from "../errors.ts";
+import { describe, hasCode, isRefused } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { quote } from "../text.ts";
 import type { ImageMetadata } from "../toml/metadata.ts";
@@ -13,45 +13,70 @@ import { readMetadata } from "../toml/metadata-json.ts";
 import { describeParseError, whyNotTold } from "../toml/parse-error.ts";
 import { Pauses } from "../waiting.ts";
 import { type Cache, type CacheContents, CacheError, type CacheFacts, type HeldBlob } from "./cache.ts";
-import { OpenedAhead } from "./opened-ahead.ts";
+import { Committed } from "./committed.ts";
+import { type BlobPlace, HeldBlobs, outOfReach } from "./held-blobs.ts";
 import { describeOtherDirectory, metadataFile, namesIn } from "./other-directory.ts";
 import { recordedDigests } from "./recorded.ts";
+
+/** How often a cache is looked at that is replaced meanwhile, which takes about a millisecond each. */
+const maxLooks = 100;
 
 /** A volume cache: `<dir>/committed/sha256:<hex>.tar` and a metadata file beside them (contract §4). */
 export class VolumeCache implements Cache {
   readonly name: string;
   readonly #dir: string;
   readonly #signal: AbortSignal;
-  /** Undefined where privileges are kept. */
-  #opened: OpenedAhead | undefined;
-  #committed: string;
-  /** Read ahead of dropping privileges. */
+  readonly #held = new HeldBlobs();
+  /** Where its contents were when they were looked at last. */
+  #committed: Committed | undefined;
   #metadata: ImageMetadata | undefined;
 
   constructor(dir: string, signal: AbortSignal) {
     this.#dir = dir;
     this.#signal = signal;
-    this.#committed = join(dir, "committed");
     this.name = `cache directory ${quote(dir)}`;
   }
 
   async metadata(): Promise<ImageMetadata | undefined> {
-    return this.#metadata ?? this.#readMetadata();
+    this.#metadata ??= await this.#readMetadata();
+    return this.#metadata;
   }
 
+  /** Looks again where an export was committed in the midst of it. */
   async #readMetadata(): Promise<ImageMetadata | undefined> {
-    this.#committed = this.#findCommitted();
-    const path = join(this.#committed, metadataFile);
+    for (let looks = maxLooks; ; looks -= 1) {
+      const committed = this.#look();
+      const metadata = await this.#readFrom(committed);
+      if (metadata !== undefined) return metadata;
+      if (looks === 1 || !committed.isReplaced) return this.#withoutMetadata();
+    }
+  }
+
+  #look(): Committed {
+    try {
+      const committed = new Committed(this.#dir);
+      this.#committed?.close();
+      this.#committed = committed;
+      return committed;
+    } catch (error) {
+      const isFirstBuild = hasCode(error, "ENOENT");
+      throw new CacheError(`cannot open ${this.name}: ${describe(error)}`, { cause: error, isFirstBuild });
+    }
+  }
+
+  /** Undefined where there is none. */
+  async #readFrom(committed: Committed): Promise<ImageMetadata | undefined> {
+    const path = join(committed.path, metadataFile);
     let file: FileBytes | undefined;
     try {
-      file = new FileBytes(path, limits.metadataBytes);
+      file = new FileBytes(committed.at(metadataFile), limits.metadataBytes);
       const pauses = new Pauses(this.#signal);
       // The file stays open: the layers' own data is read from it when it is needed.
       return await readMetadata(file, () => pauses.pause());
     } catch (error) {
       file?.close();
       this.#signal.throwIfAborted();
-      if (hasCode(error, "ENOENT")) return this.#withoutMetadata();
+      if (hasCode(error, "ENOENT")) return undefined;
       if (file?.isSecret === true) throw new CacheError(`cache metadata ${quote(path)} cannot be used; ${whyNotTold}`);
       throw new CacheError(`cannot read cache metadata ${quote(path)}: ${describeParseError(error)}`, { cause: error });
     }
@@ -63,22 +88,8 @@ export class VolumeCache implements Cache {
     if (other !== undefined) throw new CacheError(`${this.name} is not a volume cache: ${other}`);
   }
 
-  /** The exporter replaces `committed` by two renames; after a crash between them the cache is in `committed-backup`. */
-  #findCommitted(): string {
-    const committed = join(this.#dir, "committed");
-    const backup = join(this.#dir, "committed-backup");
-    try {
-      if (!statSync(this.#dir).isDirectory()) throw new Error("is not a directory");
-      if (statSync(committed, { throwIfNoEntry: false }) !== undefined) return committed;
-      return statSync(backup, { throwIfNoEntry: false }) === undefined ? committed : backup;
-    } catch (error) {
-      const isFirstBuild = hasCode(error, "ENOENT");
-      throw new CacheError(`cannot open ${this.name}: ${describe(error)}`, { cause: error, isFirstBuild });
-    }
-  }
-
   facts(): CacheFacts {
-    const stat = ifThere(join(this.#committed, metadataFile));
+    const stat = ifThere(join(this.#path, metadataFile));
     const created = stat === undefined ? {} : { created: stat.mtime.toISOString() };
     return { kind: "directory", reference: this.#dir, ...created };
   }
@@ -86,10 +97,10 @@ export class VolumeCache implements Cache {
   contents(): CacheContents {
     const blobs: HeldBlob[] = [];
     const leftovers: { path: string; bytes: number }[] = [];
-    const committed = basename(this.#committed);
-    for (const name of namesIn(this.#committed)) {
+    const committed = basename(this.#path);
+    for (const name of namesIn(this.#path)) {
       const diffId = /^(sha256:[0-9a-f]{64})\.tar$/.exec(name)?.[1];
-      const bytes = ifThere(join(this.#committed, name))?.size ?? 0;
+      const bytes = ifThere(join(this.#path, name))?.size ?? 0;
       if (diffId !== undefined) blobs.push({ diffId, size: bytes });
       else if (name !== metadataFile) leftovers.push({ path: `${committed}/${name}`, bytes });
     }
@@ -105,7 +116,7 @@ export class VolumeCache implements Cache {
 
   size(sha: string): number {
     try {
-      return this.#opened?.get(sha)?.size ?? statSync(this.#path(sha)).size;
+      return this.#held.get(sha)?.size ?? statSync(this.#place(sha).at).size;
     } catch {
       // Opening it will tell.
       return 0;
@@ -113,37 +124,75 @@ export class VolumeCache implements Cache {
   }
 
   async open(sha: string): Promise<LayerSource> {
-    const opened = this.#opened?.get(sha);
-    if (opened !== undefined) return { kind: "file", ...opened };
+    const held = this.#held.get(sha);
+    if (held !== undefined) return { kind: "file", ...held };
     const fd = this.#openBlob(sha);
     const stat = fstatSync(fd);
-    return { kind: "file", fd, size: stat.size, path: this.#path(sha), isSecret: isSecret(stat) };
+    return { kind: "file", fd, size: stat.size, path: this.#place(sha).path, isSecret: isSecret(stat) };
   }
 
   /**
-   * Reads the metadata and opens now, while privileges allow it, what user `uid:gid` could not open later of the layers of
-   * these buildpacks, as far as descriptors reach. Trouble is left to `metadata` and `open` to report.
+   * Reads the metadata and opens now what is recorded of the layers of these buildpacks, as far as descriptors reach: first
+   * what user `uid:gid` could not open later. Trouble is left to `metadata` and `open` to report.
    */
   async openAhead(buildpacks: readonly { id: string }[], user: User): Promise<void> {
-    const metadata = await this.#readMetadata().catch(() => undefined);
-    this.#signal.throwIfAborted();
-    // What root cannot read, the user may.
-    if (metadata === undefined) return;
-    this.#metadata = metadata;
-    this.#opened = new OpenedAhead(user, this.#committed);
-    for (const sha of recordedDigests(metadata, buildpacks)) this.#opened.add(sha, this.#path(sha));
+    for (let looks = maxLooks; looks > 0; looks -= 1) {
+      const metadata = await this.metadata().catch(() => undefined);
+      this.#signal.throwIfAborted();
+      // What root cannot read, the user may.
+      if (metadata === undefined) return;
+      const shas = recordedDigests(metadata, buildpacks);
+      const isOutOfReach = outOfReach(user, this.#path);
+      this.#take(shas.filter((sha) => isOutOfReach(this.#place(sha))));
+      if (await this.hold(shas)) return;
+    }
   }
 
-  #path(sha: string): string {
-    return join(this.#committed, `${sha}.tar`);
+  /** Opens blobs before an exporter that commits can take them away, as far as descriptors reach. */
+  async hold(shas: readonly string[]): Promise<boolean> {
+    if (this.#take(shas) || this.#committed?.isReplaced !== true) return true;
+    // Some went with the directory that the metadata is from.
+    const metadata = await this.#readMetadata().catch(() => undefined);
+    this.#signal.throwIfAborted();
+    // A user may not be able to read what root has read.
+    if (metadata === undefined) return true;
+    this.#metadata = metadata;
+    return false;
+  }
+
+  /** False where some of the blobs are not there. */
+  #take(shas: readonly string[]): boolean {
+    let isComplete = true;
+    for (const sha of shas) {
+      const place = this.#place(sha);
+      const isThere = ifThere(place.at) !== undefined;
+      this.#held.hold(sha, place);
+      const isKept = this.#held.get(sha) !== undefined || (isThere && ifThere(place.at) !== undefined);
+      isComplete &&= isKept;
+    }
+    return isComplete;
+  }
+
+  /** The directory of its contents. */
+  get #path(): string {
+    return this.#committed?.path ?? join(this.#dir, "committed");
+  }
+
+  /** Where a blob is; one that an export reused has gone to the directory that replaced the old one. */
+  #place(sha: string): BlobPlace {
+    const name = `${sha}.tar`;
+    const path = join(this.#path, name);
+    const at = this.#committed?.at(name) ?? path;
+    const moved = join(this.#dir, "committed", name);
+    return { path, at: ifThere(at) === undefined && ifThere(moved) !== undefined ? moved : at };
   }
 
   #openBlob(sha: string): number {
-    const path = this.#path(sha);
+    const { path, at } = this.#place(sha);
     try {
-      return openFile(path);
+      return openFile(at);
     } catch (error) {
-      const limit = this.#opened?.hadNoRoomFor(sha) === true ? descriptorLimit() : undefined;
+      const limit = isRefused(error) && this.#held.hadNoRoomFor(sha) ? descriptorLimit() : undefined;
       const why =
         limit === undefined ? "" : `; for root to open it ahead, ${limit} open files are too few (raise \`ulimit -n\`)`;
       throw new CacheError(`cannot open cached layer ${quote(path)}: ${describe(error)}${why}`, { cause: error });

@@ -88,6 +88,16 @@ export const flagTable = [
     description: "cache image in a registry, or oci:DIR[:TAG], an OCI layout on disk; wins over -cache-dir",
   },
   {
+    name: "cache-from",
+    kind: "list",
+    section: "Cache",
+    value: "CACHE",
+    variables: ["CNB_CACHE_FROM"],
+    commands: ["restore", "explain", "inspect", "verify"],
+    description:
+      "cache to fall back on: a directory, an image or oci:DIR[:TAG]; may repeat, in order, the variable has a comma list",
+  },
+  {
     name: "strict",
     kind: "boolean",
     section: "Cache",

@@ -1,7 +1,6 @@
 import { resolve } from "node:path";
 import type { Environment } from "../environment.ts";
 import { type LogLevel, logLevels } from "../log.ts";
-import { parseLayoutReference } from "../oci/reference.ts";
 import { newestPlatformApi, parsePlatformApi } from "../platform-api.ts";
 import { quote } from "../text.ts";
 import { type Arguments, invalid, parseArguments } from "./arguments.ts";
@@ -19,8 +18,8 @@ export interface Inputs {
   readonly runPath: string;
   readonly cacheDir: string | undefined;
   readonly cacheImage: string | undefined;
-  /** Directories on this machine that hold a cache. */
-  readonly cacheDirs: readonly string[];
+  /** Words that name caches to fall back on, in order (D25). */
+  readonly cacheFrom: readonly string[];
   readonly buildImage: string | undefined;
   readonly appImage: string | undefined;
   readonly daemon: boolean;
@@ -84,10 +83,7 @@ export function resolveInputs(
     throw invalid("-cache-volume and -cache-image cannot be used together");
   }
   const values = new Values(given, env, command);
-  const givenDir = values.text("cache-volume") ?? values.text("cache-dir");
-  const cacheDir = givenDir && resolve(givenDir);
-  const cacheImage = values.text("cache-image");
-  const layoutDir = cacheImage && parseLayoutReference(cacheImage)?.dir;
+  const cacheDir = values.text("cache-volume") ?? values.text("cache-dir");
   const reportPath = values.text("report");
   const inputs = {
     platformApi,
@@ -95,9 +91,9 @@ export function resolveInputs(
     groupPath: resolve(values.text("group")),
     analyzedPath: resolve(values.text("analyzed")),
     runPath: resolve(values.text("run")),
-    cacheDir,
-    cacheImage,
-    cacheDirs: [cacheDir, layoutDir].flatMap((dir) => (dir ? [dir] : [])),
+    cacheDir: cacheDir && resolve(cacheDir),
+    cacheImage: values.text("cache-image"),
+    cacheFrom: values.list("cache-from"),
     buildImage: values.text("build-image"),
     appImage: values.text("image"),
     daemon: values.boolean("daemon"),

@@ -1,8 +1,8 @@
 import { existsSync, statSync } from "node:fs";
-import { resolve } from "node:path";
 import type { Cache } from "../caches/cache.ts";
 import { CacheError } from "../caches/cache.ts";
-import { openCache } from "../caches/open.ts";
+import { chooseCache, openCaches } from "../caches/open.ts";
+import { cacheReferences, type NamedCaches, placeNamed } from "../caches/place.ts";
 import { invalid } from "../cli/arguments.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
 import { imagesInUse } from "../images/plan.ts";
@@ -36,15 +36,27 @@ function looksLikeCache(word: string): boolean {
   return /^[./]/.test(word) || isLayoutReference(word) || isDirectory(word);
 }
 
-/** Opens the cache of that name, or else the one that flags and variables name, and reads what it holds. Throws RestorerErrors. */
+/**
+ * Opens the cache of that name, or else the first that exists of those that flags and variables name, and reads what it holds.
+ * Throws RestorerErrors.
+ */
 export async function openNamedCache(desk: Desk, word: string | undefined): Promise<NamedCache> {
   const { session } = desk;
   const inputs = { ...session.inputs, ...(word === undefined ? {} : placeOf(word)), skipLayers: false };
-  const registry = await openRegistry(session, imagesInUse(inputs, undefined));
-  const cache = await openCache({ ...session, inputs }, registry);
-  if (cache === undefined) throw invalid("no cache is named");
+  const registry = await openRegistry(session, imagesInUse(cacheReferences(inputs), undefined));
+  const caches = await openCaches({ ...session, inputs }, registry);
+  const [first] = caches;
+  if (first === undefined) throw invalid("no cache is named");
+  if (caches.length > 1) {
+    const chosen = await chooseCache(caches, { ...session, inputs }, () => {});
+    if (chosen !== undefined) return chosen;
+  }
+  return { cache: first, metadata: await readOrFail(first) };
+}
+
+async function readOrFail(cache: Cache): Promise<ImageMetadata | undefined> {
   try {
-    return { cache, metadata: await cache.metadata() };
+    return await cache.metadata();
   } catch (error) {
     if (!(error instanceof CacheError)) throw error;
     const code = error.isFirstBuild ? "no-cache" : "cache-unusable";
@@ -52,19 +64,19 @@ export async function openNamedCache(desk: Desk, word: string | undefined): Prom
   }
 }
 
-/** The place that a word names: a directory, or an image. */
-function placeOf(word: string): { readonly cacheDir: string | undefined; readonly cacheImage: string | undefined } {
-  if (isLayoutReference(word)) return { cacheDir: undefined, cacheImage: word };
-  if (/^[./]/.test(word) || isDirectory(word)) return { cacheDir: resolve(word), cacheImage: undefined };
-  // A word alone would be an official image of Docker Hub, which no cache is: it is a directory, misspelled.
-  if (/^[\w-]+$/.test(word)) {
+/** The place that a word names, in place of all others. */
+function placeOf(word: string): NamedCaches {
+  const place = placeNamed(word);
+  if (place.kind === "image") return { cacheDir: undefined, cacheImage: place.reference, cacheFrom: [] };
+  // A word alone is more likely misspelled than a first build.
+  if (!/^[./]/.test(word) && !isDirectory(word)) {
     const what = existsSync(word) ? "is not a directory" : "does not exist";
     throw new RestorerError(`open cache ${quote(word)}: ${what}`, {
       code: "no-cache",
       hint: "A cache is a directory, an image reference such as registry.example/app-cache, or oci:DIR[:TAG].",
     });
   }
-  return { cacheDir: undefined, cacheImage: word };
+  return { cacheDir: place.path, cacheImage: undefined, cacheFrom: [] };
 }
 
 function isDirectory(path: string): boolean {

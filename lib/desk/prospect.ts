@@ -15,7 +15,8 @@ export interface Prospect {
 
 /** What a restore would make of a planned layer below the layers directory. */
 export async function toProspect(planned: LayerPlan, situation: Situation, layersDir: string): Promise<Prospect> {
-  const plan = await foresee(planned, situation.cache);
+  const { cache, fallbacks } = situation;
+  const plan = await foresee(planned, cache === undefined ? [] : [cache, ...fallbacks]);
   const { directory, layer, action } = plan;
   const place = `${layersDir}/${directory}/${layer}`;
   const stands = situation.standing(directory).has(layer);

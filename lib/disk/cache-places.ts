@@ -22,13 +22,18 @@ export function cachePlaces(cacheDirs: readonly string[]): CachePlaces {
 /** Directories that this process leaves where they are, by device and inode, for the cache that lies in them. */
 const kept = new Set<string>();
 const contents: Identity[] = [];
+/** Open, so that no other directory gets the inode of one that an exporter takes away. */
+const handles: Directory[] = [];
 
 /** Has caches, and all above them, stay where they are from now on. */
 export function keepInPlace(cacheDirs: readonly string[]): void {
-  contents.push(...cachePlaces(cacheDirs).contents);
   for (const dir of cacheDirs) {
     for (const path of [dir, ...contentNames.map((name) => `${dir}/${name}`)]) {
-      for (const { dev, ino } of lineage(path)) kept.add(`${dev}:${ino}`);
+      const directory = openIfPossible(path);
+      if (directory === undefined) continue;
+      handles.push(directory);
+      if (path !== dir) contents.push(directory.identity);
+      for (const { dev, ino } of ancestry(directory.reopen())) kept.add(`${dev}:${ino}`);
     }
   }
 }
@@ -46,11 +51,6 @@ export function refuseInCache(directory: Directory): void {
 /** Whether a directory is one of these, or lies in one. */
 export function liesIn(directory: Directory, places: readonly Identity[]): boolean {
   return places.length > 0 && ancestry(directory.reopen()).some((at) => places.some((place) => isSame(at, place)));
-}
-
-function lineage(path: string): Identity[] {
-  const directory = openIfPossible(path);
-  return directory === undefined ? [] : ancestry(directory);
 }
 
 /** A directory, which is closed, and all above it, as far up as it can be opened. */

@@ -1,5 +1,4 @@
 import type { Inputs } from "../cli/inputs.ts";
-import { isLayoutReference } from "../oci/reference.ts";
 import { platformHas } from "../platform-api.ts";
 import type { Analyzed, RunImage } from "../toml/analyzed.ts";
 import type { OfferedImage } from "../toml/run-toml.ts";
@@ -88,15 +87,12 @@ function planCompletion(selected: string, source: Source, { reference, targetOs 
   return { name: source === "registry" && isByDigest ? reference : selected, ...missing };
 }
 
-/** The references that registries will be asked for. */
-export function imagesInUse(
-  { cacheImage, skipLayers }: Pick<Inputs, "cacheImage" | "skipLayers">,
-  plan: ImagesPlan | undefined,
-): readonly string[] {
+/** The references that registries will be asked for, those of caches included. */
+export function imagesInUse(caches: readonly string[], plan: ImagesPlan | undefined): readonly string[] {
   const { source, buildImage, runImage, appImage } = plan ?? {};
   const asksForRunImage = source === "registry" || runImage?.action === "save";
   const names = [
-    skipLayers || cacheImage === undefined || isLayoutReference(cacheImage) ? undefined : cacheImage,
+    ...caches,
     buildImage,
     asksForRunImage ? runImage?.selected : undefined,
     source === "registry" ? runImage?.completion?.name : undefined,

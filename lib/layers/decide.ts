@@ -1,7 +1,8 @@
 import type { Cache } from "../caches/cache.ts";
-import { readCache } from "../caches/open.ts";
+import { type ChosenCache, chooseCache } from "../caches/open.ts";
 import type { Directory } from "../disk/directory.ts";
 import type { Images } from "../images/resolve.ts";
+import { isDigest } from "../oci/digest.ts";
 import { newestBuildpackApi } from "../platform-api.ts";
 import type { Session } from "../session.ts";
 import type { Analyzed } from "../toml/analyzed.ts";
@@ -18,7 +19,8 @@ export interface DecisionSources {
   /** Undefined when it cannot be used. */
   readonly analyzed: Analyzed | undefined;
   readonly images: Images | undefined;
-  readonly cache: Cache | undefined;
+  /** In the order in which they are tried. */
+  readonly caches: readonly Cache[];
   /** Undefined where there is none yet. */
   readonly layers: Directory | undefined;
 }
@@ -27,29 +29,44 @@ export interface Decided {
   readonly plan: Plan;
   /** What the app image says; nothing where there is none. */
   readonly app: ImageMetadata;
-  /** What the cache holds; nothing where it cannot be used. */
-  readonly cached: ImageMetadata;
+  /** Undefined where none is used. */
+  readonly chosen: ChosenCache | undefined;
 }
 
+/** How often a decision is made that is overtaken at once, since the cache was replaced meanwhile. */
+const maxLooks = 100;
+
 /**
- * Reads what the earlier build left in cache and app image, and decides what happens to each layer (contract §3). Changes
- * nothing. Trouble with the cache is told and given to `onTrouble`; where the run is strict it is a RestorerError (exit 42).
+ * Reads what the earlier build left in caches and app image, decides what happens to each layer (contract §3), and has the
+ * contents that this takes within reach. Changes nothing. Trouble with a cache is told and given to `onTrouble`; where the run
+ * is strict it is a RestorerError (exit 42).
  */
 export async function decide(
   session: Session,
-  { group, analyzed, images, cache, layers }: DecisionSources,
+  { group, analyzed, images, caches, layers }: DecisionSources,
   onTrouble: (message: string) => void,
 ): Promise<Decided> {
-  const cached = await readCache(cache, session, onTrouble);
   const app = (await images?.appMetadata()) ?? analyzed?.metadata ?? noMetadata;
-  const plan = planLayers({
-    ...session.inputs,
-    buildpacks: group?.buildpacks ?? everyBuildpack(app, cached),
-    app,
-    cache: cached,
-    layersOnDisk: (directory) => layersOnDisk(layers, directory),
-  });
-  return { plan: onlyLayers(plan, session.inputs.only), app, cached: cached ?? noMetadata };
+  for (let looks = maxLooks; ; looks -= 1) {
+    const chosen = await chooseCache(caches, session, onTrouble);
+    const all = planLayers({
+      ...session.inputs,
+      buildpacks: group?.buildpacks ?? everyBuildpack(app, chosen?.metadata),
+      app,
+      cache: chosen?.metadata,
+      layersOnDisk: (directory) => layersOnDisk(layers, directory),
+    });
+    const plan = onlyLayers(all, session.inputs.only);
+    const isHeld = await chosen?.cache.hold?.(neededBlobs(plan, chosen.metadata));
+    if (isHeld !== false || looks === 1) return { plan, app, chosen };
+    session.log.debug(`${chosen?.cache.name} was replaced meanwhile, looking again`);
+  }
+}
+
+/** The digests of what a plan takes out of a cache. */
+function neededBlobs({ layers }: Plan, { sbom }: ImageMetadata): string[] {
+  const shas = layers.flatMap((layer) => (layer.action === "restore" ? [layer.sha] : []));
+  return [...shas, ...(sbom !== undefined && isDigest(sbom) ? [sbom] : [])];
 }
 
 function everyBuildpack(...images: readonly (ImageMetadata | undefined)[]): Buildpack[] {

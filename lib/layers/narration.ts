@@ -1,4 +1,5 @@
 import type { Extracted } from "../archive/extract.ts";
+import type { Cache } from "../caches/cache.ts";
 import type { Log } from "../log.ts";
 import { count, formatBytes, inline, quote } from "../text.ts";
 import type { Reason } from "./outcomes.ts";
@@ -35,10 +36,17 @@ export class Narration {
   }
 
   /** A layer of which all came back. */
-  restored(plan: RestorePlan, { files, entries, bytes }: Extracted): void {
+  restored(plan: RestorePlan, origin: Origin & { readonly extracted: Extracted }): void {
+    const { files, entries, bytes } = origin.extracted;
     const contents = `${count(entries, "entry", "entries")}, ${formatBytes(bytes)}`;
     this.#log.debug(`Restored ${nameOf(plan)}: ${contents}, verified as ${plan.sha}`);
-    this.#record(plan, "restored", plan, { files, bytes });
+    this.fellBack(nameOf(plan), origin);
+    this.#record(plan, "restored", plan, { cache: origin.cache.facts().reference, files, bytes });
+  }
+
+  /** What came from a cache to fall back on is told, and why (D25). */
+  fellBack(what: string, { cache, instead }: Origin): void {
+    if (instead !== undefined) this.#log.warn(`Restored ${what} from ${cache.name} instead: ${instead.reason}`);
   }
 
   /** A layer that went as planned, without contents. */
@@ -81,7 +89,14 @@ export class Narration {
   }
 }
 
-type Contents = Pick<LayerReport, "files" | "bytes">;
+type Contents = Pick<LayerReport, "cache" | "files" | "bytes">;
+
+/** Where contents came from. */
+interface Origin {
+  readonly cache: Cache;
+  /** Why not from the cache of the run. */
+  readonly instead: Reason | undefined;
+}
 
 /** How messages name a layer. */
 function nameOf({ buildpack, layer }: Subject): string {

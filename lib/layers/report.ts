@@ -12,6 +12,8 @@ export interface LayerReport {
   readonly reason: string;
   readonly source?: MetadataSource;
   readonly sha?: string;
+  /** Where its contents came from: a directory, or the reference of an image. */
+  readonly cache?: string;
   readonly files?: number;
   readonly bytes?: number;
 }

@@ -1,7 +1,7 @@
 import { closeSync } from "node:fs";
-import type { Cache } from "../caches/cache.ts";
+import type { ChosenCache } from "../caches/open.ts";
 import type { Directory } from "../disk/directory.ts";
-import { Staged } from "../disk/workplace.ts";
+import { Staged, type Workplace } from "../disk/workplace.ts";
 import { isDigest } from "../oci/digest.ts";
 import { platformHas } from "../platform-api.ts";
 import type { Session } from "../session.ts";
@@ -18,17 +18,18 @@ import type { Report } from "./report.ts";
 import { type SbomFile, SbomFiles, type SbomRoot } from "./sbom.ts";
 import { Stopped, Unpacker } from "./unpack.ts";
 
-/** What layers are restored from and to. */
-export interface Places {
-  readonly layers: Directory;
-  readonly cache: Cache | undefined;
-  /** diffID of the cache's SBOM layer, unchecked; undefined where there is none. */
-  readonly sbom: string | undefined;
-}
-
-/** Carries out a plan (contract §3) and adds what happened to the report. Throws RestorerErrors, and on abort the signal's reason. */
-export async function restoreLayers(session: Session, places: Places, plan: Plan, report: Report): Promise<void> {
-  const restoration = new Restoration(session, places, report);
+/**
+ * Carries out a plan (contract §3) below a layers directory and adds what happened to the report. Contents come from the
+ * chosen cache; without one the plan has none. Throws RestorerErrors, and on abort the signal's reason.
+ */
+export async function restoreLayers(
+  session: Session,
+  layers: Directory,
+  chosen: ChosenCache | undefined,
+  plan: Plan,
+  report: Report,
+): Promise<void> {
+  const restoration = new Restoration(session, layers, chosen, report);
   try {
     await restoration.carryOut(plan);
   } finally {
@@ -38,7 +39,9 @@ export async function restoreLayers(session: Session, places: Places, plan: Plan
 
 class Restoration {
   readonly #session: Session;
-  readonly #places: Places;
+  readonly #directory: Directory;
+  /** diffID of the cache's SBOM layer, unchecked; undefined where there is none. */
+  readonly #sbom: string | undefined;
   readonly #narration: Narration;
   readonly #layers: LayersDirectory;
   readonly #pauses: Pauses;
@@ -46,13 +49,14 @@ class Restoration {
   readonly #unpacker: Unpacker | undefined;
   #sboms: SbomFiles | undefined;
 
-  constructor(session: Session, places: Places, report: Report) {
+  constructor(session: Session, directory: Directory, chosen: ChosenCache | undefined, report: Report) {
     this.#session = session;
-    this.#places = places;
+    this.#directory = directory;
+    this.#sbom = chosen?.metadata.sbom;
     this.#narration = new Narration(session.log, report);
-    this.#layers = new LayersDirectory(places.layers, session.umask, session.log);
+    this.#layers = new LayersDirectory(directory, session.umask, session.log);
     this.#pauses = new Pauses(session.signal);
-    this.#unpacker = places.cache && new Unpacker(places.cache, session);
+    this.#unpacker = chosen && new Unpacker(chosen, session);
   }
 
   async carryOut(plan: Plan): Promise<void> {
@@ -111,22 +115,24 @@ class Restoration {
     if (cached !== undefined) {
       roots.push({ directory: cached, tell: (message) => this.#narration.trouble(message) });
     }
-    const standing = this.#places.layers.openIfThere("sbom");
+    const standing = this.#directory.openIfThere("sbom");
     if (standing !== undefined) roots.push({ directory: standing, tell: this.#session.log.warn });
     return roots;
   }
 
   /** The directory with the contents of the cache's SBOM layer; undefined where there is none that can be used (D9). */
   async #unpackSboms(): Promise<Directory | undefined> {
-    const { sbom } = this.#places;
+    const sbom = this.#sbom;
     if (this.#unpacker === undefined || sbom === undefined) return undefined;
     this.#session.log.info("Restoring data for SBOM from cache");
     const { staging } = this.#layers;
-    const place = new Staged(staging);
     const unpacked = isDigest(sbom)
-      ? await this.#unpacker.unpack(sbom, ["sbom"], place)
+      ? await this.#unpacker.unpack(sbom, ["sbom"], () => new Staged(staging))
       : ({ isUsable: false, reason: "what the cache names is not a sha256 digest" } as const);
-    if (unpacked.isUsable) return staging.directory.open(place.slot.name);
+    if (unpacked.isUsable) {
+      this.#narration.fellBack("SBOM files", unpacked);
+      return staging.directory.open(unpacked.place.slot.name);
+    }
     this.#narration.trouble(`Not restoring SBOM files from cache: ${unpacked.reason}`);
     return undefined;
   }
@@ -222,24 +228,29 @@ class Restoration {
   /** False where the layer could not be moved to its place. */
   async #unpackAndPublish(plan: RestorePlan, unpacker: Unpacker, buildpack: BuildpackDirectory): Promise<boolean> {
     const { directory, layer, sha, data } = plan;
-    const place = buildpack.workplace(layer);
+    let place: Workplace | undefined;
+    const newPlace = () => {
+      const made = buildpack.workplace(layer);
+      place = made;
+      return made;
+    };
     try {
-      const unpacked = await unpacker.unpack(sha, [directory, layer], place);
+      const unpacked = await unpacker.unpack(sha, [directory, layer], newPlace);
       if (!unpacked.isUsable) {
         this.#narration.refused(plan, unpacked);
         this.#remove(plan);
         return true;
       }
-      const { extracted } = unpacked;
+      const { extracted, place: filled } = unpacked;
       // Only now: the text of large data is not kept while blobs are unpacked.
       const toml = formatMetadata(data.read());
-      const publish = (sboms: SbomFile[]) => buildpack.publishLayer(layer, place, extracted.rootMode, toml, sboms);
+      const publish = (sboms: SbomFile[]) => buildpack.publishLayer(layer, filled, extracted.rootMode, toml, sboms);
       if (!this.#withSboms(plan, publish)) return false;
-      this.#narration.restored(plan, extracted);
+      this.#narration.restored(plan, unpacked);
       this.#narration.dangling(extracted, this.#session.inputs.layersDir);
       return true;
     } catch (error) {
-      this.#layers.cleanUp(() => place.remove());
+      this.#layers.cleanUp(() => place?.remove());
       throw error;
     }
   }

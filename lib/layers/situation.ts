@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import type { Cache } from "../caches/cache.ts";
-import { openCache } from "../caches/open.ts";
+import { openCaches } from "../caches/open.ts";
+import { cacheReferences } from "../caches/place.ts";
 import { Directory, unlessAbsent } from "../disk/directory.ts";
 import { describe } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
@@ -12,7 +13,7 @@ import type { Session } from "../session.ts";
 import { quote } from "../text.ts";
 import { type Analyzed, readAnalyzed } from "../toml/analyzed.ts";
 import { type Group, readGroup } from "../toml/group.ts";
-import type { ImageMetadata } from "../toml/metadata.ts";
+import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import { readRunToml } from "../toml/run-toml.ts";
 import { decide } from "./decide.ts";
 import { layersOnDisk } from "./layers-on-disk.ts";
@@ -24,10 +25,12 @@ export interface Situation {
   readonly group: Group | undefined;
   /** Undefined when it cannot be used. */
   readonly analyzed: Analyzed | undefined;
-  /** Undefined when none is given. */
+  /** The one that would be used, or the first that was given, where none can be; undefined when none is given. */
   readonly cache: Cache | undefined;
   /** What the cache holds; nothing where it cannot be used. */
   readonly cached: ImageMetadata;
+  /** What a blob that the cache lacks may come from. */
+  readonly fallbacks: readonly Cache[];
   /** What the app image says. */
   readonly app: ImageMetadata;
   /** What would be done about images; undefined for nothing. */
@@ -52,17 +55,18 @@ export async function readSituation(session: Session, needsGroup = true): Promis
   const runToml = readsRunToml ? readRunToml(inputs.runPath, log) : [];
   const imagesPlan = planImages({ inputs, hasExtensions: group?.hasExtensions ?? false, analyzed, runToml });
   const looked = onlyAppImage(imagesPlan);
-  const registry = await openRegistry(session, imagesInUse(inputs, looked));
+  const registry = await openRegistry(session, imagesInUse(cacheReferences(inputs), looked));
   const images = await openPlannedImages(looked, session, registry);
-  const cache = await openCache(session, registry);
+  const caches = await openCaches(session, registry);
   const layers = openLayersIfThere(inputs.layersDir);
   try {
     const troubles: string[] = [];
     const onTrouble = (trouble: string) => void troubles.push(trouble);
-    const decided = await decide(session, { group, analyzed, images, cache, layers }, onTrouble);
-    const names = new Map(decided.plan.layers.map(({ directory }) => [directory, layersOnDisk(layers, directory)]));
+    const { plan, app, chosen } = await decide(session, { group, analyzed, images, caches, layers }, onTrouble);
+    const names = new Map(plan.layers.map(({ directory }) => [directory, layersOnDisk(layers, directory)]));
     const standing = (directory: string) => names.get(directory) ?? new Set<string>();
-    return { group, analyzed, cache, images: imagesPlan, standing, troubles, ...decided };
+    const { cache = caches[0], metadata: cached = noMetadata, fallbacks = [] } = chosen ?? {};
+    return { group, analyzed, cache, cached, fallbacks, app, images: imagesPlan, standing, plan, troubles };
   } finally {
     layers?.close();
   }

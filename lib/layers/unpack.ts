@@ -2,19 +2,27 @@ import type { Extracted } from "../archive/extract.ts";
 import type { LayerSource } from "../archive/source.ts";
 import { Workers } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
+import type { ChosenCache } from "../caches/open.ts";
 import type { Workplace } from "../disk/workplace.ts";
 import { describe } from "../errors.ts";
 import { cannotWriteBelow, ExitCode, RestorerError, threadFailed } from "../failures.ts";
 import type { Session } from "../session.ts";
 import type { Reason } from "./outcomes.ts";
 
-/** What came of a blob: a directory in the workplace, or why there is none. */
-export type Unpacked =
+/** What came of a blob: a directory in a workplace, or why there is none. */
+export type Unpacked<P extends Workplace> =
   | {
       readonly isUsable: true;
       readonly extracted: Extracted;
+      readonly place: P;
+      /** Where it came from. */
+      readonly cache: Cache;
+      /** Why not from the cache of the run, where it came from one to fall back on. */
+      readonly instead: Reason | undefined;
     }
-  | ({ readonly isUsable: false } & Reason);
+  | Unusable;
+
+type Unusable = { readonly isUsable: false } & Reason;
 
 /** A blob that is given up because the run fails for another one. */
 export class Stopped extends RestorerError {}
@@ -22,16 +30,19 @@ export class Stopped extends RestorerError {}
 /** A blob that the cache cannot open; the cause says why. */
 class NotOpened extends Error {}
 
-/** Unpacks blobs of a cache into staging directories: in threads, several at once. */
+/** Unpacks blobs of caches into staging directories: in threads, several at once. */
 export class Unpacker {
   readonly #cache: Cache;
+  /** Those to fall back on, and whether they can be used, once they were looked at. */
+  readonly #fallbacks: Map<Cache, Promise<unknown> | undefined>;
   readonly #session: Session;
   readonly #workers = new Workers();
   /** A thread in the middle of a blob looks at its control word only. */
   readonly #stop = () => void this.#workers.cancel();
 
-  constructor(cache: Cache, session: Session) {
+  constructor({ cache, fallbacks }: Pick<ChosenCache, "cache" | "fallbacks">, session: Session) {
     this.#cache = cache;
+    this.#fallbacks = new Map(fallbacks.map((fallback) => [fallback, undefined]));
     this.#session = session;
     session.signal.addEventListener("abort", this.#stop);
   }
@@ -53,17 +64,39 @@ export class Unpacker {
 
   /**
    * Unpacks the blob of a diffID, whose entries lie below `anchor`, to a workplace and verifies it (D4). What cannot be used
-   * is removed again. Throws a RestorerError (exit 42, or 1) when the disk or a thread is the trouble, after which it throws
-   * `Stopped` for all others; on abort the signal's reason.
+   * is removed again, and tried from the caches to fall back on, in a workplace of its own each (D25). Throws a RestorerError
+   * (exit 42, or 1) when the disk or a thread is the trouble, after which it throws `Stopped` for all others; on abort the
+   * signal's reason.
    */
-  async unpack(diffId: string, anchor: readonly string[], place: Workplace): Promise<Unpacked> {
+  async unpack<P extends Workplace>(
+    diffId: string,
+    anchor: readonly string[],
+    newPlace: () => P,
+  ): Promise<Unpacked<P>> {
+    let instead: Unusable | undefined;
+    for (const cache of [this.#cache, ...this.#fallbacks.keys()]) {
+      const place = newPlace();
+      const outcome = await this.#unpackFrom(cache, diffId, anchor, place);
+      if ("extracted" in outcome) return { isUsable: true, extracted: outcome.extracted, place, cache, instead };
+      this.#session.log.debug(`${cache.name}: ${outcome.reason}`);
+      instead ??= outcome;
+    }
+    return instead ?? { isUsable: false, code: "blob-unavailable", reason: "there is no cache" };
+  }
+
+  async #unpackFrom(
+    cache: Cache,
+    diffId: string,
+    anchor: readonly string[],
+    place: Workplace,
+  ): Promise<{ readonly extracted: Extracted } | Unusable> {
     const { inputs, umask, signal } = this.#session;
     const { path: root, isMade, writesBehind, inheritsGroup } = place;
     const target = { root, isMade, anchor, writesBehind, inheritsGroup, layersDir: inputs.layersDir, umask };
     try {
-      const outcome = await this.#workers.extract(target, diffId, () => this.#open(diffId));
+      const outcome = await this.#workers.extract(target, diffId, () => this.#open(cache, diffId));
       signal.throwIfAborted();
-      if (outcome.ok) return { isUsable: true, extracted: outcome.extracted };
+      if (outcome.ok) return { extracted: outcome.extracted };
       if (outcome.fault === "cancelled") throw new Stopped("stopped", { exitCode: ExitCode.restoreFailed });
       if (outcome.fault !== "layer") {
         await this.#workers.cancel();
@@ -86,12 +119,20 @@ export class Unpacker {
     await this.#workers.cancel();
   }
 
-  async #open(diffId: string): Promise<LayerSource> {
+  async #open(cache: Cache, diffId: string): Promise<LayerSource> {
     this.#session.signal.throwIfAborted();
     try {
-      return await this.#cache.open(diffId);
+      if (this.#fallbacks.has(cache)) await this.#lookAt(cache);
+      return await cache.open(diffId);
     } catch (error) {
       throw new NotOpened("open blob", { cause: error });
     }
+  }
+
+  /** What a cache holds that was not needed so far, asked for once. Throws a CacheError. */
+  async #lookAt(cache: Cache): Promise<void> {
+    const looked = this.#fallbacks.get(cache) ?? cache.metadata();
+    this.#fallbacks.set(cache, looked);
+    await looked;
   }
 }

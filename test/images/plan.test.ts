@@ -1,4 +1,5 @@
 import { expect, describe as group, test } from "bun:test";
+import { cacheReferences } from "../../lib/caches/place.ts";
 import { daemonImages, imagesInUse, planImages } from "../../lib/images/plan.ts";
 import { otherNames } from "../../lib/images/run-image-names.ts";
 import { readRunToml } from "../../lib/toml/run-toml.ts";
@@ -130,7 +131,10 @@ group("the images that registries are asked for", () => {
   const inUse = (analyzed: string | undefined, setup: Setup) => {
     using dir = tempDir();
     const { inputs, planned } = plan(dir, analyzed, setup);
-    return { remote: imagesInUse(inputs, planned), local: planned === undefined ? [] : daemonImages(planned) };
+    return {
+      remote: imagesInUse(cacheReferences(inputs), planned),
+      local: planned === undefined ? [] : daemonImages(planned),
+    };
   };
 
   test("are those that will be contacted, and no others", () => {

@@ -8,25 +8,25 @@ import type { User } from "../disk/user.ts";
 /** Descriptors that the rest of a run needs: a restore gets by with 64 open files in all. */
 const reserve = 64;
 
+/** A blob's file. */
+export interface BlobPlace {
+  /** For system calls. */
+  readonly at: string;
+  /** For messages. */
+  readonly path: string;
+}
+
 /**
- * Blobs that a user could not open later, opened while privileges allow it; they stay open, for one may be wanted under several
- * digests. There are never so many that the rest of the run lacks descriptors, and a file with several names is opened once.
+ * Blobs that are opened before they are read, since they may be out of reach then; they stay open, for one may be wanted under
+ * several digests. There are never so many that the rest of the run lacks descriptors, and a file with several names is opened
+ * once.
  */
-export class OpenedAhead {
+export class HeldBlobs {
   readonly #byDigest = new Map<string, BlobFile>();
   readonly #byFile = new Map<string, BlobFile>();
-  readonly #user: User;
-  /** Whether the user cannot get to the blobs at all. */
-  readonly #isBarred: boolean;
   /** Digests for which there was no descriptor. */
   readonly #leftOut = new Set<string>();
   #room = Math.max(0, spareDescriptors() - reserve);
-
-  /** For blobs that lie in a directory. */
-  constructor(user: User, directory: string) {
-    this.#user = user;
-    this.#isBarred = !mayEnter(directory, user);
-  }
 
   get(sha: string): BlobFile | undefined {
     return this.#byDigest.get(sha);
@@ -36,18 +36,16 @@ export class OpenedAhead {
     return this.#leftOut.has(sha);
   }
 
-  /** Keeps the blob of a digest open if the user could not open it, and there is room. Trouble is left to a later opening. */
-  add(sha: string, path: string): void {
+  /** Opens the blob of a digest and keeps it open, if there is room. Trouble is left to a later opening. */
+  hold(sha: string, place: BlobPlace): void {
     if (this.#byDigest.has(sha)) return;
-    const stat = ifPossible(() => statSync(path));
-    if (stat === undefined || (!this.#isBarred && permits(stat, this.#user, 0o4))) return;
-    ifPossible(() => this.#open(sha, path));
+    ifPossible(() => this.#open(sha, place));
     if (!this.#byDigest.has(sha) && this.#room === 0) this.#leftOut.add(sha);
   }
 
-  #open(sha: string, path: string): void {
+  #open(sha: string, { at, path }: BlobPlace): void {
     // The one more that is opened to see whether its file is open already comes out of the reserve.
-    const fd = openFile(path);
+    const fd = openFile(at);
     const stat = fstatSync(fd);
     const file = `${stat.dev}:${stat.ino}`;
     const known = this.#byFile.get(file);
@@ -61,6 +59,15 @@ export class OpenedAhead {
     this.#byFile.set(file, blob);
     this.#byDigest.set(sha, blob);
   }
+}
+
+/** Tells which blobs in a directory a user could not open. */
+export function outOfReach(user: User, directory: string): (place: BlobPlace) => boolean {
+  const isBarred = !mayEnter(directory, user);
+  return ({ at }) => {
+    const stat = ifPossible(() => statSync(at));
+    return stat !== undefined && (isBarred || !permits(stat, user, 0o4));
+  };
 }
 
 /** What an action gives, undefined where it fails: a later one will tell why. */

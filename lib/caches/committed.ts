@@ -1,0 +1,65 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { Directory } from "../disk/directory.ts";
+import { openFile } from "../disk/read-file.ts";
+import { hasCode } from "../errors.ts";
+
+/** How an exporter that commits has only the backup for a moment, and then only the new directory. */
+const places = ["committed", "committed-backup", "committed"];
+
+/**
+ * One look at where a volume cache's contents are (contract §4), held open. An exporter that commits puts another directory
+ * in its place by two renames, and then empties the old one: what is read by way of this is of one and the same cache, or gone.
+ */
+export class Committed {
+  /** For messages, and to look again. */
+  readonly path: string;
+  readonly #dir: string;
+  /** Undefined where no build has been exported yet. */
+  readonly #directory: Directory | undefined;
+
+  /** Finds them in a cache directory. Throws the system's error, or an Error that says what is wrong. */
+  constructor(dir: string) {
+    if (!statSync(dir).isDirectory()) throw new Error("is not a directory");
+    this.#dir = dir;
+    this.#directory = places.map((name) => openIfThere(join(dir, name))).find((found) => found !== undefined);
+    this.path = this.#directory?.path ?? join(dir, "committed");
+  }
+
+  /** A path to a file in it, for system calls. */
+  at(name: string): string {
+    return this.#directory?.at(name) ?? join(this.path, name);
+  }
+
+  /** Opens a file in it. Throws as `openFile` of lib/disk does. The caller closes it. */
+  open(name: string): number {
+    return openFile(this.at(name));
+  }
+
+  /** Whether another directory is in its place by now. */
+  get isReplaced(): boolean {
+    let now: Committed | undefined;
+    try {
+      now = new Committed(this.#dir);
+      const [before, after] = [this.#directory?.identity, now.#directory?.identity];
+      return before?.dev !== after?.dev || before?.ino !== after?.ino;
+    } catch {
+      return false;
+    } finally {
+      now?.close();
+    }
+  }
+
+  close(): void {
+    this.#directory?.close();
+  }
+}
+
+function openIfThere(path: string): Directory | undefined {
+  try {
+    return Directory.open(path, path, true);
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,59 @@
+import { statSync } from "node:fs";
+import { resolve } from "node:path";
+import { isLayoutReference, parseLayoutReference } from "../oci/reference.ts";
+
+/** Where a cache is that is named by a word. */
+export type CachePlace =
+  | { readonly kind: "directory"; readonly path: string }
+  /** In a registry, or `oci:DIR[:TAG]`. */
+  | { readonly kind: "image"; readonly reference: string };
+
+/**
+ * The place that a word names: a directory where it begins with `/` or `.`, or where one stands; a word alone, which would be
+ * an official image of Docker Hub, is a directory as well, for no such image is a cache. Everything else is an image.
+ */
+export function placeNamed(word: string): CachePlace {
+  if (isLayoutReference(word)) return { kind: "image", reference: word };
+  const isPath = /^[./]/.test(word) || /^[\w-]+$/.test(word) || isDirectory(word);
+  return isPath ? { kind: "directory", path: resolve(word) } : { kind: "image", reference: word };
+}
+
+/** How a run's caches are named. */
+export interface NamedCaches {
+  readonly cacheDir: string | undefined;
+  readonly cacheImage: string | undefined;
+  /** Words that name those to fall back on, in order (D25). */
+  readonly cacheFrom: readonly string[];
+}
+
+/** The caches that are named, in the order in which they are tried; an image wins over a directory. */
+export function namedPlaces({ cacheDir, cacheImage, cacheFrom }: NamedCaches): readonly CachePlace[] {
+  const first: CachePlace[] = [];
+  if (cacheImage !== undefined) first.push({ kind: "image", reference: cacheImage });
+  else if (cacheDir !== undefined) first.push({ kind: "directory", path: cacheDir });
+  return [...first, ...cacheFrom.map(placeNamed)];
+}
+
+/** The directories of this machine in which named caches lie. */
+export function cacheDirectories(caches: NamedCaches): readonly string[] {
+  const directories = namedPlaces(caches).map((place) =>
+    place.kind === "directory" ? place.path : parseLayoutReference(place.reference)?.dir,
+  );
+  return [caches.cacheDir, ...directories].flatMap((dir) => (dir ? [dir] : []));
+}
+
+/** The references of caches that a registry is asked for. */
+export function cacheReferences(inputs: NamedCaches & { readonly skipLayers: boolean }): readonly string[] {
+  if (inputs.skipLayers) return [];
+  return namedPlaces(inputs).flatMap((place) =>
+    place.kind === "image" && !isLayoutReference(place.reference) ? [place.reference] : [],
+  );
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch {
+    return false;
+  }
+}
