@@ -104,6 +104,8 @@ async function run({ inputs: readInputs, leavesStdout, story, refused }: Run): P
   let log = new StreamLog("info");
   let signal: AbortSignal | undefined;
   let exitCode: number = ExitCode.ok;
+  /** Of a run that is late in stopping, which was told then. */
+  let overdue: number | undefined;
   try {
     const dangers = disarmRuntime(env, isRoot());
     const inputs = await readInputs();
@@ -113,12 +115,15 @@ async function run({ inputs: readInputs, leavesStdout, story, refused }: Run): P
       beforeWrite: () => progress.clear(),
     });
     for (const warning of [...dangers, ...inputs.warnings]) log.warn(warning);
-    signal = abortOnSignal((reason) => leaveSoon(report(reason, log)));
+    signal = abortOnSignal((reason) => {
+      overdue = report(reason, log);
+      leaveSoon(overdue);
+    });
     exitCode = await story({ inputs, env, log, progress, signal, umask: process.umask() });
   } catch (error) {
     if (signal === undefined) refused(error, log);
     // Whatever came of stopping, being asked to stop is the reason.
-    exitCode = report(signal?.aborted === true ? signal.reason : error, log);
+    exitCode = overdue ?? report(signal?.aborted === true ? signal.reason : error, log);
   }
   log.flush();
   await drained();

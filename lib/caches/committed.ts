@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { Directory } from "../disk/directory.ts";
+import { DirectoryHandle } from "../disk/directory-handle.ts";
 import { openFile } from "../disk/read-file.ts";
 import { hasCode } from "../errors.ts";
 
@@ -16,7 +16,7 @@ export class Committed {
   readonly path: string;
   readonly #dir: string;
   /** Undefined where no build has been exported yet. */
-  readonly #directory: Directory | undefined;
+  readonly #directory: DirectoryHandle | undefined;
 
   /** Finds them in a cache directory. Throws the system's error, or an Error that says what is wrong. */
   constructor(dir: string) {
@@ -41,8 +41,8 @@ export class Committed {
     let now: Committed | undefined;
     try {
       now = new Committed(this.#dir);
-      const [before, after] = [this.#directory?.identity, now.#directory?.identity];
-      return before?.dev !== after?.dev || before?.ino !== after?.ino;
+      if (this.#directory === undefined || now.#directory === undefined) return this.#directory !== now.#directory;
+      return !now.#directory.isSame(this.#directory);
     } catch {
       return false;
     } finally {
@@ -55,9 +55,9 @@ export class Committed {
   }
 }
 
-function openIfThere(path: string): Directory | undefined {
+function openIfThere(path: string): DirectoryHandle | undefined {
   try {
-    return Directory.open(path, path, true);
+    return new DirectoryHandle(path);
   } catch (error) {
     if (hasCode(error, "ENOENT")) return undefined;
     throw error;

@@ -26,7 +26,8 @@ export class HeldBlobs {
   readonly #byFile = new Map<string, BlobFile>();
   /** Digests for which there was no descriptor. */
   readonly #leftOut = new Set<string>();
-  #room = Math.max(0, spareDescriptors() - reserve);
+  /** How many more may be held; counted once there is something to hold, when the rest of what a run opens early is open. */
+  #room: number | undefined;
 
   get(sha: string): BlobFile | undefined {
     return this.#byDigest.get(sha);
@@ -39,6 +40,7 @@ export class HeldBlobs {
   /** Opens the blob of a digest and keeps it open, if there is room. Trouble is left to a later opening. */
   hold(sha: string, place: BlobPlace): void {
     if (this.#byDigest.has(sha)) return;
+    this.#room ??= Math.max(0, spareDescriptors() - reserve);
     ifPossible(() => this.#open(sha, place));
     if (!this.#byDigest.has(sha) && this.#room === 0) this.#leftOut.add(sha);
   }
@@ -49,7 +51,7 @@ export class HeldBlobs {
     const stat = fstatSync(fd);
     const file = `${stat.dev}:${stat.ino}`;
     const known = this.#byFile.get(file);
-    if (known !== undefined || this.#room === 0) {
+    if (known !== undefined || !this.#room) {
       closeSync(fd);
       if (known !== undefined) this.#byDigest.set(sha, known);
       return;

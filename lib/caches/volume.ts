@@ -5,7 +5,7 @@ import { descriptorLimit } from "../disk/descriptors.ts";
 import { FileBytes } from "../disk/file-bytes.ts";
 import { isSecret, openFile } from "../disk/read-file.ts";
 import type { User } from "../disk/user.ts";
-import { describe, hasCode, isRefused } from "../errors.ts";
+import { describe, hasCode } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { quote } from "../text.ts";
 import type { ImageMetadata } from "../toml/metadata.ts";
@@ -192,7 +192,7 @@ export class VolumeCache implements Cache {
     try {
       return openFile(at);
     } catch (error) {
-      const limit = isRefused(error) && this.#held.hadNoRoomFor(sha) ? descriptorLimit() : undefined;
+      const limit = hasCode(error, "EACCES", "EPERM") && this.#held.hadNoRoomFor(sha) ? descriptorLimit() : undefined;
       const why =
         limit === undefined ? "" : `; for root to open it ahead, ${limit} open files are too few (raise \`ulimit -n\`)`;
       throw new CacheError(`cannot open cached layer ${quote(path)}: ${describe(error)}${why}`, { cause: error });
