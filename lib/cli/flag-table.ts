@@ -98,6 +98,16 @@ export const flagTable = [
       "cache to fall back on: a directory, an image or oci:DIR[:TAG]; may repeat, in order, the variable has a comma list",
   },
   {
+    name: "blob-connections",
+    kind: "text",
+    section: "Cache",
+    value: "N",
+    variables: ["CNB_BLOB_CONNECTIONS"],
+    commands: ["restore", "inspect", "verify", "diff"],
+    default: "4",
+    description: "by how many connections at a time a large blob of a registry may come, from 1 to 8",
+  },
+  {
     name: "strict",
     kind: "boolean",
     section: "Cache",

@@ -27,6 +27,8 @@ export interface Inputs {
   readonly layoutDir: string;
   readonly kanikoDir: string;
   readonly insecureRegistries: readonly string[];
+  /** By how many connections at a time a large blob may come. */
+  readonly blobConnections: number;
   readonly uid: number | undefined;
   readonly gid: number | undefined;
   readonly skipLayers: boolean;
@@ -101,6 +103,7 @@ export function resolveInputs(
     layoutDir: values.text("layout-dir") ?? "",
     kanikoDir: resolve(values.text("kaniko-dir")),
     insecureRegistries: values.list("insecure-registry"),
+    blobConnections: connections(values.text("blob-connections")),
     uid: values.id("uid"),
     gid: values.id("gid"),
     skipLayers: values.boolean("skip-layers"),
@@ -118,6 +121,11 @@ export function resolveInputs(
 export function readPlatformApi(env: Environment): number | undefined {
   const requested = env["CNB_PLATFORM_API"] ?? "";
   return requested === "" ? undefined : parsePlatformApi(requested);
+}
+
+function connections(text: string): number {
+  if (/^[1-8]$/.test(text)) return Number(text);
+  throw invalid(`-blob-connections ${quote(text)} is not a number from 1 to 8`);
 }
 
 function logLevel(text: string): LogLevel {

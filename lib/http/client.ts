@@ -20,6 +20,7 @@ export class HttpClient {
   readonly #timing: HttpTiming;
   /** Hosts that limit their clients (status 429), and were waited for in vain. */
   readonly #vain = new Set<string>();
+  readonly #limited = new Set<string>();
 
   constructor({ timing, ...options }: HttpClientOptions) {
     this.#connections = new Connections(options);
@@ -37,6 +38,7 @@ export class HttpClient {
       const host = "error" in result ? request.urls[0].host : result.answered.host;
       const isLimited = "response" in result && result.response.status === 429;
       if ("response" in result && !isLimited) this.#vain.delete(host);
+      if (isLimited) this.#limited.add(host);
       const decision = decideRetry(outcomes, this.#vain.has(host), { ...this.#timing, limitedMs });
       if (decision.kind !== "again") {
         if ("error" in result) throw result.error;
@@ -46,6 +48,11 @@ export class HttpClient {
       await this.#timing.sleep(draw(decision.wait), signal);
       if (decision.isAsked) listener?.excuse();
     }
+  }
+
+  /** Whether a host has ever refused a request for there being too many (status 429). */
+  hasLimited(host: string): boolean {
+    return this.#limited.has(host);
   }
 
   /** One attempt at a request. */

@@ -5,58 +5,84 @@ import { quote } from "../text.ts";
 import type { Patience } from "./patience.ts";
 import type { RegistryTiming } from "./timing.ts";
 
-interface BlobOptions {
+export interface BlobOptions {
   /** Bytes the blob must have. */
   readonly size: number;
-  /** Asks for the blob from a byte on; answers 200 or 206. The signal must also end its body. */
-  readonly open: (from: number, signal: AbortSignal) => Promise<HttpAnswer>;
+  /** Asks for the bytes from one up to another; answers 200 or 206. The signal must also end the answer's body. */
+  readonly open: (from: number, end: number, signal: AbortSignal) => Promise<HttpAnswer>;
   readonly timing: RegistryTiming;
   readonly patience: Patience;
   readonly signal: AbortSignal;
   readonly onResume: (from: number) => void;
 }
 
+/** A part of a blob; all of it where nothing is said. */
+export interface Part {
+  readonly from?: number;
+  readonly end?: number;
+  /** Is given, for each connection, what gives it up for a new one. */
+  readonly onConnection?: (giveUp: () => void) => void;
+}
+
+/** A server does not answer with the part that was asked for, but with all, or with another blob: no part of it is any use. */
+export class NotInParts extends Error {}
+
 /**
  * The bytes of a blob, exactly as many as it must have. A body that breaks, or gives nothing for too long, is resumed where
  * it broke off; a server that knows no ranges starts over, and what was delivered already is skipped. Chunks are as they
  * came from the network and belong to whoever takes them. Only time spent waiting for the network counts as a stall.
+ *
+ * Of a part that begins the blob, all of it comes where the server knows no ranges; of any other that is a NotInParts. Returns
+ * where it has got to.
  */
-export async function* streamBlob(options: BlobOptions): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
-  const { size, timing, signal } = options;
-  let delivered = 0;
+export async function* streamBlob(
+  options: BlobOptions,
+  { from: start = 0, end = options.size, onConnection }: Part = {},
+): AsyncGenerator<Uint8Array<ArrayBuffer>, number, void> {
+  const { timing, signal } = options;
+  let delivered = start;
   let fruitless = 0;
   let stalls = 0;
-  for (let resumes = 0; delivered < size; resumes++) {
+  for (let resumes = 0; delivered < end; resumes++) {
     const from = delivered;
-    using body = new Body(options);
+    using body = new Body(options, end);
+    onConnection?.(() => body.giveUp());
     try {
       for (let chunk = await body.open(from); chunk !== undefined; chunk = await body.read()) {
         if (chunk.length === 0) continue;
         delivered += chunk.length;
         yield chunk;
       }
+      if (body.isWhole) return delivered;
     } catch (error) {
       signal.throwIfAborted();
       fruitless = delivered > from ? 0 : fruitless + 1;
       if (body.stalled) stalls++;
       if (!body.broken || stalls > 1 || fruitless >= timing.fruitlessResumes || resumes >= timing.resumes) throw error;
       options.onResume(delivered);
-      await timing.sleep(draw(backoff(timing, 1)), signal);
+      if (!body.isGivenUp) await timing.sleep(draw(backoff(timing, 1)), signal);
     }
   }
+  return delivered;
 }
 
 interface Reader {
   read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array<ArrayBuffer> | undefined }>;
 }
 
-/** One answer with a part of the blob: from some byte to its end. */
+/** One answer with a part of the blob. */
 class Body {
   /** It broke off: the rest may be asked for. */
   broken = false;
   /** It broke off because nothing came for too long. */
   stalled = false;
+  /** It was given up for another connection. */
+  isGivenUp = false;
+  /** It is all of the blob, though a part was asked for. */
+  isWhole = false;
   readonly #options: BlobOptions;
+  /** Where it ends. */
+  #end: number;
   readonly #abort = new AbortController();
   #reader: Reader | undefined;
   #url: URL | undefined;
@@ -69,34 +95,57 @@ class Body {
   #broughtBytes = 0;
   #watch: Timer | undefined;
 
-  constructor(options: BlobOptions) {
+  constructor(options: BlobOptions, end: number) {
     this.#options = options;
+    this.#end = end;
+  }
+
+  giveUp(): void {
+    this.isGivenUp = true;
+    this.#abort.abort(new TransportError("Slow", "another connection is tried"));
   }
 
   /** Opens the body at a byte, and reads its first chunk. */
   async open(from: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    const answer = await this.#options.open(from, AbortSignal.any([this.#options.signal, this.#abort.signal]));
+    const { size, open, signal } = this.#options;
+    const answer = await this.#opened(() => open(from, this.#end, AbortSignal.any([signal, this.#abort.signal])));
     this.#url = answer.answered;
-    this.#position = startOf(answer, from, this.#options.size);
+    if (answer.response.status !== 206 && this.#end < size) {
+      if (from > 0) throw new NotInParts(`${answer.answered.host} knows no ranges`);
+      this.isWhole = true;
+      this.#end = size;
+    }
+    this.#position = startOf(answer, from, this.#end, size);
     this.#wanted = from;
     this.#reader = answer.response.body?.getReader();
     return await this.read();
   }
 
+  async #opened<T>(open: () => Promise<T>): Promise<T> {
+    try {
+      return await open();
+    } catch (error) {
+      this.broken = this.isGivenUp;
+      throw error;
+    }
+  }
+
   /** The next chunk of what is wanted, empty where it is not; undefined at the end of the blob. */
   async read(): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const chunk = await this.#next();
-    const { size } = this.#options;
+    const end = this.#end;
     const host = this.#url?.host ?? "the registry";
     if (chunk === undefined) {
-      if (this.#position === size) return undefined;
+      if (this.#position === end) return undefined;
       this.broken = true;
-      throw new TransportError("Short", `${host} sent ${this.#position} of ${size} bytes`);
+      throw new TransportError("Short", `${host} sent ${this.#position} of ${this.#options.size} bytes`);
     }
     const skipped = Math.min(chunk.length, this.#wanted - this.#position);
     this.#position += chunk.length;
-    if (this.#position > size)
-      throw new TransportError("Long", `${host} sends more than the ${size} bytes of the blob`);
+    if (this.#position > end) {
+      if (end < this.#options.size) throw new NotInParts(`${host} sends more than was asked for`);
+      throw new TransportError("Long", `${host} sends more than the ${end} bytes of the blob`);
+    }
     this.#wanted = Math.max(this.#wanted, this.#position);
     return skipped === 0 ? chunk : chunk.subarray(skipped);
   }
@@ -116,7 +165,7 @@ class Body {
       return chunk;
     } catch (error) {
       const known = this.#url === undefined ? error : toTransportError(error, this.#url, undefined);
-      this.broken = isTransient(known);
+      this.broken = this.isGivenUp || isTransient(known);
       throw known;
     } finally {
       patience.end();
@@ -146,7 +195,7 @@ class Body {
 }
 
 /** The position of the first byte of an answer's body; what its headers say must fit the blob. */
-function startOf({ response, answered }: HttpAnswer, from: number, size: number): number {
+function startOf({ response, answered }: HttpAnswer, from: number, until: number, size: number): number {
   const length = response.headers.get("content-length");
   if (response.status !== 206) {
     if (length !== null && Number(length) !== size) {
@@ -158,6 +207,7 @@ function startOf({ response, answered }: HttpAnswer, from: number, size: number)
   const range = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(sent);
   const [start, end] = [Number(range?.[1] ?? -1), Number(range?.[2] ?? -1)];
   const total = range?.[3] === "*" ? size : Number(range?.[3] ?? -1);
+  if (until < size && (start !== from || end !== until - 1)) throw new NotInParts(`${answered.host} sends other parts`);
   if (start > from || start < 0 || end >= size || total !== size) {
     const asked = quote(`bytes ${from}-${size - 1}/${size}`);
     throw new TransportError(

@@ -8,10 +8,12 @@ import type { Descriptor } from "../oci/manifest.ts";
 import type { Reference } from "../oci/reference.ts";
 import { Deadline } from "../waiting.ts";
 import { Access, Entrance } from "./access.ts";
-import { streamBlob } from "./blobs.ts";
 import { failedError, type Operation, statusError } from "./errors.ts";
 import { createHosts, type Hosts, type Scheme } from "./hosts.ts";
 import { Patience, type Silence } from "./patience.ts";
+import { streamInPieces } from "./pieces.ts";
+import { Slots } from "./slots.ts";
+import { Store } from "./store.ts";
 import { defaultTiming, type RegistryTiming } from "./timing.ts";
 import { fetchToken, type Token, type TokenRequest, type TokenServer } from "./tokens.ts";
 
@@ -25,7 +27,12 @@ export interface ClientOptions {
   /** Ends everything under way; its reason is thrown. */
   readonly signal: AbortSignal;
   readonly timing?: Partial<RegistryTiming>;
+  /** By how many connections at a time a large blob may come; 1 where nothing is said. */
+  readonly connections?: number;
 }
+
+/** Connections that bring blobs from one registry at a time. */
+const connectionsOfRegistry = 8;
 
 /** A document below `/v2/<repository>/`. */
 export interface DocumentRequest {
@@ -54,6 +61,8 @@ interface RepositoryRequest {
 /** What is remembered of a registry. */
 interface RegistryState {
   readonly patience: Patience;
+  /** Connections that bring blobs. */
+  readonly slots: Slots;
   /** Which scheme answered. */
   scheme: Scheme | undefined;
   /** By repository. */
@@ -98,19 +107,30 @@ export class RegistryClient {
     return { bytes: new Uint8Array(await response.arrayBuffer()), headers: response.headers };
   }
 
-  /** Streams a blob. */
+  /** Streams a blob; a large one by several connections, where one is slow. */
   async *blob(reference: Reference, { digest, size }: Descriptor): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
     const { registry } = reference;
-    const { patience } = this.#state(registry);
+    const { patience, slots } = this.#state(registry);
     const step = `get the blob ${digest} of`;
-    const open = (from: number, ended: AbortSignal) => {
-      const range: Record<string, string> = from === 0 ? {} : { range: `bytes=${from}-` };
-      return this.#ask({ reference, step, path: `blobs/${digest}`, headers: { accept: "*/*", ...range } }, ended);
-    };
-    const onResume = (from: number) => this.#log.debug(`Resuming ${digest} of ${registry} at byte ${from} of ${size}`);
+    const store = new Store((request) => this.#http.send(request), size, this.#timing.operationMs);
+    const ask = (headers: Record<string, string>, ended: AbortSignal) =>
+      this.#ask({ reference, step, path: `blobs/${digest}`, headers }, ended);
+    const refuseRedirect = (from: URL, to: URL) => this.#hosts.refuseRedirect(registry, from, to);
+    const { connections = 1 } = this.#options;
     const signal = AbortSignal.any([this.#signal, patience.signal]);
     try {
-      yield* streamBlob({ size, open, timing: this.#timing, patience, signal, onResume });
+      yield* streamInPieces({
+        size,
+        connections,
+        slots,
+        signal,
+        patience,
+        timing: this.#timing,
+        open: (from, end, ended) => store.open({ from, end, ask, refuseRedirect, listener: patience, signal: ended }),
+        mayWiden: () => ![registry, store.host].some((host) => host !== undefined && this.#http.hasLimited(host)),
+        onResume: (from) => this.#log.debug(`Resuming ${digest} of ${registry} at byte ${from} of ${size}`),
+        tell: (message) => this.#log.debug(`${digest} of ${registry}: ${message}`),
+      });
     } catch (error) {
       this.#signal.throwIfAborted();
       throw this.#failed({ step, reference, credential: this.#access(reference).credential }, registry, error);
@@ -205,7 +225,8 @@ export class RegistryClient {
     const known = this.#states.get(registry);
     if (known !== undefined) return known;
     const patience = new Patience(registry, this.#silence, this.#timing.graceMs);
-    const made: RegistryState = { patience, scheme: undefined, accesses: new Map() };
+    const slots = new Slots(connectionsOfRegistry);
+    const made: RegistryState = { patience, slots, scheme: undefined, accesses: new Map() };
     this.#states.set(registry, made);
     return made;
   }

@@ -10,7 +10,8 @@ import { createRegistry, type Registry } from "./registry.ts";
  */
 export async function connect(images: readonly string[], { inputs, env, log, signal }: Session): Promise<Registry> {
   const keychain = await resolveKeychain({ env, registries: new Set(images.flatMap(registryOf)), log, signal });
-  return createRegistry({ keychain, insecureRegistries: inputs.insecureRegistries, env, log, signal });
+  const { insecureRegistries, blobConnections: connections } = inputs;
+  return createRegistry({ keychain, insecureRegistries, connections, env, log, signal });
 }
 
 function registryOf(image: string): string[] {

@@ -32,6 +32,8 @@ export type Fault =
   /** One byte at a time, with pauses. */
   | { readonly kind: "trickle"; readonly everyMs: number }
   | { readonly kind: "redirect"; readonly to: string; readonly status?: number }
+  /** No faster than this, each connection. */
+  | { readonly kind: "slow"; readonly bytesPerSecond: number }
   | { readonly kind: "ignore-range" }
   | { readonly kind: "wrong-range" }
   /** A body of that many bytes, streamed. */
@@ -97,6 +99,7 @@ export async function reply(
   response.writeHead(status, announced === undefined ? headers : { ...headers, "content-length": String(announced) });
   if (record.method === "HEAD") response.end();
   else if (fault?.kind === "huge") await stream(response, fault.bytes);
+  else if (fault?.kind === "slow") await slowly(response, bytes, fault.bytesPerSecond);
   else if (fault?.kind === "trickle") await trickle(response, bytes, fault.everyMs);
   else if (stopAt === undefined) response.end(bytes);
   else {
@@ -108,12 +111,13 @@ export async function reply(
 
 /** The part of an answer that was asked for. */
 function inRange(found: Plain, asked: string | undefined, fault: Fault | undefined): Plain {
-  const range = /^bytes=(\d+)-$/.exec(asked ?? "");
+  const range = /^bytes=(\d+)-(\d*)$/.exec(asked ?? "");
   if (found.status !== 200 || range === null || fault?.kind === "ignore-range") return found;
   const [from, total] = [Number(range[1]), found.bytes.length];
+  const last = range[2] === "" ? total - 1 : Math.min(total - 1, Number(range[2]));
   const claimed = fault?.kind === "wrong-range" ? from + 1 : from;
-  const headers = { ...found.headers, "content-range": `bytes ${claimed}-${total - 1}/${total}` };
-  return { status: 206, headers, bytes: found.bytes.subarray(from) };
+  const headers = { ...found.headers, "content-range": `bytes ${claimed}-${last}/${total}` };
+  return { status: 206, headers, bytes: found.bytes.subarray(from, last + 1) };
 }
 
 function shape(plain: Plain, fault: Fault | undefined): Shaped {
@@ -170,6 +174,15 @@ async function stream(response: ServerResponse, total: number): Promise<void> {
       });
       await Promise.race([drained, closed]);
     }
+  }
+  response.end();
+}
+
+async function slowly(response: ServerResponse, bytes: Uint8Array, bytesPerSecond: number): Promise<void> {
+  const [began, step] = [performance.now(), 256 * 1024];
+  for (let sent = 0; sent < bytes.length && !response.destroyed; sent += step) {
+    await new Promise<void>((done) => response.write(bytes.subarray(sent, sent + step), () => done()));
+    await Bun.sleep(began + (1000 * (sent + step)) / bytesPerSecond - performance.now());
   }
   response.end();
 }

@@ -31,6 +31,7 @@ export interface Setup {
   readonly timing?: Partial<RegistryTiming>;
   readonly signal?: AbortSignal;
   readonly architecture?: string;
+  readonly connections?: number;
 }
 
 /** A client for a registry, and what it logs. */
@@ -50,6 +51,7 @@ export async function client(
     signal: setup.signal ?? new AbortController().signal,
     platform: { os: "linux", architecture: setup.architecture ?? "amd64" },
     timing: { ...quick, ...setup.timing },
+    ...(setup.connections === undefined ? {} : { connections: setup.connections }),
   });
   return { registry, lines };
 }

@@ -1,0 +1,192 @@
+import { expect, describe as group, test } from "bun:test";
+import { randomBytes } from "node:crypto";
+import { parseReference } from "../../lib/oci/reference.ts";
+import { Slots } from "../../lib/registry/slots.ts";
+import {
+  digestOf,
+  type Fault,
+  type FaultRegistry,
+  type FaultRule,
+  startFaultRegistry,
+  testImage,
+} from "../support/fault-registry.ts";
+import { client, collect, type Setup } from "../support/registry-client.ts";
+
+const pieceBytes = 4 * 1024 * 1024;
+const content = randomBytes(4 * pieceBytes + 1000);
+const image = testImage({ layers: [content], compression: "none" });
+const isBlob = new RegExp(`/blobs/${digestOf(content)}$`);
+/** So that more connections are worth while, however fast this machine is. */
+const slow: FaultRule = { path: isBlob, fault: { kind: "slow", bytesPerSecond: 100_000_000 } };
+
+/** Downloads the blob from a registry with faults, by way of a store where there is one. */
+async function download(
+  rules: readonly FaultRule[],
+  { connections = 4, ...setup }: Setup & { connections?: number } = {},
+) {
+  await using server = await startFaultRegistry({ rules: [...rules, slow] });
+  server.push("org/app", "v1", image);
+  const bytes = await fetchFrom(server, { connections, ...setup });
+  return { digest: digestOf(bytes), ranges: rangesAt(server) };
+}
+
+async function fetchFrom({ host }: FaultRegistry, setup: Setup & { connections?: number }): Promise<Buffer> {
+  const { registry } = await client([host], setup);
+  const found = await registry.image(parseReference(`${host}/org/app:v1`));
+  const [layer] = found.manifest.layers;
+  if (layer === undefined) throw new Error("no layer");
+  return collect(registry.blob(found, layer));
+}
+
+function rangesAt(server: FaultRegistry): (string | undefined)[] {
+  return server.requests
+    .filter(({ path }) => isBlob.test(path))
+    .map(({ headers }) => headers.range as string | undefined);
+}
+
+const digest = digestOf(content);
+const pieces = Array.from({ length: 5 }, (_, index) => {
+  const [from, end] = [index * pieceBytes, Math.min(content.length, (index + 1) * pieceBytes)];
+  return end === content.length ? `bytes=${from}-` : `bytes=${from}-${end - 1}`;
+});
+
+group("a large blob", () => {
+  test("comes in pieces where a connection is slow, each asked for once", async () => {
+    const { digest: got, ranges } = await download([]);
+    expect(got).toBe(digest);
+    expect(ranges.toSorted()).toEqual(pieces.toSorted());
+  });
+
+  test("comes in one stream where one connection is asked for", async () => {
+    expect(await download([], { connections: 1 })).toEqual({ digest, ranges: [undefined] });
+  });
+
+  test("comes in one stream where the registry knows no ranges", async () => {
+    const { digest: got, ranges } = await download([{ path: isBlob, fault: { kind: "ignore-range" } }]);
+    expect({ got, ranges }).toEqual({ got: digest, ranges: [pieces[0]] });
+  });
+
+  const faults: [what: string, fault: Fault][] = [
+    ["breaks off", { kind: "cut" }],
+    ["is refused a connection", { kind: "reset" }],
+    ["is short", { kind: "short" }],
+    ["is of another part", { kind: "wrong-range" }],
+    ["is all of the blob", { kind: "ignore-range" }],
+    ["gets status 503", { kind: "status", status: 503 }],
+    ["gets status 416", { kind: "status", status: 416 }],
+    ["gets status 404", { kind: "status", status: 404 }],
+    ["gets status 429", { kind: "status", status: 429, headers: { "retry-after": "0" } }],
+    ["is of another blob by its tag", { kind: "headers", headers: { etag: '"other"' } }],
+    ["has a wrong total", { kind: "headers", headers: { "content-range": `bytes 8388608-12582911/9` } }],
+  ];
+  const tagged: FaultRule = { path: isBlob, times: 1, fault: { kind: "headers", headers: { etag: '"one"' } } };
+  for (const [what, fault] of faults) {
+    for (const after of what === "gets status 404" ? [2, 4] : [0, 2, 4]) {
+      test(`is whole where piece ${after} ${what}`, async () => {
+        const first = after === 0 ? [] : [tagged];
+        const { digest: got } = await download([...first, { path: isBlob, after, times: 1, fault }]);
+        expect(got).toBe(digest);
+      });
+    }
+  }
+
+  test("comes in one stream once the registry limits its clients", async () => {
+    const limited: Fault = { kind: "status", status: 429, headers: { "retry-after": "0" } };
+    const { digest: got, ranges } = await download([{ path: isBlob, times: 1, fault: limited }]);
+    expect(got).toBe(digest);
+    expect(ranges).toEqual([pieces[0], pieces[0], `bytes=${pieceBytes}-`]);
+  });
+
+  test("has a connection that crawls given up for a new one", async () => {
+    const crawls: FaultRule = { path: isBlob, after: 2, times: 1, fault: { kind: "slow", bytesPerSecond: 300_000 } };
+    const { digest: got, ranges } = await download([crawls]);
+    expect(got).toBe(digest);
+    expect(ranges.filter((range) => !pieces.includes(range ?? ""))).toHaveLength(1);
+  });
+
+  test("is an error where a piece stays away, in the registry's words", async () => {
+    const gone: FaultRule = { path: isBlob, after: 3, fault: { kind: "status", status: 403 } };
+    await expect(download([gone])).rejects.toThrow("403");
+  });
+
+  test("ends at once when the run is asked to stop", async () => {
+    const controller = new AbortController();
+    await using server = await startFaultRegistry({ rules: [slow] });
+    server.push("org/app", "v1", image);
+    const { registry } = await client([server.host], { connections: 4, signal: controller.signal });
+    const found = await registry.image(parseReference(`${server.host}/org/app:v1`));
+    const [layer] = found.manifest.layers;
+    if (layer === undefined) throw new Error("no layer");
+    const stopped = new Error("asked to stop");
+    const read = async () => {
+      let length = 0;
+      for await (const chunk of registry.blob(found, layer)) {
+        length += chunk.length;
+        if (length > 2 * pieceBytes) controller.abort(stopped);
+      }
+    };
+    await expect(read()).rejects.toBe(stopped);
+  });
+});
+
+group("a store that the registry redirects to", () => {
+  async function stored(storeRules: readonly FaultRule[]) {
+    const store = await startFaultRegistry({ rules: [...storeRules, slow] });
+    store.push("org/app", "v1", image);
+    const to = `${store.url}/v2/org/app/blobs/${digest}?signature=secret`;
+    const redirect: FaultRule = { path: isBlob, fault: { kind: "redirect", to } };
+    const server = await startFaultRegistry({ auth: { kind: "basic", user: "me:pass" }, rules: [redirect] });
+    server.push("org/app", "v1", image);
+    return {
+      server,
+      store,
+      async [Symbol.asyncDispose]() {
+        await server[Symbol.asyncDispose]();
+        await store[Symbol.asyncDispose]();
+      },
+    };
+  }
+  const asMe = (host: string) => ({ [host]: `Basic ${Buffer.from("me:pass").toString("base64")}` });
+
+  test("is asked for all pieces, the registry for its address once", async () => {
+    await using all = await stored([]);
+    const bytes = await fetchFrom(all.server, { connections: 4, auth: asMe(all.server.host) });
+    expect(digestOf(bytes)).toBe(digest);
+    expect(all.server.count(isBlob, (status) => status === 307)).toBe(1);
+    expect(rangesAt(all.store).toSorted()).toEqual(pieces.toSorted());
+    expect(all.store.requests.filter(({ headers }) => headers.authorization !== undefined)).toEqual([]);
+  });
+
+  test.each([
+    ["expires in the midst of it", { kind: "status", status: 403 }],
+    ["is gone", { kind: "status", status: 404 }],
+    ["is refused", { kind: "reset" }],
+  ] as const)("whose address %s is asked for again", async (_, fault) => {
+    await using all = await stored([{ path: isBlob, after: 3, times: 1, fault }]);
+    const bytes = await fetchFrom(all.server, { connections: 4, auth: asMe(all.server.host) });
+    expect(digestOf(bytes)).toBe(digest);
+  });
+});
+
+test("no more have a slot at a time than there are, and nobody is forgotten", async () => {
+  const slots = new Slots(3);
+  const never = new AbortController();
+  let [inside, most, done] = [0, 0, 0];
+  const work = async () => {
+    using _slot = await slots.take(never.signal);
+    inside += 1;
+    most = Math.max(most, inside);
+    await Bun.sleep(0);
+    inside -= 1;
+    done += 1;
+  };
+  const gaveUp = new AbortController();
+  const held = await Promise.all([1, 2, 3].map(() => slots.take(never.signal)));
+  const late = slots.take(gaveUp.signal);
+  gaveUp.abort(new Error("gave up"));
+  await expect(late).rejects.toThrow("gave up");
+  const others = Array.from({ length: 20 }, work);
+  for (const slot of held) slot[Symbol.dispose]();
+  await Promise.all(others);
+  expect([most, done]).toEqual([3, 20]);
+});
