@@ -3,7 +3,7 @@ import { createServer as createTlsServer } from "node:https";
 import { type Fault, type FaultRule, failure, type Plain, type RecordedRequest, reply } from "./fault.ts";
 import { createDoorman, type FaultAuth } from "./fault-auth.ts";
 import { close, listen } from "./loopback.ts";
-import { digestOf, type TestImage } from "./test-image.ts";
+import type { TestImage } from "./test-image.ts";
 
 export type { Fault, FaultRule, RecordedRequest } from "./fault.ts";
 export type { FaultAuth } from "./fault-auth.ts";
@@ -39,6 +39,7 @@ export interface FaultRegistry extends AsyncDisposable {
 interface Document {
   readonly mediaType: string;
   readonly bytes: Uint8Array;
+  readonly digest: string;
 }
 
 /** Which fault befalls a request, as the rules have it; they may change at any time. */
@@ -108,7 +109,7 @@ function keep(store: Map<string, Document>, repository: string, tag: string, ima
   for (const one of [image, ...image.members]) {
     store.set(`${base}/manifests/${one.digest}`, one);
     for (const [digest, bytes] of one.blobs) {
-      store.set(`${base}/blobs/${digest}`, { mediaType: "application/octet-stream", bytes });
+      store.set(`${base}/blobs/${digest}`, { mediaType: "application/octet-stream", bytes, digest });
     }
   }
 }
@@ -117,7 +118,7 @@ function find(store: Map<string, Document>, path: string, method: string): Plain
   if (method !== "GET" && method !== "HEAD") return failure(405, "UNSUPPORTED");
   const found = store.get(path);
   if (found === undefined) return failure(404, path.includes("/manifests/") ? "MANIFEST_UNKNOWN" : "BLOB_UNKNOWN");
-  const headers = { "content-type": found.mediaType, "docker-content-digest": digestOf(found.bytes) };
+  const headers = { "content-type": found.mediaType, "docker-content-digest": found.digest };
   return { status: 200, headers, bytes: found.bytes };
 }
 
