@@ -1,5 +1,5 @@
 import { openCaches } from "./lib/caches/open.ts";
-import { cacheDirectories, cacheReferences } from "./lib/caches/place.ts";
+import { cacheReferences, sharedPlaces } from "./lib/caches/place.ts";
 import { splitCommand } from "./lib/cli/commands.ts";
 import { keepInPlace } from "./lib/disk/cache-places.ts";
 import { handOver } from "./lib/disk/ownership.ts";
@@ -29,8 +29,8 @@ async function restore(session: Session, report: Report): Promise<void> {
   // What root may not read, the user may whom it is about to become.
   const user = userToBecome(inputs, log);
   trustSecondUser(user);
-  const cacheDirs = cacheDirectories(inputs);
-  keepInPlace(cacheDirs);
+  const places = sharedPlaces(inputs);
+  keepInPlace(places.cacheDirs, inputs.layersDir);
 
   // What is asked for, and what it takes.
   const pauses = new Pauses(session.signal);
@@ -45,12 +45,12 @@ async function restore(session: Session, report: Report): Promise<void> {
   const registry = await openRegistry(session, imagesInUse(cacheReferences(inputs), imagesPlan));
   const images = await openPlannedImages(imagesPlan, session, registry);
   const caches = await openCaches(session, registry);
-  const layers = openLayersDirectory(inputs.layersDir, umask);
+  const layers = openLayersDirectory(inputs.layersDir, umask, [inputs.kanikoDir]);
 
   // As root: open what only root can read, hand over what is to be written, and be root no more.
   if (user !== undefined) {
     for (const cache of caches) await cache.openAhead?.(group.buildpacks, user);
-    handOver(layers, { ...inputs, cacheDirs }, user, log);
+    handOver(layers, places, user, log);
     become(user);
   }
 
@@ -59,7 +59,7 @@ async function restore(session: Session, report: Report): Promise<void> {
 
   // Images of this build, for the phases that follow.
   const changed = await images?.resolve();
-  if (changed !== undefined) writeAnalyzed(inputs.analyzedPath, changed, inputs.layersDir, umask);
+  if (changed !== undefined) writeAnalyzed(inputs.analyzedPath, changed, places, umask);
 
   // Layers of the earlier build: decide, then do.
   report.cache = caches[0]?.name ?? null;

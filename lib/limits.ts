@@ -49,7 +49,9 @@ export const limits = {
   expansion: 200,
   expansionFloor: 256 * MiB,
   /** Bytes of one SBOM file. */
-  sbomBytes: 512 * MiB,
+  sbomBytes: 64 * MiB,
+  /** Of one layer, all together. */
+  layerSbomBytes: 128 * MiB,
 } as const;
 
 /** Throws an Error where a file lists more of something than is allowed. */

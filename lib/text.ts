@@ -1,6 +1,9 @@
-/** Control characters other than line feed and tab, written visibly; the C1 range and bidi overrides likewise. */
+/** Control characters other than line feed and tab, written visibly; the C1 range and marks of direction, of order and of line ends likewise. */
 export function printable(text: string): string {
-  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, escapeCharacter);
+  return text.replace(
+    /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
+    escapeCharacter,
+  );
 }
 
 /** Text that may quote something untrusted, kept on one line. */
@@ -10,7 +13,7 @@ export function inline(text: string): string {
 
 /** An untrusted name in double quotes, with every control character escaped. */
 export function quote(name: string): string {
-  return `"${name.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"\\]/g, escapeCharacter)}"`;
+  return `"${name.replace(/[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"\\]/g, escapeCharacter)}"`;
 }
 
 function escapeCharacter(character: string): string {

@@ -1,5 +1,6 @@
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
+import type { SharedPlaces } from "../disk/bounds.ts";
 import { isLayoutReference, parseLayoutReference } from "../oci/reference.ts";
 
 /** Where a cache is that is named by a word. */
@@ -35,11 +36,19 @@ export function namedPlaces({ cacheDir, cacheImage, cacheFrom }: NamedCaches): r
 }
 
 /** The directories of this machine in which named caches lie. */
-export function cacheDirectories(caches: NamedCaches): readonly string[] {
+function cacheDirectories(caches: NamedCaches): readonly string[] {
   const directories = namedPlaces(caches).map((place) =>
     place.kind === "directory" ? place.path : parseLayoutReference(place.reference)?.dir,
   );
   return [caches.cacheDir, ...directories].flatMap((dir) => (dir ? [dir] : []));
+}
+
+/** The directories of a run in which others may put links. */
+export function sharedPlaces(
+  inputs: NamedCaches & { readonly layersDir: string; readonly kanikoDir: string },
+): SharedPlaces {
+  const { layersDir, kanikoDir } = inputs;
+  return { layersDir, kanikoDir, cacheDirs: cacheDirectories(inputs) };
 }
 
 /** The references of caches that a registry is asked for. */

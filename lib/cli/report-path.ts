@@ -7,6 +7,7 @@ import { flagNamed } from "./flags.ts";
 export interface RefusedInputs {
   readonly reportPath: string | undefined;
   readonly layersDir: string;
+  readonly kanikoDir: string;
   /** As it was asked for. */
   readonly platformApi: string;
 }
@@ -19,6 +20,7 @@ export function readRefusedInputs(argv: readonly string[], env: Environment): Re
   return {
     reportPath: givenOrSet("report", argv, env),
     layersDir: resolve(givenOrSet("layers", argv, env) ?? flagNamed("layers")?.default ?? "/"),
+    kanikoDir: resolve(givenOrSet("kaniko-dir", argv, env) ?? flagNamed("kaniko-dir")?.default ?? "/"),
     platformApi: env["CNB_PLATFORM_API"] || `0.${newestPlatformApi}`,
   };
 }

@@ -1,4 +1,7 @@
-import { Directory, type Identity, isSame } from "./directory.ts";
+import { join, relative } from "node:path";
+import { findAbove, openIfPossible } from "./ancestry.ts";
+import type { Directory, Identity } from "./directory.ts";
+import { mounts } from "./mounts.ts";
 
 /** Where a cache lies: nothing there is given to anybody, removed, moved or written, whatever it is nested in. */
 export interface CachePlaces {
@@ -22,20 +25,48 @@ export function cachePlaces(cacheDirs: readonly string[]): CachePlaces {
 /** Directories that this process leaves where they are, by device and inode, for the cache that lies in them. */
 const kept = new Set<string>();
 const contents: Identity[] = [];
+const roots: Identity[] = [];
 /** Open, so that no other directory gets the inode of one that an exporter takes away. */
 const handles: Directory[] = [];
 
-/** Has caches, and all above them, stay where they are from now on. */
-export function keepInPlace(cacheDirs: readonly string[]): void {
+/** Has caches, and all above them, stay where they are from now on; also where they lie in the layers directory by a mount. */
+export function keepInPlace(cacheDirs: readonly string[], layersDir: string): void {
   for (const dir of cacheDirs) {
     for (const path of [dir, ...contentNames.map((name) => `${dir}/${name}`)]) {
       const directory = openIfPossible(path);
       if (directory === undefined) continue;
       handles.push(directory);
-      if (path !== dir) contents.push(directory.identity);
-      for (const { dev, ino } of ancestry(directory.reopen())) kept.add(`${dev}:${ino}`);
+      (path === dir ? roots : contents).push(directory.identity);
+      const other = placeBelow(layersDir, directory);
+      const aliases = other === undefined ? [] : [openIfPossible(other)].filter((found) => found !== undefined);
+      for (const each of [directory, ...aliases]) keep(each);
+      for (const alias of aliases) alias.close();
     }
   }
+}
+
+function keep(directory: Directory): void {
+  findAbove(directory, ({ identity }) => {
+    kept.add(`${identity.dev}:${identity.ino}`);
+    return undefined;
+  });
+}
+
+/** The path below one directory by which another can be reached, too, since both are mounted from one file system. */
+function placeBelow(path: string, other: Directory): string | undefined {
+  const directory = openIfPossible(path);
+  if (directory === undefined) return undefined;
+  const [place, otherPlace] = [placeOnDevice(directory), placeOnDevice(other)];
+  directory.close();
+  if (place === undefined || otherPlace === undefined || place.device !== otherPlace.device) return undefined;
+  const below = relative(place.path, otherPlace.path);
+  return below === "" || below === ".." || below.startsWith("../") ? undefined : join(path, below);
+}
+
+/** Where a directory lies on its file system, however that is mounted. */
+function placeOnDevice(directory: Directory): { readonly device: string; readonly path: string } | undefined {
+  const mount = mounts().find(({ id }) => id === directory.mountId);
+  return mount && { device: mount.device, path: join(mount.root, relative(mount.point, directory.realPath)) };
 }
 
 /** Whether something in a directory, or the directory itself, has to stay where it is. */
@@ -43,31 +74,19 @@ export function isKept({ dev, ino }: Identity): boolean {
   return kept.has(`${dev}:${ino}`);
 }
 
-/** Throws where a directory lies in what a cache holds, or is part of it: nothing is written there. */
-export function refuseInCache(directory: Directory): void {
-  if (liesIn(directory, contents)) throw new Error("it lies in the cache, which is never written");
+/**
+ * Throws where a directory lies in what a cache holds: nothing is written there. The directory of a cache itself may hold
+ * other things, too, but not layers, whose names anybody chooses (`forLayers`).
+ */
+export function refuseInCache(directory: Directory, { forLayers = false } = {}): void {
+  const isCache = forLayers && roots.some((root) => directory.isSame(root));
+  if (isCache || liesIn(directory, contents)) throw new Error("it lies in the cache, which is never written");
 }
 
 /** Whether a directory is one of these, or lies in one. */
 export function liesIn(directory: Directory, places: readonly Identity[]): boolean {
-  return places.length > 0 && ancestry(directory.reopen()).some((at) => places.some((place) => isSame(at, place)));
-}
-
-/** A directory, which is closed, and all above it, as far up as it can be opened. */
-function ancestry(directory: Directory): Identity[] {
-  const found: Identity[] = [];
-  let at: Directory | undefined = directory;
-  while (at !== undefined) {
-    const { identity }: Directory = at;
-    found.push(identity);
-    const above: Directory | undefined = openIfPossible(at.at(".."));
-    at.close();
-    at = above;
-    if (above?.isSame(identity) !== true) continue;
-    above.close();
-    at = undefined;
-  }
-  return found;
+  if (places.length === 0) return false;
+  return findAbove(directory, (at) => (places.some((place) => at.isSame(place)) ? true : undefined)) === true;
 }
 
 function identityOf(path: string): Identity[] {
@@ -76,12 +95,4 @@ function identityOf(path: string): Identity[] {
   const { identity } = directory;
   directory.close();
   return [identity];
-}
-
-function openIfPossible(path: string): Directory | undefined {
-  try {
-    return Directory.open(path, path, true);
-  } catch {
-    return undefined;
-  }
 }

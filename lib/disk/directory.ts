@@ -19,7 +19,7 @@ import { join } from "node:path";
 import { hasCode } from "../errors.ts";
 import { quote } from "../text.ts";
 import { changeMode } from "./modes.ts";
-import { mountBelow, mountIdOf, writesBehind } from "./mounts.ts";
+import { mountBelow, mountIdOf, mountsIn, writesBehind } from "./mounts.ts";
 import { type FileContent, O_PATH, openFile, readFile } from "./read-file.ts";
 import { orAsSecondUser } from "./second-user.ts";
 
@@ -203,6 +203,11 @@ export class Directory {
   /** Where something is mounted, at an entry or below it; undefined where nothing is. */
   mountAt(name: string): string | undefined {
     return mountBelow(join(readlinkSync(this.#self), name));
+  }
+
+  /** The names of entries that are mount points. */
+  mountedNames(): string[] {
+    return mountsIn(this.realPath);
   }
 
   /** Where it really is now, links resolved. */

@@ -7,8 +7,15 @@ import { currentUser } from "./user.ts";
 export function makeFresh(parent: Directory, name: string, mode: number): Directory {
   parent.make(name, mode);
   const directory = parent.open(name);
+  closeToOthers(directory, mode);
   refuseOthers(directory);
   return directory;
+}
+
+/** A default ACL may have opened it wider, and it may be another of our own that somebody put in its place. */
+function closeToOthers(directory: Directory, mode: number): void {
+  const given = directory.ownStat().mode;
+  if ((given & 0o077 & ~mode) !== 0 && isOwn(directory)) directory.setMode((given & 0o7000) | mode);
 }
 
 /**

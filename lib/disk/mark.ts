@@ -1,5 +1,6 @@
 import { closeSync } from "node:fs";
 import * as v from "valibot";
+import { refuseInCache } from "./cache-places.ts";
 import type { Directory } from "./directory.ts";
 import { refuseMounts, removeTree } from "./removal.ts";
 import { currentUser } from "./user.ts";
@@ -52,8 +53,11 @@ export function removeMarked(parent: Directory, staging: string): void {
     using place = first === undefined ? parent.reopen() : parent.openIfThere(first);
     // What has been mounted there since is somebody else's.
     if (place === undefined || place.mountId !== parent.mountId) continue;
+    refuseInCache(place);
     for (const each of mark.names) {
       refuseMounts(place, each);
+      // Whatever a mark says, no toml stays without its layer.
+      if (!each.endsWith(".toml")) removeTree(place, `${each}.toml`);
       removeTree(place, each);
     }
   }

@@ -1,4 +1,5 @@
 import { readFileSync, statfsSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import { hasCode } from "../errors.ts";
 
 /**
@@ -21,15 +22,39 @@ export function mountBelow(path: string): string | undefined {
   return mountPoints().find((point) => point === path || point.startsWith(below));
 }
 
-/** Read anew each time: a mount may come at any moment. */
-function mountPoints(): string[] {
+/** The names of what is mounted right in a directory, whose path has no links. */
+export function mountsIn(path: string): string[] {
+  return mountPoints().flatMap((point) => (dirname(point) === path ? [basename(point)] : []));
+}
+
+/** Where the file system of a mount begins, and where it is mounted. */
+export interface Mount {
+  readonly id: string;
+  /** `major:minor` of the file system. */
+  readonly device: string;
+  /** The directory of the file system that is mounted. */
+  readonly root: string;
+  readonly point: string;
+}
+
+/** All mounts, read anew each time: one may come at any moment. Throws the system's error where they cannot be read. */
+export function mounts(): Mount[] {
+  let text: string;
   try {
-    const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
-    return lines.map((line) => withoutEscapes(line.split(" ")[4] ?? ""));
-  } catch {
-    // A removal asks the kernel about each directory all the same.
-    return [];
+    text = readFileSync("/proc/self/mountinfo", "utf8");
+  } catch (error) {
+    // Without /proc a removal asks about each directory all the same.
+    if (hasCode(error, "ENOENT", "ENOTDIR")) return [];
+    throw error;
   }
+  return text.split("\n").map((line) => {
+    const [id = "", , device = "", root = "", point = ""] = line.split(" ");
+    return { id, device, root: withoutEscapes(root), point: withoutEscapes(point) };
+  });
+}
+
+function mountPoints(): string[] {
+  return mounts().map(({ point }) => point);
 }
 
 /** A path of mountinfo, where blanks and backslashes are written in octal (proc(5)). */

@@ -6,6 +6,7 @@ import { quote } from "../text.ts";
 import { type CachePlaces, cachePlaces, liesIn } from "./cache-places.ts";
 import { Directory, giveHandle, type Identity, isSame } from "./directory.ts";
 import { mountIdOf } from "./mounts.ts";
+import { openNested } from "./nested.ts";
 import type { User } from "./user.ts";
 import { type Visitor, walkTree } from "./walk.ts";
 
@@ -16,21 +17,22 @@ import { type Visitor, walkTree } from "./walk.ts";
 export function handOver(layers: Directory, places: HandedOver, user: User, log: Log): void {
   const cache = cachePlaces(places.cacheDirs);
   giveTo(layers, user, log, cache);
-  const kaniko = openIfThere(places.kanikoDir);
+  const kaniko = openIfThere(places.kanikoDir, places.layersDir);
   if (kaniko === undefined) return;
   giveTo(kaniko, user, log, cache);
   kaniko.close();
 }
 
 interface HandedOver {
+  readonly layersDir: string;
   readonly kanikoDir: string;
   /** Never given to anybody. */
   readonly cacheDirs: readonly string[];
 }
 
-function openIfThere(path: string): Directory | undefined {
+function openIfThere(path: string, shared: string): Directory | undefined {
   try {
-    return Directory.open(path, path, true);
+    return openNested(path, [shared]);
   } catch (error) {
     if (hasCode(error, "ENOENT")) return undefined;
     throw new RestorerError(`open ${quote(path)}: ${describe(error)}`, { cause: error });

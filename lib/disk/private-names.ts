@@ -7,7 +7,10 @@ const silence = 10_000;
 
 /** A name that nothing has yet, which tells whose it is: `.restorer-<host>-<pid>-<start time>-<random>`. */
 export function privateName(): string {
-  return `.restorer-${host()}-${process.pid}-${startTime(process.pid) ?? "0"}-${random()}`;
+  const started = startTime(process.pid);
+  // A /proc that does not know us is of other processes: nobody can tell by it whether we live.
+  const place = started === undefined ? random() : host();
+  return `.restorer-${place}-${process.pid}-${started ?? "0"}-${random()}`;
 }
 
 /** Whether a name is one that `privateName` gives. */

@@ -1,7 +1,8 @@
-import { closeSync, constants, fchownSync, fstatSync, openSync, readlinkSync, type Stats } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { closeSync, constants, fchownSync, fstatSync, openSync, type Stats } from "node:fs";
+import { basename, dirname } from "node:path";
 import { hasCode, isRefused } from "../errors.ts";
-import { Directory, unlessAbsent } from "./directory.ts";
+import { Bounds, type SharedPlaces } from "./bounds.ts";
+import { Directory } from "./directory.ts";
 import { changeMode } from "./modes.ts";
 import { refusesRename } from "./move.ts";
 import { privateName } from "./private-names.ts";
@@ -13,8 +14,8 @@ import { writeInPlace } from "./write-in-place.ts";
 export interface ReplaceOptions {
   /** The umask of the process as it was started, for a file that is not there yet. */
   readonly umask: number;
-  /** What a path by way of this directory leads to must lie below it, or it is not followed. */
-  readonly layersDir: string;
+  /** What a path by way of one of these leads to must lie below it, or it is not followed. */
+  readonly shared: SharedPlaces;
   /** What becomes of a link that is not followed: it gives way to the file, or an Error is thrown. */
   readonly otherLinks: "replace" | "refuse";
 }
@@ -28,13 +29,14 @@ export interface ReplaceOptions {
 export function replaceFile(path: string, content: Uint8Array, options: ReplaceOptions): void {
   const directory = Directory.open(dirname(path), dirname(path), true);
   try {
-    const bounds = new Bounds(options.layersDir);
+    const bounds = new Bounds(options.shared);
     bounds.check(path, directory);
     const name = basename(path);
     const old = directory.stat(name);
     if (old?.isSymbolicLink() === true) {
-      if (writeThroughLink(directory, name, content, bounds)) return;
-      if (options.otherLinks === "refuse") throw new Error("it is a link that leads out of the layers directory");
+      const refusal = writeThroughLink(directory, name, content, bounds);
+      if (refusal === undefined) return;
+      if (options.otherLinks === "refuse") throw new Error(`it is a link that ${refusal}`);
       replace(directory, name, content, undefined, options.umask);
     } else if (old === undefined || old.isFile()) {
       replace(directory, name, content, old, options.umask);
@@ -115,77 +117,21 @@ function overwrite(directory: Directory, name: string, content: Uint8Array): voi
   }
 }
 
-/** Writes to what a link leads to; false where the link may not be followed. */
-function writeThroughLink(directory: Directory, name: string, content: Uint8Array, bounds: Bounds): boolean {
+/** Writes to what a link leads to; where it may not be followed, says why: "leads nowhere". */
+function writeThroughLink(directory: Directory, name: string, content: Uint8Array, bounds: Bounds): string | undefined {
   let handle: number;
   try {
     handle = openSync(directory.at(name), O_PATH);
   } catch (error) {
-    // It leads nowhere, or in a circle.
-    if (hasCode(error, "ENOENT", "ELOOP", "ENOTDIR")) return false;
+    if (hasCode(error, "ENOENT", "ELOOP", "ENOTDIR")) return "leads nowhere";
     throw error;
   }
   try {
-    if (bounds.isOnTheWay(directory, name) && !bounds.isAllowed(handle)) return false;
+    const left = bounds.refusal(directory, name, handle);
+    if (left !== undefined) return `leads out of ${left}`;
     writeInPlace(handle, content);
-    return true;
+    return undefined;
   } finally {
     closeSync(handle);
-  }
-}
-
-/** More links than the kernel follows. */
-const mostLinks = 40;
-
-/** The layers directory, as a bound: what is reached by way of it must lie in it, for a buildpack may have put links there. */
-class Bounds {
-  readonly #given: string;
-  readonly #real: string;
-
-  constructor(layersDir: string) {
-    this.#given = resolve(layersDir);
-    using layers = unlessAbsent(() => Directory.open(layersDir, layersDir, true));
-    this.#real = layers?.realPath ?? this.#given;
-  }
-
-  /** Whether a path leads through the layers directory, or a link that an earlier link leads to lies there. */
-  isOnTheWay(directory: Directory, name: string): boolean {
-    let path = join(directory.realPath, name);
-    for (let links = 0; links < mostLinks; links++) {
-      if (this.names(path)) return true;
-      const target = linkAt(path);
-      if (target === undefined) return false;
-      path = resolve(dirname(path), target);
-    }
-    return true;
-  }
-
-  /** Whether a path begins with the layers directory, by either of its names. */
-  names(path: string): boolean {
-    return isBelow(path, this.#given) || isBelow(path, this.#real);
-  }
-
-  /** Whether a path that led through the layers directory may be written: its end, by handle, lies there under one name. */
-  isAllowed(handle: number): boolean {
-    const { nlink } = fstatSync(handle);
-    return isBelow(readlinkSync(`/proc/self/fd/${handle}`), this.#real) && nlink === 1;
-  }
-
-  /** Throws where the directory of a path below the layers directory lies elsewhere: a link in the path led there. */
-  check(path: string, directory: Directory): void {
-    if (!this.names(resolve(path)) || isBelow(`${directory.realPath}/`, this.#real)) return;
-    throw new Error("a link in its path leads out of the layers directory");
-  }
-}
-
-function isBelow(path: string, directory: string): boolean {
-  return path.startsWith(`${directory}/`);
-}
-
-function linkAt(path: string): string | undefined {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return undefined;
   }
 }

@@ -105,6 +105,15 @@ export class Staging {
     }
   }
 
+  /**
+   * Whether another run took this one for dead and sweeps what it makes: then what was moved to its place before may be
+   * incomplete. Sweeping begins with another name.
+   */
+  get isSwept(): boolean {
+    using standing = this.#parent.openIfThere(this.#name);
+    return standing?.isSame(this.directory.identity) !== true;
+  }
+
   /** Notes what must go if this run is killed: `names` below a path of directories from the parent on. */
   mark(path: readonly string[], names: readonly string[]): Mark {
     return new Mark(this.directory, path, names);
@@ -161,10 +170,23 @@ export function sweepStaging(parent: Directory, log: Log): void {
     try {
       log.debug(`Removing ${parent.path}/${name}, left behind by a run that was killed`);
       refuseMounts(parent, name);
-      removeMarked(parent, name);
-      removeTree(parent, name);
+      const claimed = claim(parent, name);
+      removeMarked(parent, claimed);
+      removeTree(parent, claimed);
     } catch (error) {
       log.warn(`cannot remove ${parent.path}/${name}, left behind by a run that was killed: ${describe(error)}`);
     }
+  }
+}
+
+/** Takes an entry out of its place first, so that a run that lives after all can tell; where nothing is renamed it stays. */
+function claim(parent: Directory, name: string): string {
+  const claimed = privateName();
+  try {
+    parent.move(name, parent, claimed);
+    return claimed;
+  } catch (error) {
+    if (!refusesDirectoryRename(error)) throw error;
+    return name;
   }
 }

@@ -5,6 +5,7 @@ import { Digester } from "../oci/digest.ts";
 import { type Descriptor, manifestBytes, mediaTypes } from "../oci/manifest.ts";
 import type { RemoteImage } from "../registry/registry.ts";
 import { judgeJson } from "../toml/json.ts";
+import { Pauses } from "../waiting.ts";
 
 /** The files of an OCI image layout (OCI image specification) with one image, beside its blobs. */
 export function layoutFiles({ mediaType, digest, size }: Descriptor): [name: string, content: string][] {
@@ -19,18 +20,27 @@ const marker = v.object({ imageLayoutVersion: v.literal("1.0.0") });
 const index = v.object({ manifests: v.array(v.object({ digest: v.string(), size: v.number() })) });
 
 /**
- * Whether `base` holds the complete layout of an image below its digest: manifest and config are verified by digest, layers
- * by their size only.
+ * Whether `base` holds the complete layout of an image below its digest, every blob verified. Throws the signal's reason when
+ * it is aborted meanwhile.
  */
-export function isComplete(base: Directory, { descriptor, manifest }: RemoteImage): boolean {
+export async function isComplete(
+  base: Directory,
+  { descriptor, manifest }: RemoteImage,
+  signal: AbortSignal,
+): Promise<boolean> {
   try {
     using layout = base.open(descriptor.digest);
     using blobs = openBlobs(base, descriptor.digest);
     const { manifests } = v.parse(index, readJson(layout, "index.json"));
     v.parse(marker, readJson(layout, "oci-layout"));
     if (manifests.length !== 1 || manifests[0]?.digest !== descriptor.digest) return false;
-    return [descriptor, manifest.config, ...manifest.layers].every((blob) => hasDigest(blobs, blob));
+    const pauses = new Pauses(signal);
+    for (const blob of [descriptor, manifest.config, ...manifest.layers]) {
+      if (!(await hasDigest(blobs, blob, pauses))) return false;
+    }
+    return true;
   } catch {
+    signal.throwIfAborted();
     return false;
   }
 }
@@ -54,7 +64,7 @@ function readJson(layout: Directory, name: string): unknown {
 }
 
 /** Whether a blob is there, whole and unchanged: somebody may have had the directory since. */
-function hasDigest(blobs: Directory, { digest, size }: Descriptor): boolean {
+async function hasDigest(blobs: Directory, { digest, size }: Descriptor, pauses: Pauses): Promise<boolean> {
   const fd = blobs.openFile(hexOf(digest));
   try {
     if (fstatSync(fd).size !== size) return false;
@@ -65,6 +75,7 @@ function hasDigest(blobs: Directory, { digest, size }: Descriptor): boolean {
       if (length === 0) return false;
       digester.update(buffer.subarray(0, length));
       at += length;
+      await pauses.pause();
     }
     return digester.digest() === digest;
   } finally {

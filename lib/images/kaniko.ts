@@ -1,6 +1,8 @@
 import { closeSync } from "node:fs";
 import { join } from "node:path";
-import { Directory, makeDirectories } from "../disk/directory.ts";
+import { refuseInCache } from "../disk/cache-places.ts";
+import type { Directory } from "../disk/directory.ts";
+import { openOrMakeNested } from "../disk/nested.ts";
 import { type Slot, Staging, sweepStaging } from "../disk/staging.ts";
 import { writeAll } from "../disk/write.ts";
 import { hasCode } from "../errors.ts";
@@ -19,6 +21,8 @@ const concurrency = 3;
 
 export interface KanikoOptions {
   readonly kanikoDir: string;
+  /** Others write there: no link in it leads to the kaniko directory. */
+  readonly layersDir: string;
   readonly umask: number;
   readonly log: Log;
   readonly signal: AbortSignal;
@@ -53,7 +57,7 @@ export function openKaniko(options: KanikoOptions): Kaniko {
       try {
         if (!isSwept) sweepStaging(base, options.log);
         isSwept = true;
-        if (isComplete(base, image)) {
+        if (await isComplete(base, image, options.signal)) {
           options.log.debug(`${quote(image.descriptor.digest)} is in ${quote(path)} already`);
           return;
         }
@@ -66,10 +70,10 @@ export function openKaniko(options: KanikoOptions): Kaniko {
 }
 
 /** `<kaniko>` may be a link, to a volume perhaps; below it none is followed. */
-function openBase({ kanikoDir, umask }: KanikoOptions): Directory {
+function openBase({ kanikoDir, layersDir, umask }: KanikoOptions): Directory {
   const mode = 0o777 & ~umask;
-  makeDirectories(kanikoDir, mode);
-  using root = Directory.open(kanikoDir, kanikoDir, true);
+  using root = openOrMakeNested(kanikoDir, [layersDir], mode);
+  refuseInCache(root);
   using cache = root.openOrMake("cache", mode);
   return cache.openOrMake("base", mode);
 }
@@ -106,7 +110,7 @@ async function store(
       await fetchBlob(layer, blobs, image, registry, context, isStopped);
     });
     context.signal.throwIfAborted();
-    onDisk(base.path, () => publish(slot, base, image, staging));
+    await publish(slot, base, image, staging, context);
     for (const { digest } of layers) context.verified.set(digest, descriptor.digest);
   } finally {
     staging.dispose();
@@ -170,17 +174,25 @@ function write(directory: Directory, name: string, content: string | Uint8Array,
 }
 
 /** Moves a layout to its place; what stands there, and is not the complete image, goes. */
-function publish(layout: Slot, base: Directory, image: RemoteImage, staging: Staging): void {
+async function publish(
+  layout: Slot,
+  base: Directory,
+  image: RemoteImage,
+  staging: Staging,
+  { signal }: Context,
+): Promise<void> {
   const { digest } = image.descriptor;
   try {
     rename(layout, base, digest, staging);
   } catch (error) {
     // EBUSY: a mount point, which `discard` tells of.
-    if (!hasCode(error, "EBUSY", "EEXIST", "ENOTEMPTY", "ENOTDIR")) throw error;
+    if (!hasCode(error, "EBUSY", "EEXIST", "ENOTEMPTY", "ENOTDIR")) throw notWritten(base.path, error);
     // Another restorer may have been as fast.
-    if (isComplete(base, image)) return;
-    staging.discard(base, digest);
-    rename(layout, base, digest, staging);
+    if (await isComplete(base, image, signal)) return;
+    onDisk(base.path, () => {
+      staging.discard(base, digest);
+      rename(layout, base, digest, staging);
+    });
   }
 }
 
@@ -193,9 +205,13 @@ function onDisk<T>(path: string, run: () => T): T {
   try {
     return run();
   } catch (cause) {
-    throw new RestorerError(`write below ${quote(path)}`, {
-      cause,
-      hint: "The extender needs images there: give the user of the restorer a writable directory with -kaniko-dir, or CNB_KANIKO_DIR.",
-    });
+    throw notWritten(path, cause);
   }
+}
+
+function notWritten(path: string, cause: unknown): RestorerError {
+  return new RestorerError(`write below ${quote(path)}`, {
+    cause,
+    hint: "The extender needs images there: give the user of the restorer a writable directory with -kaniko-dir, or CNB_KANIKO_DIR.",
+  });
 }

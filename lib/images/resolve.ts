@@ -55,7 +55,13 @@ export async function openImages(
   const { kanikoDir, layoutDir } = run.inputs;
   const patience = plan.runImage?.completion === undefined ? {} : { timeoutMs: lookMs };
   const sources = { registry, layoutDir, daemon: await askDaemon(daemonImages(plan), { ...run, ...patience }) };
-  const context = { ...run, plan, sources, kaniko: openKaniko({ ...run, kanikoDir }), lookMs };
+  const context = {
+    ...run,
+    plan,
+    sources,
+    kaniko: openKaniko({ ...run, kanikoDir, layersDir: run.inputs.layersDir }),
+    lookMs,
+  };
   return {
     resolve: () => resolveImages(context),
     async appMetadata() {

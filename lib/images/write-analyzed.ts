@@ -1,3 +1,4 @@
+import type { SharedPlaces } from "../disk/bounds.ts";
 import { replaceFile } from "../disk/replace-file.ts";
 import { describe } from "../errors.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
@@ -6,12 +7,12 @@ import { formatToml } from "../toml/toml.ts";
 import type { TomlTable } from "../toml/values.ts";
 
 /**
- * Writes analyzed.toml anew (contract §2, D18). A link that leads out of the layers directory is replaced, not followed.
+ * Writes analyzed.toml anew (contract §2, D18). A link that leads out of a directory that others write to is replaced, not followed.
  * Throws a RestorerError (exit 42).
  */
-export function writeAnalyzed(path: string, table: TomlTable, layersDir: string, umask: number): void {
+export function writeAnalyzed(path: string, table: TomlTable, shared: SharedPlaces, umask: number): void {
   try {
-    replaceFile(path, Buffer.from(formatToml(table)), { umask, layersDir, otherLinks: "replace" });
+    replaceFile(path, Buffer.from(formatToml(table)), { umask, shared, otherLinks: "replace" });
   } catch (error) {
     throw new RestorerError(`write analyzed metadata ${quote(path)}: ${describe(error)}`, {
       exitCode: ExitCode.restoreFailed,

@@ -1,5 +1,6 @@
 import { refuseInCache } from "../disk/cache-places.ts";
-import { Directory, makeDirectories } from "../disk/directory.ts";
+import type { Directory } from "../disk/directory.ts";
+import { openOrMakeNested } from "../disk/nested.ts";
 import { MountError } from "../disk/removal.ts";
 import { hasStaging, Staging, sweepStaging } from "../disk/staging.ts";
 import { describe, hasCode } from "../errors.ts";
@@ -124,12 +125,14 @@ function removeIfEmpty(parent: Directory, name: string): void {
   }
 }
 
-/** Opens the layers directory, made as needed; it may be a link itself (a mounted volume). Throws a RestorerError (exit 42). */
-export function openLayersDirectory(path: string, umask: number): Directory {
+/**
+ * Opens the layers directory, made as needed; it may be a link itself (a mounted volume), unless that lies in `shared`, where
+ * others write. Throws a RestorerError (exit 42).
+ */
+export function openLayersDirectory(path: string, umask: number, shared: readonly string[]): Directory {
   try {
-    makeDirectories(path, 0o777 & ~umask);
-    const directory = Directory.open(path, path, true);
-    refuseInCache(directory);
+    const directory = openOrMakeNested(path, shared, 0o777 & ~umask);
+    refuseInCache(directory, { forLayers: true });
     return directory;
   } catch (error) {
     throw cannotWrite(path, error);

@@ -111,6 +111,7 @@ export class BuildpackDirectory {
     const root = this.#staging.directory.open(place.slot.name);
     try {
       const isMoved = this.#clear(layer, () => this.#staging.publish(place.slot, this.#directory, layer));
+      if (isMoved) this.#refuseSwept(layer);
       // Only now: a directory that its owner may not write cannot be renamed.
       if (isMoved) this.#setModeOfMoved(layer, root, mode);
       else place.remove();
@@ -118,6 +119,13 @@ export class BuildpackDirectory {
     } finally {
       root.close();
     }
+  }
+
+  /** Before its toml: what another run may have emptied meanwhile does not stay. */
+  #refuseSwept(layer: string): void {
+    if (!this.#staging.isSwept) return;
+    this.#discard(layer);
+    throw new Error("another restorer took this one for dead, and removes what it makes");
   }
 
   /** A layer that cannot have its mode does not stay. */
@@ -152,10 +160,16 @@ export class BuildpackDirectory {
     });
   }
 
-  /** A layer that holds a mount stays whole, its toml included. */
+  /** A layer that holds a mount, or a file of which is one, stays whole, its toml included. */
   #refuseMounts(layer: string): void {
     try {
       refuseMounts(this.#directory, layer);
+      if (this.#directory.stat(`${layer}.toml`) === undefined) return;
+      const isFileOf = (name: string) =>
+        name === `${layer}.toml` || name === `${layer}.sha` || isSbomFileOf(layer, name);
+      const mounted = this.#directory.mountedNames().find(isFileOf);
+      if (mounted !== undefined)
+        throw new MountError(`something is mounted at ${quote(`${this.#directory.path}/${mounted}`)}`);
     } catch (error) {
       if (error instanceof MountError) throw mountInTheWay(error);
       throw error;
@@ -247,7 +261,7 @@ function openOrMake(layers: Directory, name: string, umask: number, log: Log): D
     layers.unlink(name);
   }
   const directory = layers.openOrMake(name, 0o777 & ~umask);
-  refuseInCache(directory);
+  refuseInCache(directory, { forLayers: true });
   return directory;
 }
 

@@ -3,7 +3,7 @@ import { type Directory, unlessAbsent } from "../disk/directory.ts";
 import { isSecret, NotAFile } from "../disk/read-file.ts";
 import { describe, hasCode } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { quote } from "../text.ts";
+import { formatBytes, quote } from "../text.ts";
 import { isSbomSuffix } from "./names.ts";
 
 /** An open SBOM file of a layer; `suffix` goes behind the layer's name, `sbom.cdx.json`. */
@@ -32,11 +32,11 @@ export class SbomFiles {
 
   /** Opens the SBOM files of one layer; the caller closes them. Links are not followed. */
   open(buildpackDirectory: string, layer: string): SbomFile[] {
-    const found = new Map<string, number>();
+    const found: Found = { files: new Map(), bytes: 0 };
     for (const kind of ["launch", "cache"]) {
       for (const root of this.#roots) this.#openBelow(root, [kind, buildpackDirectory, layer], found);
     }
-    return [...found].map(([suffix, fd]) => ({ suffix, fd }));
+    return [...found.files].map(([suffix, fd]) => ({ suffix, fd }));
   }
 
   /** Whether a layer has an SBOM file; `suffix` goes behind the layer's name. */
@@ -50,7 +50,7 @@ export class SbomFiles {
     for (const { directory } of this.#roots) directory.close();
   }
 
-  #openBelow(root: SbomRoot, [name, ...rest]: readonly string[], found: Map<string, number>): void {
+  #openBelow(root: SbomRoot, [name, ...rest]: readonly string[], found: Found): void {
     if (name === undefined) {
       this.#openFiles(root, found);
       return;
@@ -65,14 +65,16 @@ export class SbomFiles {
     }
   }
 
-  #openFiles({ directory, tell }: SbomRoot, found: Map<string, number>): void {
+  #openFiles({ directory, tell }: SbomRoot, found: Found): void {
     for (const { name } of this.#ifAllowed(directory.path, tell, () => directory.list()) ?? []) {
-      if (!isSbomSuffix(name) || found.has(name)) continue;
+      if (!isSbomSuffix(name) || found.files.has(name)) continue;
       const fd = this.#ifAllowed(`${directory.path}/${name}`, tell, () => directory.openFile(name));
       if (fd === undefined) continue;
-      const problem = problemOf(fstatSync(fd));
+      const stat = fstatSync(fd);
+      const problem = problemOf(stat, limits.layerSbomBytes - found.bytes);
       if (problem === undefined) {
-        found.set(name, fd);
+        found.files.set(name, fd);
+        found.bytes += stat.size;
         continue;
       }
       closeSync(fd);
@@ -99,8 +101,16 @@ export class SbomFiles {
   }
 }
 
-function problemOf(stat: Stats): string | undefined {
-  if (stat.size > limits.sbomBytes) return `it is larger than ${limits.sbomBytes} bytes`;
+/** What was found for one layer: open files by suffix, and their bytes. */
+interface Found {
+  readonly files: Map<string, number>;
+  bytes: number;
+}
+
+function problemOf(stat: Stats, room: number): string | undefined {
+  if (stat.size > limits.sbomBytes) return `it is larger than ${formatBytes(limits.sbomBytes)}, the limit`;
+  if (stat.size > room)
+    return `the SBOM files of its layer are larger than ${formatBytes(limits.layerSbomBytes)} in all, the limit`;
   // The copy can be read by everybody.
   if (stat.nlink > 1 && isSecret(stat)) return "it has other names (hard links), and not everybody may read it";
   return undefined;

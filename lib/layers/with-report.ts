@@ -1,3 +1,5 @@
+import { sharedPlaces } from "../caches/place.ts";
+import type { SharedPlaces } from "../disk/bounds.ts";
 import { replaceFile } from "../disk/replace-file.ts";
 import { orAsSecondUser } from "../disk/second-user.ts";
 import { describe } from "../errors.ts";
@@ -12,7 +14,7 @@ import { summarize } from "./summary.ts";
 /** Where a report goes; `path` is undefined where none is asked for, and `-` is standard output. */
 interface Destination {
   readonly path: string | undefined;
-  readonly layersDir: string;
+  readonly shared: SharedPlaces;
   readonly umask: number;
   readonly log: Log;
 }
@@ -33,17 +35,18 @@ export async function withReport(session: Session, story: (report: Report) => Pr
   } finally {
     report.seconds = Number(((performance.now() - began) / 1000).toFixed(3));
     if (report.error === undefined) summarize(report, log);
-    writeReport(report, { path: inputs.reportPath, layersDir: inputs.layersDir, umask, log });
+    writeReport(report, { path: inputs.reportPath, shared: sharedPlaces(inputs), umask, log });
   }
 }
 
 /** Writes the report of a run that did not begin, since its inputs are wrong. Throws nothing. */
 export function reportRefused({ error, inputs, umask, log }: RefusedRun): void {
   const report = { ...emptyReport(inputs.platformApi), error: describe(error) };
-  writeReport(report, { path: inputs.reportPath, layersDir: inputs.layersDir, umask, log });
+  const shared = { layersDir: inputs.layersDir, kanikoDir: inputs.kanikoDir, cacheDirs: [] };
+  writeReport(report, { path: inputs.reportPath, shared, umask, log });
 }
 
-function writeReport(report: Report, { path, layersDir, umask, log }: Destination): void {
+function writeReport(report: Report, { path, shared, umask, log }: Destination): void {
   if (path === undefined) return;
   // It may go to stdout.
   log.flush();
@@ -51,7 +54,7 @@ function writeReport(report: Report, { path, layersDir, umask, log }: Destinatio
     const text = formatReport(report);
     // A link that a buildpack left in the layers directory is not the platform's.
     if (path === "-") writeText(1, text);
-    else orAsSecondUser(() => replaceFile(path, Buffer.from(text), { umask, layersDir, otherLinks: "refuse" }));
+    else orAsSecondUser(() => replaceFile(path, Buffer.from(text), { umask, shared, otherLinks: "refuse" }));
   } catch (error) {
     const place = path === "-" ? "to stdout" : quote(path);
     const failure = new RestorerError(`write report ${place}: ${describe(error)}`, {

@@ -210,7 +210,13 @@ group("saving for kaniko", () => {
     };
     using dir = tempDir();
     const signal = new AbortController().signal;
-    const kaniko = openKaniko({ kanikoDir: dir.join("kaniko"), umask: 0o022, log, signal });
+    const kaniko = openKaniko({
+      kanikoDir: dir.join("kaniko"),
+      layersDir: dir.join("layers"),
+      umask: 0o022,
+      log,
+      signal,
+    });
     await kaniko.save(await real.image(parseReference(`${server.host}/many`)), counting);
     expectComplete(dir, image);
     expect(most).toBe(3);

@@ -10,6 +10,8 @@ import { isTable, type TomlTable } from "../../lib/toml/values.ts";
 import { isRoot, skipUnless, tempDir } from "../support/harness.ts";
 import { canMount } from "../support/mounts.ts";
 
+const shared = (layersDir: string) => ({ layersDir, kanikoDir: "/nonexistent", cacheDirs: [] });
+
 describe("writing analyzed.toml", () => {
   const table: TomlTable = { image: { reference: "r" }, mine: { int: 1n, float: 1 } };
 
@@ -17,7 +19,7 @@ describe("writing analyzed.toml", () => {
     using dir = tempDir("write", { layers: { "analyzed.toml": "old = 1\n" } });
     const path = dir.join("layers/analyzed.toml");
     const before = statSync(path);
-    writeAnalyzed(path, table, dir.join("layers"), 0o077);
+    writeAnalyzed(path, table, shared(dir.join("layers")), 0o077);
     const after = statSync(path);
     expect(readToml(path)).toEqual(table);
     expect(after.mode).toBe(before.mode);
@@ -28,7 +30,7 @@ describe("writing analyzed.toml", () => {
   test("a new one has the mode that the umask leaves", () => {
     using dir = tempDir("write", { layers: {} });
     const path = dir.join("layers/analyzed.toml");
-    writeAnalyzed(path, table, dir.join("layers"), 0o027);
+    writeAnalyzed(path, table, shared(dir.join("layers")), 0o027);
     expect(statSync(path).mode & 0o7777).toBe(0o640);
   });
 
@@ -37,7 +39,7 @@ describe("writing analyzed.toml", () => {
     const path = dir.join("layers/analyzed.toml");
     writeFileSync(path, "");
     Bun.spawnSync(["chown", "1234:5678", path]);
-    writeAnalyzed(path, table, dir.join("layers"), 0o022);
+    writeAnalyzed(path, table, shared(dir.join("layers")), 0o022);
     expect(statSync(path)).toMatchObject({ uid: 1234, gid: 5678 });
   });
 
@@ -51,7 +53,7 @@ describe("writing analyzed.toml", () => {
     writeFileSync(real, "old = 1\n");
     symlinkSync(target, path);
     const { ino } = statSync(real);
-    writeAnalyzed(path, table, dir.join("layers"), 0o022);
+    writeAnalyzed(path, table, shared(dir.join("layers")), 0o022);
     expect(readlinkSync(path)).toBe(target);
     expect(statSync(real).ino).toBe(ino);
     expect(readToml(real)).toEqual(table);
@@ -65,7 +67,7 @@ describe("writing analyzed.toml", () => {
     using dir = tempDir("link", { layers: {}, outside: { "victim.toml": "mine = true\n" } });
     const path = dir.join("layers/analyzed.toml");
     symlinkSync(target.replace("{outside}", dir.join("outside")), path);
-    writeAnalyzed(path, table, dir.join("layers"), 0o022);
+    writeAnalyzed(path, table, shared(dir.join("layers")), 0o022);
     expect(readToml(path)).toEqual(table);
     expect(readToml(dir.join("outside/victim.toml"))).toEqual({ mine: true });
     expect(readdirSync(dir.join("outside"))).toEqual(["victim.toml"]);
@@ -76,7 +78,7 @@ describe("writing analyzed.toml", () => {
     using dir = tempDir("mount", { layers: { "analyzed.toml": "" }, "real.toml": "old = 1\n" });
     const script = `
       import { writeAnalyzed } from ${JSON.stringify(join(import.meta.dir, "../../lib/images/write-analyzed.ts"))};
-      writeAnalyzed("layers/analyzed.toml", { written: true }, "layers", 0o022);
+      writeAnalyzed("layers/analyzed.toml", { written: true }, { layersDir: "layers", kanikoDir: "/nonexistent", cacheDirs: [] }, 0o022);
     `;
     const command = 'mount --bind real.toml layers/analyzed.toml && exec "$0" -e "$1"';
     const { exitCode, stderr } = Bun.spawnSync(["unshare", "-m", "sh", "-c", command, process.execPath, script], {
@@ -89,11 +91,11 @@ describe("writing analyzed.toml", () => {
 
   test("what cannot be written is an error with exit code 42, and nothing is left behind", () => {
     using dir = tempDir("write", { layers: { "analyzed.toml": {} } });
-    const write = () => writeAnalyzed(dir.join("layers/analyzed.toml"), table, dir.join("layers"), 0o022);
+    const write = () => writeAnalyzed(dir.join("layers/analyzed.toml"), table, shared(dir.join("layers")), 0o022);
     expect(write).toThrow(RestorerError);
     expect(write).toThrow(expect.objectContaining({ exitCode: 42 }));
     expect(readdirSync(dir.join("layers"))).toEqual(["analyzed.toml"]);
-    expect(() => writeAnalyzed(dir.join("absent/analyzed.toml"), table, dir.path, 0o022)).toThrow(
+    expect(() => writeAnalyzed(dir.join("absent/analyzed.toml"), table, shared(dir.path), 0o022)).toThrow(
       expect.objectContaining({ exitCode: 42 }),
     );
   });
@@ -104,7 +106,7 @@ describe("writing analyzed.toml", () => {
     using dir = tempDir("keep", { "analyzed.toml": text });
     const analyzed = readAnalyzed(dir.join("analyzed.toml"), new StreamLog("error"));
     if (analyzed === undefined) throw new Error("not read");
-    writeAnalyzed(analyzed.path, analyzed.table, dir.path, 0o022);
+    writeAnalyzed(analyzed.path, analyzed.table, shared(dir.path), 0o022);
     const again = readToml(analyzed.path);
     expect(formatToml(again)).toBe(formatToml(analyzed.table));
     expect(isTable(again["unknown"]) && Object.keys(again["unknown"])).toEqual(["i", "f", "d", "__proto__"]);

@@ -36,7 +36,13 @@ export async function kanikoIn(dir: TempDir, server: FaultRegistry, { umask = 0o
   const { log, lines } = rememberingLog();
   const aborter = new AbortController();
   const registry = await anonymousRegistry(log, signal ?? aborter.signal);
-  const kaniko = openKaniko({ kanikoDir: dir.join("kaniko"), umask, log, signal: signal ?? aborter.signal });
+  const kaniko = openKaniko({
+    kanikoDir: dir.join("kaniko"),
+    layersDir: dir.join("layers"),
+    umask,
+    log,
+    signal: signal ?? aborter.signal,
+  });
   const save = async (name: string) =>
     kaniko.save(await registry.image(parseReference(`${server.host}/${name}`)), registry);
   return { save, lines };
