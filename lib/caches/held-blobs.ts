@@ -57,7 +57,7 @@ export class HeldBlobs {
       return;
     }
     this.#room -= 1;
-    const blob = { fd, size: stat.size, path, isSecret: isSecret(stat), staysOpen: true };
+    const blob = { fd, size: stat.size, path, isSecret: isSecret(stat, at), staysOpen: true };
     this.#byFile.set(file, blob);
     this.#byDigest.set(sha, blob);
   }

@@ -128,7 +128,8 @@ export class VolumeCache implements Cache {
     if (held !== undefined) return { kind: "file", ...held };
     const fd = this.#openBlob(sha);
     const stat = fstatSync(fd);
-    return { kind: "file", fd, size: stat.size, path: this.#place(sha).path, isSecret: isSecret(stat) };
+    const { path, at } = this.#place(sha);
+    return { kind: "file", fd, size: stat.size, path, isSecret: isSecret(stat, at) };
   }
 
   /**

@@ -14,7 +14,7 @@ export class FileBytes {
     this.#fd = openFile(path);
     try {
       const stat = fstatSync(this.#fd);
-      this.isSecret = isSecret(stat);
+      this.isSecret = isSecret(stat, path);
       if (stat.size > limit) throw new Error(`is larger than ${limit} bytes, the limit`);
       this.size = stat.size;
     } catch (error) {

@@ -1,4 +1,15 @@
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  type Stats,
+  statSync,
+} from "node:fs";
+import { dirname, resolve } from "node:path";
 import { orAsSecondUser } from "./second-user.ts";
 import { isRoot } from "./user.ts";
 
@@ -47,8 +58,41 @@ function openRegular(path: string | Buffer, follow: boolean): number {
  * Whether we can read a file only because we are root: it may be a secret that a link of somebody else's led to. Nothing of
  * such a file is told: neither a value, nor where something is wrong, nor its digest or size.
  */
-export function isSecret(stat: Pick<Stats, "mode">): boolean {
-  return isRoot() && (stat.mode & 0o004) === 0;
+export function isSecret(stat: Pick<Stats, "mode">, path?: string | Buffer): boolean {
+  if (!isRoot()) return false;
+  return (stat.mode & 0o004) === 0 || (path !== undefined && isLink(path) && !isReachable(path));
+}
+
+function isLink(path: string | Buffer): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+}
+
+/** Whether everybody may enter the directories in which a file really lies. */
+function isReachable(path: string | Buffer): boolean {
+  for (let at = dirname(realpathSync(path).toString()); ; at = dirname(at)) {
+    if ((statSync(at).mode & 0o001) === 0) return false;
+    if (dirname(at) === at) return true;
+  }
+}
+
+/**
+ * Whether a path leads by way of a link that somebody else than root may have put there. What root alone may read must not be
+ * used then: what is made of it everybody can read.
+ */
+export function leadsByForeignLink(path: string): boolean {
+  if (!isRoot()) return false;
+  const names = resolve(path)
+    .split("/")
+    .filter((name) => name !== "");
+  return names.some((_, index) => isForeignLink(`/${names.slice(0, index + 1).join("/")}`));
+}
+
+function isForeignLink(path: string): boolean {
+  const link = lstatSync(path, { throwIfNoEntry: false });
+  if (link?.isSymbolicLink() !== true) return false;
+  const place = statSync(dirname(path));
+  const isOthers = place.uid !== 0 || (place.mode & 0o022) !== 0;
+  return link.uid !== 0 || (isOthers && (place.mode & 0o1000) === 0);
 }
 
 /** Reads a regular file of at most `limit` bytes whole. Throws a NotAFile, the system's error, or an Error that says what is wrong. */
@@ -64,8 +108,9 @@ export function readFile(path: string | Buffer, limit: number, options?: { reado
     if (stat.size > limit) throw new Error(`is larger than ${limit} bytes`);
     const bytes = Buffer.alloc(stat.size);
     const length = readInto(bytes, fd);
-    if (length === bytes.length) return { bytes, isSecret: isSecret(stat) };
-    const counts = isSecret(stat) ? "" : `: ${length} of ${bytes.length} bytes`;
+    const secret = isSecret(stat, path);
+    if (length === bytes.length) return { bytes, isSecret: secret };
+    const counts = secret ? "" : `: ${length} of ${bytes.length} bytes`;
     throw new Error(`became shorter while it was read${counts}`);
   } finally {
     closeSync(fd);

@@ -1,5 +1,5 @@
 import { parse, stringify, TomlError } from "smol-toml";
-import { readFile } from "../disk/read-file.ts";
+import { leadsByForeignLink, readFile } from "../disk/read-file.ts";
 import { describe } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { limits } from "../limits.ts";
@@ -22,6 +22,11 @@ export function readToml(path: string): TomlTable {
  */
 export function readTomlAs<T>(path: string, use: (table: TomlTable, isSecret: boolean) => T): T {
   const { bytes, isSecret } = readFile(path, limits.tomlBytes);
+  if (isSecret && leadsByForeignLink(path)) {
+    throw new RestorerError(
+      `${quote(path)} is not used: a link that is not root's leads to what not everybody may read`,
+    );
+  }
   try {
     return use(parseToml(path, bytes), isSecret);
   } catch (error) {

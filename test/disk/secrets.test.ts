@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { chmodSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, lchownSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { groupToml } from "../support/cache-fixture.ts";
 import { isRoot, type RunResult, skipUnless } from "../support/harness.ts";
@@ -114,4 +114,37 @@ describe("a file that not everybody may read", () => {
       }
     });
   }
+
+  withRoot(
+    "is not used at all where somebody else's link leads there: what is made of it everybody can read",
+    async () => {
+      using here = plantingScene();
+      const path = join(here.layers, "analyzed.toml");
+      const content = readFileSync(path, "utf8").replace('kept = "store"', `kept = "${secret}"`);
+      expect(content).toContain(secret);
+      const target = join(here.canary, "closed");
+      writeFileSync(target, content);
+      chmodSync(target, 0o600);
+      rmSync(path);
+      symlinkSync(target, path);
+      lchownSync(path, 65534, 65534);
+      const { stderr, exitCode } = await run(here);
+      expect({ exitCode, told: stderr.includes("a link that is not root's") }).toEqual({ exitCode: 0, told: true });
+      const found = Bun.spawnSync(["grep", "-r", "-l", secret, here.layers]).stdout.toString();
+      expect(found).toBe("");
+    },
+  );
+
+  withRoot("for the directory in which it really lies is not quoted either", async () => {
+    using here = plantingScene();
+    const path = join(here.layers, "analyzed.toml");
+    mkdirSync(here.join("closed"), { mode: 0o700 });
+    writeFileSync(here.join("closed/file"), `root:${secret}:0:0\n`);
+    chmodSync(here.path, 0o755);
+    rmSync(path);
+    symlinkSync(here.join("closed/file"), path);
+    const { stdout, stderr } = await run(here);
+    expect(stdout + stderr).not.toContain(secret);
+    expect(stderr).toContain("Not using analyzed data");
+  });
 });
