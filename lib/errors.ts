@@ -114,6 +114,15 @@ export function inWords(code: string): string | undefined {
   return systemErrors[code];
 }
 
+/** For a system error whose message has its code in front, or behind the name of a call, as that of `setuid` has. */
+function wordsFor({ message }: Error, code: string | undefined): string | undefined {
+  const words = code === undefined ? undefined : systemErrors[code];
+  if (words === undefined || code === undefined) return undefined;
+  if (message.startsWith(code)) return words;
+  const call = /^(\w+)\(\) failed: /.exec(message)?.[1];
+  return call !== undefined && message.startsWith(`${call}() failed: ${code}`) ? `${call} failed: ${words}` : undefined;
+}
+
 /**
  * One line that says what went wrong: the message of a thrown value and of its causes, system errors in plain words. An
  * error whose message does not begin with its code, such as one about a connection, has words of its own.
@@ -121,8 +130,7 @@ export function inWords(code: string): string | undefined {
 export function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const code = errorCode(error);
-  const words = code !== undefined && error.message.startsWith(code) ? systemErrors[code] : undefined;
-  const own = words || error.message || error.name;
+  const own = wordsFor(error, code) || error.message || error.name;
   if (error.cause === undefined) return own;
   const cause = describe(error.cause);
   // Some messages end with their cause already.

@@ -52,6 +52,8 @@ group("the code of an error", () => {
 
   test("is in words also where the system made the error, and not where somebody else has words of his own", () => {
     expect(describe(caught(() => readdirSync("/nowhere")))).toBe("no such file or directory");
+    const ofACall = Object.assign(new Error("setuid() failed: EPERM: Operation not permitted"), { code: "EPERM" });
+    expect(describe(ofACall)).toBe("setuid failed: operation not permitted");
     expect(describe(caught(() => writeSync(openFull(), "x")))).toBe("no space left on device");
     expect(describe(Object.assign(new Error("example.org: no answer"), { code: "ETIMEDOUT" }))).toBe(
       "example.org: no answer",
