@@ -2,17 +2,19 @@ import { Directory } from "./directory.ts";
 
 /** What `find` gives for a directory or one above it, the nearest first, as far up as they can be opened; closes what it opens. */
 export function findAbove<T>(directory: Directory, find: (at: Directory) => T | undefined): T | undefined {
-  let at: Directory | undefined = directory.reopen();
+  const found = find(directory);
+  if (found !== undefined) return found;
+  let below = directory.identity;
+  let at = openIfPossible(directory.at(".."));
   while (at !== undefined) {
-    const found = find(at);
-    const above: Directory | undefined = found === undefined ? openIfPossible(at.at("..")) : undefined;
-    const isTop = above?.isSame(at.identity) === true;
+    const isBeyondTop = at.isSame(below);
+    const foundHere: T | undefined = isBeyondTop ? undefined : find(at);
+    const above: Directory | undefined =
+      isBeyondTop || foundHere !== undefined ? undefined : openIfPossible(at.at(".."));
+    below = at.identity;
     at.close();
     at = above;
-    if (found !== undefined) return found;
-    if (!isTop) continue;
-    above?.close();
-    at = undefined;
+    if (foundHere !== undefined) return foundHere;
   }
   return undefined;
 }

@@ -36,7 +36,8 @@ export function keepInPlace(cacheDirs: readonly string[], layersDir: string): vo
       const directory = openIfPossible(path);
       if (directory === undefined) continue;
       handles.push(directory);
-      (path === dir ? roots : contents).push(directory.identity);
+      if (path === dir) roots.push(directory.identity);
+      else contents.push(directory.identity);
       const other = placeBelow(layersDir, directory);
       const aliases = other === undefined ? [] : [openIfPossible(other)].filter((found) => found !== undefined);
       for (const each of [directory, ...aliases]) keep(each);
@@ -79,7 +80,8 @@ export function isKept({ dev, ino }: Identity): boolean {
  * other things, too, but not layers, whose names anybody chooses (`forLayers`).
  */
 export function refuseInCache(directory: Directory, { forLayers = false } = {}): void {
-  const isCache = forLayers && roots.some((root) => directory.isSame(root));
+  // One that holds nothing is not a cache, whatever it was named as.
+  const isCache = forLayers && contents.length > 0 && roots.some((root) => directory.isSame(root));
   if (isCache || liesIn(directory, contents)) throw new Error("it lies in the cache, which is never written");
 }
 

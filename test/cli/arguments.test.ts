@@ -61,7 +61,7 @@ describe("the syntax of Go's flag package", () => {
     [["-Layers", "/l"], "unknown flag -Layers"],
     [["-no-daemon"], "unknown flag -no-daemon"],
     [["-layer", "/l"], "unknown flag -layer, did you mean -layers?"],
-    [["-cache=/c"], "unknown flag -cache, did you mean -cache-dir or -cache-volume or -cache-image?"],
+    [["-cache=/c"], "unknown flag -cache, did you mean -cache-dir or -cache-volume or -cache-image or -cache-from?"],
     [["-logLevel", "debug"], "unknown flag -logLevel, did you mean -log-level?"],
     [["-layers"], "-layers needs a value"],
     [["-daemon=yes"], '"yes" is neither true nor false'],

@@ -9,8 +9,10 @@ describe("-help", () => {
   /** Flag, section, what its line must say beside its meaning. */
   const table: readonly [string, string, string[]][] = [
     ["analyzed", "Inputs", ["$CNB_ANALYZED_PATH", "default <layers>/analyzed.toml"]],
+    ["blob-connections", "Cache", ["$CNB_BLOB_CONNECTIONS", "default 4"]],
     ["build-image", "Images", ["$CNB_BUILD_IMAGE", "0.10"]],
     ["cache-dir", "Cache", ["$CNB_CACHE_DIR"]],
+    ["cache-from", "Cache", ["$CNB_CACHE_FROM"]],
     ["cache-image", "Cache", ["$CNB_CACHE_IMAGE"]],
     ["cache-volume", "Cache", ["-cache-dir"]],
     ["daemon", "Images", ["$CNB_USE_DAEMON", "0.12"]],

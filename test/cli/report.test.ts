@@ -35,6 +35,7 @@ describe("-report", () => {
         reason: "cached",
         source: "cache",
         sha: made.cache.sha("bp", "deps"),
+        cache: made.cache.path,
         files: 3,
         bytes: expect.any(Number),
       },
