@@ -54,7 +54,7 @@ const others: readonly [what: string, make: (here: PlantingScene) => string, say
       symlinkSync("loop", join(here.layers, "loop"));
       return join(here.layers, "loop");
     },
-    /it is a link that leads out/,
+    /it is a link that leads nowhere/,
   ],
 ];
 
