@@ -49,36 +49,26 @@ function buildsIn(layers: string): (string | undefined)[] {
 describe("a volume cache that an exporter commits to all the time", () => {
   const whole: (string | undefined)[][] = [names.map(() => "old"), names.map(() => "new")];
 
-  test("loses no layer, and all are of one build", async () => {
-    await using here = await movingCache();
+  async function expectWholeBuilds(here: Awaited<ReturnType<typeof movingCache>>, ...args: string[]): Promise<void> {
+    const layers = here.dir.join("layers");
+    const all = ["-layers", layers, "-cache-dir", here.dir.join("cache"), "-strict", ...args];
     for (let round = 0; round < rounds; round++) {
-      const layers = here.dir.join("layers");
-      const { exitCode, stderr } = await runRestorer([
-        "-layers",
-        layers,
-        "-cache-dir",
-        here.dir.join("cache"),
-        "-strict",
-      ]);
+      const { exitCode, stderr } = await runRestorer(all);
       expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: expect.not.stringContaining("Not ") });
       expect(whole).toContainEqual(buildsIn(layers));
       rmSync(join(layers, "bp"), { recursive: true });
     }
     expect(here.isAlive()).toBe(true);
+  }
+
+  test("loses no layer, and all are of one build", async () => {
+    await using here = await movingCache();
+    await expectWholeBuilds(here);
   });
 
   asRoot("nor where only root may read it, and becomes a user", async () => {
     await using here = await movingCache();
     for (const build of ["old", "new"]) Bun.spawnSync(["chmod", "-R", "go-rwx", here.dir.join(build)]);
-    const user = ["-uid", "65534", "-gid", "65534"];
-    for (let round = 0; round < rounds; round++) {
-      const layers = here.dir.join("layers");
-      const args = ["-layers", layers, "-cache-dir", here.dir.join("cache"), "-strict", ...user];
-      const { exitCode, stderr } = await runRestorer(args);
-      expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: expect.not.stringContaining("Not ") });
-      expect(whole).toContainEqual(buildsIn(layers));
-      rmSync(join(layers, "bp"), { recursive: true });
-    }
-    expect(here.isAlive()).toBe(true);
+    await expectWholeBuilds(here, "-uid", "65534", "-gid", "65534");
   });
 });
