@@ -1,7 +1,6 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { DirectoryHandle } from "../disk/directory-handle.ts";
-import { openFile } from "../disk/read-file.ts";
 import { hasCode } from "../errors.ts";
 
 /** How an exporter that commits has only the backup for a moment, and then only the new directory. */
@@ -29,11 +28,6 @@ export class Committed {
   /** A path to a file in it, for system calls. */
   at(name: string): string {
     return this.#directory?.at(name) ?? join(this.path, name);
-  }
-
-  /** Opens a file in it. Throws as `openFile` of lib/disk does. The caller closes it. */
-  open(name: string): number {
-    return openFile(this.at(name));
   }
 
   /** Whether another directory is in its place by now. */

@@ -52,14 +52,15 @@ export class ImageCache implements Cache {
   }
 
   async metadata(): Promise<ImageMetadata | undefined> {
-    return this.#metadata ?? this.#readMetadata();
+    this.#metadata ??= await this.#readMetadata();
+    return this.#metadata;
   }
 
   /** Of an image that lies on disk: what of these buildpacks' layers the user could not open. Trouble is left to `metadata`. */
   async openAhead(buildpacks: readonly { id: string }[], user: User): Promise<void> {
     if (this.#place.openAhead === undefined) return;
-    this.#metadata = await this.#readMetadata().catch(() => undefined);
-    const shas = this.#metadata === undefined ? [] : recordedDigests(this.#metadata, buildpacks);
+    const metadata = await this.metadata().catch(() => undefined);
+    const shas = metadata === undefined ? [] : recordedDigests(metadata, buildpacks);
     this.#place.openAhead(
       shas.flatMap((sha) => this.#layers.get(sha) ?? []),
       user,

@@ -59,7 +59,8 @@ export function cacheReferences(inputs: NamedCaches & { readonly skipLayers: boo
   );
 }
 
-function isDirectory(path: string): boolean {
+/** Whether a directory stands at a path, links followed. */
+export function isDirectory(path: string): boolean {
   try {
     return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
   } catch {

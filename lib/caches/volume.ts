@@ -126,10 +126,10 @@ export class VolumeCache implements Cache {
   async open(sha: string): Promise<LayerSource> {
     const held = this.#held.get(sha);
     if (held !== undefined) return { kind: "file", ...held };
-    const fd = this.#openBlob(sha);
+    const place = this.#place(sha);
+    const fd = this.#openBlob(sha, place);
     const stat = fstatSync(fd);
-    const { path, at } = this.#place(sha);
-    return { kind: "file", fd, size: stat.size, path, isSecret: isSecret(stat, at) };
+    return { kind: "file", fd, size: stat.size, path: place.path, isSecret: isSecret(stat, place.at) };
   }
 
   /**
@@ -166,10 +166,8 @@ export class VolumeCache implements Cache {
     let isComplete = true;
     for (const sha of shas) {
       const place = this.#place(sha);
-      const isThere = ifThere(place.at) !== undefined;
       this.#held.hold(sha, place);
-      const isKept = this.#held.get(sha) !== undefined || (isThere && ifThere(place.at) !== undefined);
-      isComplete &&= isKept;
+      isComplete &&= this.#held.get(sha) !== undefined || ifThere(place.at) !== undefined;
     }
     return isComplete;
   }
@@ -188,8 +186,7 @@ export class VolumeCache implements Cache {
     return { path, at: ifThere(at) === undefined && ifThere(moved) !== undefined ? moved : at };
   }
 
-  #openBlob(sha: string): number {
-    const { path, at } = this.#place(sha);
+  #openBlob(sha: string, { path, at }: BlobPlace): number {
     try {
       return openFile(at);
     } catch (error) {

@@ -1,8 +1,8 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import type { Cache } from "../caches/cache.ts";
 import { CacheError } from "../caches/cache.ts";
 import { chooseCache, openCaches } from "../caches/open.ts";
-import { cacheReferences, type NamedCaches, placeNamed } from "../caches/place.ts";
+import { cacheReferences, isDirectory, type NamedCaches, placeNamed } from "../caches/place.ts";
 import { invalid } from "../cli/arguments.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
 import { imagesInUse } from "../images/plan.ts";
@@ -77,12 +77,4 @@ function placeOf(word: string): NamedCaches {
     });
   }
   return { cacheDir: place.path, cacheImage: undefined, cacheFrom: [] };
-}
-
-function isDirectory(path: string): boolean {
-  try {
-    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-  } catch {
-    return false;
-  }
 }

@@ -1,4 +1,4 @@
-import { Directory } from "./directory.ts";
+import { Directory, type Identity } from "./directory.ts";
 
 /** What `find` gives for a directory or one above it, the nearest first, as far up as they can be opened; closes what it opens. */
 export function findAbove<T>(directory: Directory, find: (at: Directory) => T | undefined): T | undefined {
@@ -26,4 +26,13 @@ export function openIfPossible(path: string): Directory | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** What tells a directory from all others, links followed; nothing where it cannot be opened. */
+export function identityOf(path: string): Identity[] {
+  const directory = openIfPossible(path);
+  if (directory === undefined) return [];
+  const { identity } = directory;
+  directory.close();
+  return [identity];
 }

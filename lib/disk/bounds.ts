@@ -1,9 +1,10 @@
 import { fstatSync, readlinkSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { findAbove, openIfPossible } from "./ancestry.ts";
+import { findAbove, identityOf, openIfPossible } from "./ancestry.ts";
 import { refuseInCache } from "./cache-places.ts";
 import type { Directory, Identity } from "./directory.ts";
 import { mountIdOf } from "./mounts.ts";
+import { prefixesOf } from "./prefixes.ts";
 
 /** Directories in which others may put links. */
 export interface SharedPlaces {
@@ -71,10 +72,9 @@ export class Bounds {
 
   /** The places through which the path of a directory leads. */
   #passed(path: string): Place[] {
-    const names = path.split("/").filter((name) => name !== "");
     const passed = new Set<Place>();
-    for (let length = 0; length <= names.length; length++) {
-      const directory = openIfPossible(`/${names.slice(0, length).join("/")}`);
+    for (const prefix of prefixesOf(path)) {
+      const directory = openIfPossible(prefix);
       if (directory === undefined) break;
       for (const place of this.#places) if (liesIn(directory, place)) passed.add(place);
       directory.close();
@@ -84,11 +84,7 @@ export class Bounds {
 }
 
 function placeAt(path: string, label: string): Place[] {
-  const directory = openIfPossible(path);
-  if (directory === undefined) return [];
-  const { identity } = directory;
-  directory.close();
-  return [{ label, identity }];
+  return identityOf(path).map((identity) => ({ label, identity }));
 }
 
 /** Whether a directory lies in a place; with `mountId`, on the very mount by which the place was reached. */

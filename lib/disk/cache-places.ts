@@ -1,7 +1,7 @@
 import { join, relative } from "node:path";
-import { findAbove, openIfPossible } from "./ancestry.ts";
+import { findAbove, identityOf, openIfPossible } from "./ancestry.ts";
 import type { Directory, Identity } from "./directory.ts";
-import { mounts } from "./mounts.ts";
+import { type Mount, mounts } from "./mounts.ts";
 
 /** Where a cache lies: nothing there is given to anybody, removed, moved or written, whatever it is nested in. */
 export interface CachePlaces {
@@ -31,6 +31,11 @@ const handles: Directory[] = [];
 
 /** Has caches, and all above them, stay where they are from now on; also where they lie in the layers directory by a mount. */
 export function keepInPlace(cacheDirs: readonly string[], layersDir: string): void {
+  if (cacheDirs.length === 0) return;
+  const places = placesOnDevices();
+  const layers = openIfPossible(layersDir);
+  const base = layers && places(layers);
+  layers?.close();
   for (const dir of cacheDirs) {
     for (const path of [dir, ...contentNames.map((name) => `${dir}/${name}`)]) {
       const directory = openIfPossible(path);
@@ -38,10 +43,12 @@ export function keepInPlace(cacheDirs: readonly string[], layersDir: string): vo
       handles.push(directory);
       if (path === dir) roots.push(directory.identity);
       else contents.push(directory.identity);
-      const other = placeBelow(layersDir, directory);
-      const aliases = other === undefined ? [] : [openIfPossible(other)].filter((found) => found !== undefined);
-      for (const each of [directory, ...aliases]) keep(each);
-      for (const alias of aliases) alias.close();
+      keep(directory);
+      const below = pathBelow(base, places(directory));
+      const alias = below === undefined ? undefined : openIfPossible(join(layersDir, below));
+      if (alias === undefined) continue;
+      keep(alias);
+      alias.close();
     }
   }
 }
@@ -53,21 +60,35 @@ function keep(directory: Directory): void {
   });
 }
 
-/** The path below one directory by which another can be reached, too, since both are mounted from one file system. */
-function placeBelow(path: string, other: Directory): string | undefined {
-  const directory = openIfPossible(path);
-  if (directory === undefined) return undefined;
-  const [place, otherPlace] = [placeOnDevice(directory), placeOnDevice(other)];
-  directory.close();
-  if (place === undefined || otherPlace === undefined || place.device !== otherPlace.device) return undefined;
-  const below = relative(place.path, otherPlace.path);
-  return below === "" || below === ".." || below.startsWith("../") ? undefined : join(path, below);
+/** Where a directory lies on its file system, however that is mounted. */
+interface PlaceOnDevice {
+  readonly device: string;
+  readonly path: string;
 }
 
-/** Where a directory lies on its file system, however that is mounted. */
-function placeOnDevice(directory: Directory): { readonly device: string; readonly path: string } | undefined {
-  const mount = mounts().find(({ id }) => id === directory.mountId);
-  return mount && { device: mount.device, path: join(mount.root, relative(mount.point, directory.realPath)) };
+/** Tells where directories lie on their file systems, by one look at the mounts; nothing where they cannot be read. */
+function placesOnDevices(): (directory: Directory) => PlaceOnDevice | undefined {
+  const known = mountsIfReadable();
+  return (directory) => {
+    const mount = known.find(({ id }) => id === directory.mountId);
+    return mount && { device: mount.device, path: join(mount.root, relative(mount.point, directory.realPath)) };
+  };
+}
+
+/** Where they cannot be read, whatever would remove or move a directory says so, and leaves it. */
+function mountsIfReadable(): Mount[] {
+  try {
+    return mounts();
+  } catch {
+    return [];
+  }
+}
+
+/** How one place is reached from another on the same file system; undefined where it does not lie below. */
+function pathBelow(base: PlaceOnDevice | undefined, place: PlaceOnDevice | undefined): string | undefined {
+  if (base === undefined || place === undefined || base.device !== place.device) return undefined;
+  const below = relative(base.path, place.path);
+  return below === "" || below === ".." || below.startsWith("../") ? undefined : below;
 }
 
 /** Whether something in a directory, or the directory itself, has to stay where it is. */
@@ -89,12 +110,4 @@ export function refuseInCache(directory: Directory, { forLayers = false } = {}):
 export function liesIn(directory: Directory, places: readonly Identity[]): boolean {
   if (places.length === 0) return false;
   return findAbove(directory, (at) => (places.some((place) => at.isSame(place)) ? true : undefined)) === true;
-}
-
-function identityOf(path: string): Identity[] {
-  const directory = openIfPossible(path);
-  if (directory === undefined) return [];
-  const { identity } = directory;
-  directory.close();
-  return [identity];
 }

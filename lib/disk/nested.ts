@@ -2,6 +2,7 @@ import { realpathSync } from "node:fs";
 import { join, relative } from "node:path";
 import { hasCode } from "../errors.ts";
 import { Directory, makeDirectories } from "./directory.ts";
+import { namesOf, prefixesOf } from "./prefixes.ts";
 
 /**
  * Opens a directory, links in its path followed, as for a mounted volume; but none in or behind one of `shared`, directories
@@ -29,16 +30,13 @@ interface Nested {
 
 function findNested(path: string, shared: readonly string[]): Nested | undefined {
   const places = shared.flatMap((place) => realPathOf(place) ?? []);
-  const names = path.split("/").filter((name) => name !== "");
-  for (let length = 0; length < names.length; length++) {
-    const real = realPathOf(`/${names.slice(0, length).join("/")}`);
+  const names = namesOf(path);
+  for (const [length, prefix] of prefixesOf(path).slice(0, -1).entries()) {
+    const real = realPathOf(prefix);
     if (real === undefined) return undefined;
     const from = places.find((place) => real === place || real.startsWith(`${place}/`));
     if (from === undefined) continue;
-    const below = relative(from, real)
-      .split("/")
-      .filter((name) => name !== "");
-    return { from, names: [...below, ...names.slice(length)] };
+    return { from, names: [...namesOf(relative(from, real)), ...names.slice(length)] };
   }
   return undefined;
 }

@@ -10,6 +10,7 @@ import {
   statSync,
 } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { prefixesOf } from "./prefixes.ts";
 import { orAsSecondUser } from "./second-user.ts";
 import { isRoot } from "./user.ts";
 
@@ -81,10 +82,7 @@ function isReachable(path: string | Buffer): boolean {
  */
 export function leadsByForeignLink(path: string): boolean {
   if (!isRoot()) return false;
-  const names = resolve(path)
-    .split("/")
-    .filter((name) => name !== "");
-  return names.some((_, index) => isForeignLink(`/${names.slice(0, index + 1).join("/")}`));
+  return prefixesOf(resolve(path)).some(isForeignLink);
 }
 
 function isForeignLink(path: string): boolean {
