@@ -5,6 +5,7 @@ import { refuseInCache } from "./cache-places.ts";
 import type { Directory, Identity } from "./directory.ts";
 import { mountIdOf } from "./mounts.ts";
 import { prefixesOf } from "./prefixes.ts";
+import { orAsSecondUser } from "./second-user.ts";
 
 /** Directories in which others may put links. */
 export interface SharedPlaces {
@@ -105,7 +106,7 @@ function realDirectoryOf(path: string): string {
 
 function linkAt(path: string): string | undefined {
   try {
-    return readlinkSync(join(realDirectoryOf(path), basename(path)));
+    return orAsSecondUser(() => readlinkSync(join(realDirectoryOf(path), basename(path))));
   } catch {
     return undefined;
   }

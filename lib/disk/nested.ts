@@ -3,6 +3,7 @@ import { join, relative } from "node:path";
 import { hasCode } from "../errors.ts";
 import { Directory, makeDirectories } from "./directory.ts";
 import { namesOf, prefixesOf } from "./prefixes.ts";
+import { orAsSecondUser } from "./second-user.ts";
 
 /**
  * Opens a directory, links in its path followed, as for a mounted volume; but none in or behind one of `shared`, directories
@@ -62,7 +63,7 @@ function withLinksNamed<T>(path: string, open: () => T): T {
 
 function realPathOf(path: string): string | undefined {
   try {
-    return realpathSync(path);
+    return orAsSecondUser(() => realpathSync(path));
   } catch {
     return undefined;
   }

@@ -61,7 +61,8 @@ function openRegular(path: string | Buffer, follow: boolean): number {
  */
 export function isSecret(stat: Pick<Stats, "mode">, path?: string | Buffer): boolean {
   if (!isRoot()) return false;
-  return (stat.mode & 0o004) === 0 || (path !== undefined && isLink(path) && !isReachable(path));
+  if ((stat.mode & 0o004) === 0) return true;
+  return path !== undefined && orAsSecondUser(() => isLink(path) && !isReachable(path));
 }
 
 function isLink(path: string | Buffer): boolean {
@@ -82,7 +83,7 @@ function isReachable(path: string | Buffer): boolean {
  */
 export function leadsByForeignLink(path: string): boolean {
   if (!isRoot()) return false;
-  return prefixesOf(resolve(path)).some(isForeignLink);
+  return orAsSecondUser(() => prefixesOf(resolve(path)).some(isForeignLink));
 }
 
 function isForeignLink(path: string): boolean {
