@@ -35,6 +35,8 @@ export async function* streamInPieces(options: PieceOptions): AsyncGenerator<Uin
   if (size >= smallest && connections > 1 && mayWiden()) {
     try {
       for await (const chunk of widened(options)) {
+        // What is already there asks no network, which would notice.
+        signal.throwIfAborted();
         delivered += chunk.length;
         yield chunk;
       }
