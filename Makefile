@@ -5,7 +5,7 @@ VERSION_COMMIT = $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 # The same as in test/support/restorer-path.ts.
 SOURCES = Makefile package.json package-lock.json restorer.ts $(shell find lib -name '*.ts') $(shell find build -type f)
 
-.PHONY: build test check demo bench fuzz race inject clean help
+.PHONY: build dist image test test-release check demo bench fuzz race inject clean help
 .DELETE_ON_ERROR:
 
 ## make build   dist/restorer, where a source is newer; and before it node_modules
@@ -29,10 +29,21 @@ dist/plain/restorer: node_modules/.package-lock.json $(SOURCES)
 dist/release/%/restorer: dist/release/%/plain/restorer
 	@directory=$$($(BUN) build/fetch.ts glibc $*) && $(BUN) build/self-contained.ts $< $@ "$$directory"
 
-.SECONDARY: $(foreach machine,x64 arm64,dist/release/$(machine)/plain/restorer)
+.SECONDARY: $(machines:%=dist/release/%/plain/restorer)
 dist/release/%/plain/restorer: node_modules/.package-lock.json $(SOURCES)
 	@mkdir -p $(@D)
 	@bun=$$($(BUN) build/fetch.ts bun $*) && $(COMPILE) --target=bun-linux-$* --compile-executable-path="$$bun" --outfile $@
+
+machines = x64 arm64
+releases = $(machines:%=dist/release/%/restorer)
+
+## make dist    for a release: archives for x64 and arm64, and their sums, in dist; the same bytes wherever it is run
+dist: $(releases)
+	@$(BUN) build/dist.ts
+
+## make image   for a release: dist/image, an OCI layout with the executable for both, to be copied by skopeo
+image: $(releases)
+	@$(BUN) build/image.ts
 
 ## make test    format, lint and types (make check), then all tests
 ##              T=plan           only files with that word in their paths, or else tests with it in their names
@@ -40,6 +51,10 @@ dist/release/%/plain/restorer: node_modules/.package-lock.json $(SOURCES)
 ##              RESTORER=path    another executable than dist/restorer
 test: $(if $(T),,check) dist/restorer
 	@$(BUN) test/run.ts "$$T"
+
+## make test-release   what of a release takes minutes: two builds of the commit that is checked out are the same bytes
+test-release: dist/restorer
+	@$(BUN) test --timeout 3600000 $(wildcard ./test/release/*.ts)
 
 ## make check   format, lint and types, without tests
 check: node_modules/.package-lock.json

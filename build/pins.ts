@@ -21,6 +21,8 @@ export const project = resolve(import.meta.dir, "..");
 export const machines = ["x64", "arm64"] as const;
 export const machineSchema = picklist(machines);
 export type Machine = InferOutput<typeof machineSchema>;
+/** The machines in the words of Debian, Go and OCI. */
+export const architectures = { x64: "amd64", arm64: "arm64" } as const satisfies Record<Machine, string>;
 
 const debianPackage = object({ path: string(), sha256: pipe(string(), regex(/^[0-9a-f]{64}$/)) });
 const releasePins = object({
@@ -47,6 +49,10 @@ export type LockedPackage = InferOutput<typeof lockedPackage>;
 function json(name: string): unknown {
   return JSON.parse(readFileSync(join(project, name), "utf8"));
 }
+
+/** Of package.json: what releases are called. */
+const packageJson = object({ name: string(), version: string(), description: string(), license: string() });
+export const release = parse(packageJson, json("package.json"));
 
 export const pins = parse(releasePins, json("build/release-pins.json"));
 
