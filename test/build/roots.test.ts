@@ -73,7 +73,8 @@ function rootOf(kind: Kind) {
     home: { ".docker": { "config.json": JSON.stringify({ credsStore: "test" }) } },
     helpers: { "docker-credential-test": helper },
   });
-  for (const path of [...(kind.copied ?? []), shell]) cpSync(path, root.join(path), { dereference: true });
+  for (const path of [...(kind.copied ?? []), ...(existsSync(shell) ? [shell] : [])])
+    cpSync(path, root.join(path), { dereference: true });
   const env = { PATH: "/helpers", SSL_CERT_FILE: "/authority.pem", ...kind.env };
   const command = [...(kind.around ?? []), ...inRoot(root, { ...kind, env })];
   return Object.assign(root, { command, args: ["-layers", "/layers", ...(kind.args ?? [])] });
