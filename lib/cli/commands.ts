@@ -20,6 +20,11 @@ const table = [
     summary: "whether every layer of a cache is sound, read to its end",
   },
   { name: "diff", words: ["A", "B", "[LAYER]"], summary: "what is different in another cache" },
+  {
+    name: "make-cache",
+    words: [],
+    summary: "a new volume cache of the layers in a layers directory, as an exporter writes it",
+  },
   { name: "help", words: ["[COMMAND]"], summary: "what a command does, with its flags" },
   { name: "version", words: [], summary: "the version" },
   { name: "completion", words: ["SHELL"], summary: "a script that completes command lines in bash, zsh or fish" },

@@ -6,7 +6,7 @@ export const flagTable = [
     name: "layers",
     kind: "text",
     section: "Inputs",
-    commands: ["restore", "explain"],
+    commands: ["restore", "explain", "make-cache"],
     value: "PATH",
     variables: ["CNB_LAYERS_DIR"],
     default: "/layers",
@@ -19,6 +19,7 @@ export const flagTable = [
     value: "PATH",
     variables: ["CNB_GROUP_PATH"],
     default: "<layers>/group.toml",
+    commands: ["restore", "explain", "make-cache"],
     description: "the buildpacks of this build, as the detector wrote them",
   },
   {
@@ -68,8 +69,8 @@ export const flagTable = [
     section: "Cache",
     value: "PATH",
     variables: ["CNB_CACHE_DIR"],
-    commands: ["restore", "explain", "inspect", "verify"],
-    description: "directory of a volume cache; only ever read",
+    commands: ["restore", "explain", "inspect", "verify", "make-cache"],
+    description: "directory of a volume cache; only ever read, but for make-cache, which makes it",
   },
   {
     name: "cache-volume",
@@ -121,7 +122,7 @@ export const flagTable = [
     section: "Cache",
     value: "LAYER",
     variables: ["CNB_RESTORE_ONLY"],
-    commands: ["restore", "explain"],
+    commands: ["restore", "explain", "make-cache"],
     description: "these layers alone, the others are left as they are; may repeat, the variable has a comma list",
   },
   {
@@ -193,6 +194,7 @@ export const flagTable = [
     section: "User",
     value: "N",
     variables: ["CNB_USER_ID"],
+    commands: ["restore", "explain", "make-cache"],
     description: "user to run as and to own what is written, instead of the current one",
   },
   {
@@ -201,6 +203,7 @@ export const flagTable = [
     section: "User",
     value: "N",
     variables: ["CNB_GROUP_ID"],
+    commands: ["restore", "explain", "make-cache"],
     description: "group to run as and to own what is written, instead of the current one",
   },
   {
@@ -235,7 +238,7 @@ export const flagTable = [
     kind: "text",
     section: "Output",
     value: "FORMAT",
-    commands: ["explain", "inspect", "verify", "diff", "version"],
+    commands: ["explain", "inspect", "verify", "diff", "make-cache", "version"],
     default: "text",
     description: "text, or json for programs",
   },
@@ -243,14 +246,14 @@ export const flagTable = [
     name: "bytes",
     kind: "boolean",
     section: "Output",
-    commands: ["explain", "inspect", "verify", "diff"],
+    commands: ["explain", "inspect", "verify", "diff", "make-cache"],
     description: "sizes as exact numbers of bytes",
   },
   {
     name: "no-trunc",
     kind: "boolean",
     section: "Output",
-    commands: ["explain", "inspect", "verify", "diff"],
+    commands: ["explain", "inspect", "verify", "diff", "make-cache"],
     description: "whole digests, and lines as long as they are",
   },
   {

@@ -12,6 +12,7 @@ const stories: Readonly<Record<DeskCommand, () => Promise<Story>>> = {
   inspect: async () => (await import("./inspect.ts")).inspect,
   verify: async () => (await import("./verify.ts")).verify,
   diff: async () => (await import("./diff.ts")).diff,
+  "make-cache": async () => (await import("./make-cache.ts")).makeCache,
   help: async () => (await import("./about.ts")).tellHelp,
   version: async () => (await import("./about.ts")).tellVersion,
   completion: async () => (await import("./about.ts")).tellCompletion,

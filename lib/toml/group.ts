@@ -15,10 +15,11 @@ const groupSchema = v.object({
   "group-extensions": v.optional(v.array(v.looseObject({})), []),
 });
 
-/** A buildpack of the group; `api` is N of Buildpack API 0.N. */
+/** A buildpack of the group; `api` is N of Buildpack API 0.N, `version` its own, as far as recorded. */
 export interface Buildpack {
   readonly id: string;
   readonly api: number;
+  readonly version?: string;
 }
 
 /** The buildpacks whose layers are restored (Platform API, group.toml). */
@@ -45,6 +46,10 @@ export function readGroup(path: string, log: Pick<Log, "warn">): Group {
 function toGroup(table: TomlTable): Group {
   const raw = v.parse(groupSchema, table, { abortEarly: true });
   refuseMore(raw.group.length, limits.buildpacks, "buildpack");
-  const buildpacks = raw.group.map(({ id, api }) => ({ id, api: parseBuildpackApi(id, api) }));
+  const buildpacks = raw.group.map(({ id, api, version }) => ({
+    id,
+    api: parseBuildpackApi(id, api),
+    ...(version === undefined ? {} : { version }),
+  }));
   return { buildpacks, hasExtensions: raw["group-extensions"].length > 0 };
 }

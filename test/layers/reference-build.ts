@@ -18,6 +18,7 @@ import {
   isRoot,
   link,
   removeTree,
+  restorerPath,
   type Snapshot,
   snapshot,
   type Tree,
@@ -25,7 +26,10 @@ import {
 } from "../support/harness.ts";
 import { writeRunImage } from "./run-image.ts";
 
-/** The executable of the reference implementation (`lifecycle`, of which the name it is called by picks the phase). */
+/**
+ * The executable of the reference implementation (`lifecycle`, of which the name it is called by picks the phase); empty where
+ * it is not given.
+ */
 export const reference = process.env.REFERENCE ?? "";
 
 /** Platform API without the check of the run image, for the one here lies on disk. */
@@ -100,7 +104,7 @@ export class Build {
       layouts: {},
       home: {},
     });
-    for (const phase of ["exporter", "restorer"]) symlinkSync(reference, join(root, phase));
+    if (reference !== "") for (const phase of ["exporter", "restorer"]) symlinkSync(reference, join(root, phase));
     // Relative, for the reference takes the path for an image's name, which has no capital letters.
     this.#runImage = `layouts/run@${writeRunImage(join(root, "layouts/run"))}`;
     this.startLayers();
@@ -198,30 +202,40 @@ export class Build {
 
   /** Exports with the reference; gives what it says about cached layers. */
   export(): { reused: string[]; digests: Record<string, string> } {
-    const output = this.run(join(this.#root, "exporter"), [
-      ...["-layers", this.layers, "-cache-dir", this.cache, "-app", join(this.#root, "app"), "-layout"],
-      ...["-layout-dir", join(this.#root, "layouts"), "-launcher", join(this.#root, "launcher")],
-      ...["-launcher-sbom", join(this.#root, "sboms"), "-report", join(this.#root, "report.toml")],
-      ...["-run", join(this.#root, "run.toml"), "app"],
-    ]);
+    const output = this.run(
+      [join(this.#root, "exporter")],
+      [
+        ...["-layers", this.layers, "-cache-dir", this.cache, "-app", join(this.#root, "app"), "-layout"],
+        ...["-layout-dir", join(this.#root, "layouts"), "-launcher", join(this.#root, "launcher")],
+        ...["-launcher-sbom", join(this.#root, "sboms"), "-report", join(this.#root, "report.toml")],
+        ...["-run", join(this.#root, "run.toml"), "app"],
+      ],
+    );
     const reused = [...output.matchAll(/Reusing cache layer '([^']*)'/g)].map(([, name = ""]) => name);
     return { reused: reused.sort(), digests: this.#digests() };
   }
 
-  #digests(): Record<string, string> {
-    const { buildpacks, sbom } = this.#cacheMetadata();
+  /** Makes a cache of the layers without the reference; gives its digests. */
+  makeCache(path: string): Record<string, string> {
+    const command = [restorerPath(), "make-cache"];
+    this.run(command, ["-layers", this.layers, "-group", join(this.layers, "group.toml"), "-cache-dir", path]);
+    return this.#digests(path);
+  }
+
+  #digests(cache?: string): Record<string, string> {
+    const { buildpacks, sbom } = this.#cacheMetadata(cache);
     const cached = buildpacks.flatMap(({ key, layers: of }) =>
       Object.entries(of).map(([name, { sha }]) => [`${key}:${name}`, sha] as const),
     );
     return { sbom: sbom.sha, ...Object.fromEntries(cached) };
   }
 
-  #cacheMetadata(): CacheMetadata {
-    return JSON.parse(readFileSync(join(this.cache, "committed", metadataName), "utf8"));
+  #cacheMetadata(cache = this.cache): CacheMetadata {
+    return JSON.parse(readFileSync(join(cache, "committed", metadataName), "utf8"));
   }
 
-  restore(executable: string): void {
-    this.run(executable, ["-layers", this.layers, "-cache-dir", this.cache]);
+  restore(executable: string, cache = this.cache, api = platformApi): void {
+    this.run([executable], ["-layers", this.layers, "-cache-dir", cache], api);
   }
 
   /** The reference's own restorer. */
@@ -230,22 +244,22 @@ export class Build {
   }
 
   /** Runs a phase as the platform does: as root with the user's ids, or as the user. */
-  run(executable: string, args: readonly string[]): string {
+  run(command: readonly string[], args: readonly string[], api = platformApi): string {
     const { uid, gid, isStarted = false } = this.#user;
     const start = isStarted ? ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups"] : [];
-    const command = `umask ${this.#umask.toString(8)} && exec "$@" 2>&1`;
+    const script = `umask ${this.#umask.toString(8)} && exec "$@" 2>&1`;
     const ids = ["-uid", String(uid), "-gid", String(gid)];
-    const { exitCode, stdout } = Bun.spawnSync(["sh", "-c", command, "sh", ...start, executable, ...ids, ...args], {
+    const { exitCode, stdout } = Bun.spawnSync(["sh", "-c", script, "sh", ...start, ...command, ...ids, ...args], {
       cwd: this.#root,
       env: {
         PATH: process.env.PATH,
         HOME: join(this.#root, "home"),
-        CNB_PLATFORM_API: platformApi,
+        CNB_PLATFORM_API: api,
         CNB_KANIKO_DIR: join(this.#root, "kaniko"),
         CNB_EXPERIMENTAL_MODE: "warn",
       },
     });
-    if (exitCode !== 0) throw new Error(`${executable} ended with ${exitCode}:\n${stdout}`);
+    if (exitCode !== 0) throw new Error(`${command.join(" ")} ended with ${exitCode}:\n${stdout}`);
     return stdout.toString();
   }
 

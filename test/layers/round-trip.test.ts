@@ -1,4 +1,4 @@
-import { describe, expect } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { differences, isRoot, restorerPath, skipUnless, tempDir } from "../support/harness.ts";
@@ -93,4 +93,31 @@ describe("a cache that the reference exported, restored, and exported by the ref
       ["committed", "staging"].filter((name) => existsSync(join(build.cache, name))),
     );
   });
+});
+
+describe("make-cache packs layers as the reference's exporter does", () => {
+  for (const [who, user] of users) {
+    for (const umask of [0o022, 0o077]) {
+      const how = `under umask 0${umask.toString(8)}, ${who}`;
+      withReference(`with the same digests, ${how}`, () => {
+        using dir = tempDir("make-cache");
+        const build = new Build(dir.path, umask, user);
+        build.buildAnew();
+        expect(build.makeCache(dir.join("made"))).toEqual(build.export().digests);
+      });
+
+      test(`and so has the same digests again after a restore, ${how}`, () => {
+        using dir = tempDir("make-cache");
+        const build = new Build(dir.path, umask, user);
+        build.buildAnew();
+        const digests = build.makeCache(dir.join("made"));
+        expect(Object.keys(digests).sort()).toEqual(["sbom", ...everyLayer.slice(0, -1)].sort());
+        build.startLayers();
+        // From this Platform API on, launch layers come back without an app image.
+        build.restore(restorerPath(), dir.join("made"), "0.14");
+        build.buildAgain();
+        expect(build.makeCache(dir.join("again"))).toEqual(digests);
+      });
+    }
+  }
 });

@@ -28,8 +28,8 @@ describe("a group", () => {
     ]);
     expect(read(text)).toEqual({
       buildpacks: [
-        { id: "b/one", api: 7 },
-        { id: "a", api: 12 },
+        { id: "b/one", api: 7, version: "1" },
+        { id: "a", api: 12, version: "1.0.0" },
       ],
       hasExtensions: false,
     });
@@ -60,7 +60,9 @@ describe("a group", () => {
   });
 
   test.each([7, 8, 9, 10, 11, 12])("may have a buildpack of API 0.%d", (minor) => {
-    expect(read(groupToml([{ id: "a", api: `0.${minor}` }])).buildpacks).toEqual([{ id: "a", api: minor }]);
+    expect(read(groupToml([{ id: "a", api: `0.${minor}` }])).buildpacks).toEqual([
+      { id: "a", api: minor, version: "1.0.0" },
+    ]);
   });
 });
 

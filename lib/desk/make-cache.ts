@@ -1,0 +1,178 @@
+import { existsSync } from "node:fs";
+import { invalid } from "../cli/arguments.ts";
+import { Directory } from "../disk/directory.ts";
+import { describe } from "../errors.ts";
+import { ExitCode, RestorerError } from "../failures.ts";
+import { buildpackNameProblem, escapeId, layerNameProblem } from "../layers/names.ts";
+import { chooseLayer } from "../layers/only.ts";
+import { type ExportedLayer, formatCacheMetadata, isJson } from "../pack/cache-metadata.ts";
+import { because, isPacked, type StandingLayer, standingLayers } from "../pack/export-plan.ts";
+import { NewCache } from "../pack/new-cache.ts";
+import { entriesAbove, type Packed } from "../pack/pack-layer.ts";
+import { count, formatBytes, inline, quote } from "../text.ts";
+import { type Buildpack, readGroup } from "../toml/group.ts";
+import { type Desk, layerName } from "./desk.ts";
+import { writeDocument } from "./documents.ts";
+import type { Cell } from "./table.ts";
+
+/** What became of a layer; `packed` where it is in the new cache. */
+interface Made {
+  readonly standing: StandingLayer;
+  readonly packed: Packed | undefined;
+}
+
+/** `restorer make-cache`: a new volume cache of the layers that stand in a layers directory, as an exporter writes it. */
+export async function makeCache(desk: Desk): Promise<number> {
+  const { inputs } = desk.session;
+  const { cacheDir } = inputs;
+  if (cacheDir === undefined) throw invalid("make-cache needs the directory to make: -cache-dir NEW");
+  using layers = openLayers(inputs.layersDir);
+  const buildpacks = exporters(desk, layers);
+  const standing = asked(
+    buildpacks.flatMap((buildpack) => standingLayers(layers, buildpack, escapeId(buildpack.id))),
+    inputs.only,
+  );
+  const cache = new NewCache(cacheDir, layers);
+  try {
+    const { made, sbom } = await fill(desk, cache, layers, standing);
+    const exported = made.flatMap(({ standing, packed }): ExportedLayer[] =>
+      packed === undefined ? [] : [{ standing, diffId: packed.diffId }],
+    );
+    cache.commit(formatCacheMetadata(buildpacks, exported, sbom?.diffId));
+    tell(desk, cacheDir, made, sbom);
+    return ExitCode.ok;
+  } catch (error) {
+    cache.discard();
+    throw error;
+  } finally {
+    cache.close();
+  }
+}
+
+function openLayers(path: string): Directory {
+  try {
+    return Directory.open(path, path, true);
+  } catch (error) {
+    throw new RestorerError(`open layers directory ${quote(path)}: ${describe(error)}`, { cause: error });
+  }
+}
+
+/** The buildpacks of the group; without one, of every directory, whose name is taken for the id. */
+function exporters({ session, options }: Desk, layers: Directory): Buildpack[] {
+  const { inputs, log } = session;
+  if (options.named.group || existsSync(inputs.groupPath)) {
+    const { buildpacks } = readGroup(inputs.groupPath, log);
+    const isUsable = ({ id }: Buildpack) => {
+      const problem = buildpackNameProblem(escapeId(id));
+      if (problem !== undefined) log.warn(`Not packing layers of buildpack ${quote(id)}: ${problem.reason}`);
+      return problem === undefined;
+    };
+    return buildpacks.filter(isUsable);
+  }
+  log.warn(`There is no ${inline(inputs.groupPath)}, taking every directory for a buildpack of that id`);
+  const directories = layers.list().filter(({ name, isDirectory }) => isDirectory && !notBuildpacks.has(name));
+  return directories.map(({ name }) => ({ id: name, api: 0 })).sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** What else lies in a layers directory. */
+const notBuildpacks: ReadonlySet<string> = new Set(["sbom", "config", "generated", "extended"]);
+
+/** Only the layers that -only names, whatever their types say; all where it names none. Throws as `chooseLayer` does. */
+function asked(standing: readonly StandingLayer[], only: readonly string[]): StandingLayer[] {
+  if (only.length === 0) return [...standing];
+  const candidates = standing.filter(({ hasContents, file }) => hasContents && file !== undefined);
+  const chosen = new Set(only.map((name) => chooseLayer(candidates, name)));
+  return standing.map((layer) => {
+    if (!chosen.has(layer)) return { ...layer, ...because("not-asked-for") };
+    return layer.code === "packed" ? layer : { ...layer, ...because("asked-for") };
+  });
+}
+
+async function fill(
+  desk: Desk,
+  cache: NewCache,
+  layers: Directory,
+  standing: readonly StandingLayer[],
+): Promise<{ readonly made: Made[]; readonly sbom: Packed | undefined }> {
+  const { inputs, progress, signal } = desk.session;
+  const prefix = Buffer.from(inputs.layersDir).toString("latin1");
+  const job = { layers, prefix, above: entriesAbove(inputs.layersDir), uid: inputs.uid, gid: inputs.gid, signal };
+  const made: Made[] = [];
+  let bytes = 0;
+  progress.start(() => `Packing: ${made.length} of ${count(standing.length, "layer")}, ${formatBytes(bytes)}`);
+  const add = async (path: string) => {
+    const packed = await cache.add({ ...job, path: Buffer.from(path).toString("latin1") });
+    bytes += packed.size;
+    return packed;
+  };
+  try {
+    for (const layer of standing) {
+      const problem = isPacked(layer) ? whyNot(layer) : undefined;
+      const packed =
+        isPacked(layer) && problem === undefined ? await add(`${layer.directory}/${layer.layer}`) : undefined;
+      made.push({ standing: problem === undefined ? layer : { ...layer, code: "bad-toml", reason: problem }, packed });
+    }
+    const hasSboms = layers.openIfThere("sbom")?.openIfThere("cache") !== undefined;
+    return { made, sbom: hasSboms ? await add("sbom/cache") : undefined };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof RestorerError) throw error;
+    throw new RestorerError(`make cache ${quote(inputs.cacheDir ?? "")}: ${describe(error)}`, {
+      code: "layer-not-packed",
+      cause: error,
+      hint: "-only names layers to pack without the others.",
+    });
+  } finally {
+    progress.stop();
+  }
+}
+
+/** Why no exporter could record a layer. */
+function whyNot({ layer, file }: StandingLayer): string | undefined {
+  if (!isJson(file?.metadata)) return "its metadata holds a number that JSON does not know";
+  return layerNameProblem(layer)?.reason;
+}
+
+const columns = [
+  { title: "ACTION" },
+  { title: "LAYER" },
+  { title: "FILES", align: "right" },
+  { title: "SIZE", align: "right" },
+  { title: "DIGEST" },
+  { title: "WHY" },
+] as const;
+
+function tell(desk: Desk, cacheDir: string, made: readonly Made[], sbom: Packed | undefined): void {
+  if (desk.isJson) {
+    writeDocument(desk, "make-cache", asData(cacheDir, made, sbom));
+    return;
+  }
+  const packed = made.filter(({ packed }) => packed !== undefined);
+  const rows = made.map(({ standing, packed }): Cell[] => [
+    packed === undefined ? { text: "skipped", color: "dim" } : { text: "packed", color: "green" },
+    layerName(standing),
+    packed === undefined ? "-" : desk.count(packed.files),
+    packed === undefined ? "-" : desk.size(packed.size),
+    desk.digest(packed?.diffId),
+    desk.message(standing.reason),
+  ]);
+  if (rows.length > 0) desk.table(columns, rows);
+  else desk.line("There are no layers to pack.");
+  if (sbom !== undefined) desk.line(`\nSBOM files: ${desk.size(sbom.size)} (${desk.digest(sbom.diffId)})`);
+  desk.line(`\nMade ${inline(cacheDir)} of ${count(packed.length, "layer")}`);
+}
+
+function asData(cacheDir: string, made: readonly Made[], sbom: Packed | undefined): Record<string, unknown> {
+  return {
+    cache: { kind: "directory", reference: cacheDir },
+    layers: made.map(({ standing: { buildpack, layer, code, reason }, packed }) => ({
+      buildpack,
+      layer,
+      outcome: packed === undefined ? "skipped" : "packed",
+      code,
+      reason,
+      ...(packed === undefined ? {} : { sha: packed.diffId, size: packed.size, files: packed.files }),
+    })),
+    sbom: sbom === undefined ? null : { sha: sbom.diffId, size: sbom.size },
+  };
+}

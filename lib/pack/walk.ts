@@ -1,0 +1,92 @@
+import type { Stats } from "node:fs";
+import type { Readable, Writable } from "node:stream";
+import * as tarFs from "tar-fs";
+import type { TreeReader } from "./tree-reader.ts";
+
+/** What tar-fs makes of a file; `name` is its path below the layers directory. */
+export interface FoundFile {
+  readonly name: string;
+  readonly type: "file" | "directory" | "symlink";
+  readonly mode: number;
+  readonly size: number;
+  /** The target of a symbolic link. */
+  readonly linkname?: string;
+}
+
+type Done<T = undefined> = (error: unknown, value?: T) => void;
+
+/** What its types leave out: where it reads from, and where entries go. */
+interface Options {
+  readonly entries: readonly string[];
+  readonly umask: number;
+  readonly fs: {
+    lstat(path: string, done: Done<Stats>): void;
+    readdir(path: string, done: Done<readonly string[]>): void;
+    readlink(path: string, done: Done<string>): void;
+    createReadStream(path: string, range: { readonly end: number }): Readable;
+  };
+  readonly pack: {
+    readonly destroyed: boolean;
+    entry(file: FoundFile, done: Done): Writable | undefined;
+    finalize(): void;
+    destroy(error: unknown): void;
+  };
+}
+
+/** Not a place: tar-fs wants an absolute path, whose files it then asks for. */
+const root = "/layers";
+
+const pack = tarFs.pack as unknown as (root: string, options: Options) => void;
+
+/**
+ * Has tar-fs go through what stands at a path, and reads it by a TreeReader, in the order of that. `onFile` gets every file, link
+ * and directory, and returns where the content of a file goes. Rejects with what goes wrong, and with what is neither of these.
+ */
+export function walk(tree: TreeReader, path: string, onFile: (file: FoundFile) => Writable | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const below = (absolute: string) => absolute.slice(root.length + 1);
+    const answer = <T>(done: Done<T>, ask: () => T) => {
+      let value: T;
+      try {
+        value = ask();
+      } catch (error) {
+        return done(error);
+      }
+      done(null, value);
+    };
+    let isOver = false;
+    pack(root, {
+      entries: tree.walk(path),
+      umask: 0,
+      fs: {
+        lstat: (at, done) => answer(done, () => tree.stat(below(at))),
+        // All are in `entries`: tar-fs would put off what is in directories.
+        readdir: (_at, done) => done(null, []),
+        readlink: (at, done) => answer(done, () => tree.readLink(below(at))),
+        createReadStream: (at, { end }) => tree.read(below(at), end + 1),
+      },
+      pack: {
+        get destroyed() {
+          return isOver;
+        },
+        entry: (file, done) => {
+          try {
+            const content = onFile(file);
+            // Not at once: signals are heard between.
+            if (content === undefined) setImmediate(done, null);
+            else content.on("close", () => done(content.errored));
+            return content;
+          } catch (error) {
+            setImmediate(done, error);
+            return undefined;
+          }
+        },
+        finalize: resolve,
+        destroy: (error) => {
+          isOver = true;
+          reject(error);
+        },
+      },
+    });
+  });
+}
