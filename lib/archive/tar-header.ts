@@ -7,6 +7,8 @@ export const blockBytes = 512;
 const fields = {
   name: { at: 0, length: 100 },
   mode: { at: 100, length: 8 },
+  uid: { at: 108, length: 8 },
+  gid: { at: 116, length: 8 },
   size: { at: 124, length: 12 },
   checksum: { at: 148, length: 8 },
   typeflag: { at: 156, length: 1 },
@@ -39,6 +41,11 @@ export function sizeOf(bytes: Buffer, at: number): number {
 /** Permission bits, setuid, setgid and sticky included. */
 export function modeOf(bytes: Buffer, at: number): number {
   return numeric(bytes, at, "mode") & 0o7777;
+}
+
+/** User and group, as numbers; what PAX records say of them is not looked at. */
+export function ownerOf(bytes: Buffer, at: number): { readonly uid: number; readonly gid: number } {
+  return { uid: numeric(bytes, at, "uid"), gid: numeric(bytes, at, "gid") };
 }
 
 /** The target of a link. */
@@ -93,7 +100,7 @@ function otherType(typeflag: string): string {
 }
 
 /** An octal number, or a base-256 one where its first bit is set. */
-function numeric(bytes: Buffer, header: number, what: "mode" | "size" | "checksum"): number {
+function numeric(bytes: Buffer, header: number, what: "mode" | "uid" | "gid" | "size" | "checksum"): number {
   const at = header + fields[what].at;
   const { length } = fields[what];
   if (((bytes[at] ?? 0) & 0x80) !== 0) return base256(bytes, at, length, what);

@@ -29,7 +29,8 @@ export interface TarEntry {
 
 /** What a reader calls, in this order for each entry: `entry`, then for files `data` until `size` bytes, then `endFile`. */
 export interface TarHandler {
-  entry(entry: TarEntry): void;
+  /** `header`, from `at` on, is the block of its header, and counts until this returns. */
+  entry(entry: TarEntry, header: Buffer, at: number): void;
   data(chunk: Uint8Array): void;
   endFile(): void;
 }
@@ -202,7 +203,7 @@ export class TarReader {
 
     const mode = modeOf(bytes, at);
     this.#expect(size);
-    this.#handler.entry({ path, type, mode, size, linkpath });
+    this.#handler.entry({ path, type, mode, size, linkpath }, bytes, at);
     if (type === "file" && size === 0) this.#handler.endFile();
   }
 

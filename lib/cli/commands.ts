@@ -19,7 +19,11 @@ const table = [
     words: ["[CACHE]", "[LAYER]"],
     summary: "whether every layer of a cache is sound, read to its end",
   },
-  { name: "diff", words: ["A", "B", "[LAYER]"], summary: "what is different in another cache" },
+  {
+    name: "diff",
+    words: ["A", "B", "[LAYER]"],
+    summary: "what is different in another cache; or, where B is layers:DIR, what the next export will reuse",
+  },
   {
     name: "make-cache",
     words: [],

@@ -26,6 +26,8 @@ const colors: Readonly<Record<LayerChange["change"], Color>> = { added: "green",
 /** `restorer diff`: what is different in another cache; blobs of equal digests are not read. */
 export async function diff(desk: Desk): Promise<number> {
   const [a, b, wanted] = desk.options.words;
+  const { isLayersWord, diffLayers } = await import("./diff-layers.ts");
+  if (isLayersWord(a) || isLayersWord(b)) return diffLayers(desk, desk.options.words);
   const before = await openNamedCache(desk, a);
   const after = await openNamedCache(desk, b);
   const changes: LayerChange[] = [];

@@ -21,12 +21,18 @@ export interface LayerOf {
 }
 
 /** What stands at a path in the end, by what it can differ in. */
-type Aspects = Readonly<Record<"type" | "mode" | "size" | "target" | "content", string>>;
+export type Aspects = Readonly<Record<"type" | "mode" | "size" | "target" | "content", string>>;
 
 /** The differences of two layers, by path; both are read to their ends, and verified. Throws as `readLayer` does. */
 export async function diffFiles(desk: Desk, a: LayerOf, b: LayerOf): Promise<FileChange[]> {
-  const before = await aspectsOf(desk, a);
-  const after = await aspectsOf(desk, b);
+  return changesBetween(await aspectsOf(desk, a), await aspectsOf(desk, b));
+}
+
+/** What is different of what stands at each path in the end. */
+export function changesBetween(
+  before: ReadonlyMap<string, Aspects>,
+  after: ReadonlyMap<string, Aspects>,
+): FileChange[] {
   const paths = [...new Set([...before.keys(), ...after.keys()])].sort();
   return paths.flatMap((latin1): FileChange[] => {
     const [old, now] = [before.get(latin1), after.get(latin1)];
@@ -46,22 +52,37 @@ function differences(old: Aspects, now: Aspects): string[] {
   return old.content === now.content ? shown : [...shown, "content"];
 }
 
-async function aspectsOf(desk: Desk, { cache, layer }: LayerOf): Promise<Map<string, Aspects>> {
-  const found = new Map<string, Aspects>();
-  let present: LayerItem | undefined;
-  let hash = new Digester();
-  await readLayer(desk, cache, layer, {
-    item: (item) => {
-      present = item;
-      hash = new Digester();
-      found.set(item.path, toAspects(item));
-    },
-    data: (chunk) => void hash.update(chunk),
-    endFile: () => {
-      if (present !== undefined) found.set(present.path, { ...toAspects(present), content: hash.digest() });
-    },
-  });
-  return found;
+/** Reads a layer of a cache to its end, and verifies it. Throws as `readLayer` does. */
+export async function aspectsOf(desk: Desk, { cache, layer }: LayerOf): Promise<ReadonlyMap<string, Aspects>> {
+  const collected = new CollectedAspects();
+  await readLayer(desk, cache, layer, collected);
+  return collected.end();
+}
+
+/** Collects what stands at the paths of a layer: told of each item, then of its content. */
+export class CollectedAspects {
+  readonly #found = new Map<string, Aspects>();
+  #present: LayerItem | undefined;
+  #hash = new Digester();
+
+  readonly item = (item: LayerItem): void => {
+    this.#endFile();
+    this.#present = item;
+    this.#found.set(item.path, toAspects(item));
+  };
+
+  readonly data = (chunk: Uint8Array): void => void this.#hash.update(chunk);
+
+  end(): ReadonlyMap<string, Aspects> {
+    this.#endFile();
+    return this.#found;
+  }
+
+  #endFile(): void {
+    if (this.#present?.type !== "file") return;
+    this.#found.set(this.#present.path, { ...toAspects(this.#present), content: this.#hash.digest() });
+    this.#hash = new Digester();
+  }
 }
 
 function toAspects(item: LayerItem): Aspects {

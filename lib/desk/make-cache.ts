@@ -1,18 +1,17 @@
-import { existsSync } from "node:fs";
 import { invalid } from "../cli/arguments.ts";
-import { Directory } from "../disk/directory.ts";
+import type { Directory } from "../disk/directory.ts";
 import { describe } from "../errors.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
-import { buildpackNameProblem, escapeId, layerNameProblem } from "../layers/names.ts";
+import { escapeId, layerNameProblem } from "../layers/names.ts";
 import { chooseLayer } from "../layers/only.ts";
 import { type ExportedLayer, formatCacheMetadata, isJson } from "../pack/cache-metadata.ts";
 import { because, isPacked, type StandingLayer, standingLayers } from "../pack/export-plan.ts";
 import { NewCache } from "../pack/new-cache.ts";
 import { entriesAbove, type Packed } from "../pack/pack-layer.ts";
 import { count, formatBytes, inline, quote } from "../text.ts";
-import { type Buildpack, readGroup } from "../toml/group.ts";
 import { type Desk, layerName } from "./desk.ts";
 import { writeDocument } from "./documents.ts";
+import { exporters, openLayers } from "./exporters.ts";
 import type { Cell } from "./table.ts";
 
 /** What became of a layer; `packed` where it is in the new cache. */
@@ -27,7 +26,7 @@ export async function makeCache(desk: Desk): Promise<number> {
   const { cacheDir } = inputs;
   if (cacheDir === undefined) throw invalid("make-cache needs the directory to make: -cache-dir NEW");
   using layers = openLayers(inputs.layersDir);
-  const buildpacks = exporters(desk, layers);
+  const buildpacks = exporters(desk.session.log, layers, inputs.groupPath, desk.options.named.group);
   const standing = asked(
     buildpacks.flatMap((buildpack) => standingLayers(layers, buildpack, escapeId(buildpack.id))),
     inputs.only,
@@ -48,34 +47,6 @@ export async function makeCache(desk: Desk): Promise<number> {
     cache.close();
   }
 }
-
-function openLayers(path: string): Directory {
-  try {
-    return Directory.open(path, path, true);
-  } catch (error) {
-    throw new RestorerError(`open layers directory ${quote(path)}: ${describe(error)}`, { cause: error });
-  }
-}
-
-/** The buildpacks of the group; without one, of every directory, whose name is taken for the id. */
-function exporters({ session, options }: Desk, layers: Directory): Buildpack[] {
-  const { inputs, log } = session;
-  if (options.named.group || existsSync(inputs.groupPath)) {
-    const { buildpacks } = readGroup(inputs.groupPath, log);
-    const isUsable = ({ id }: Buildpack) => {
-      const problem = buildpackNameProblem(escapeId(id));
-      if (problem !== undefined) log.warn(`Not packing layers of buildpack ${quote(id)}: ${problem.reason}`);
-      return problem === undefined;
-    };
-    return buildpacks.filter(isUsable);
-  }
-  log.warn(`There is no ${inline(inputs.groupPath)}, taking every directory for a buildpack of that id`);
-  const directories = layers.list().filter(({ name, isDirectory }) => isDirectory && !notBuildpacks.has(name));
-  return directories.map(({ name }) => ({ id: name, api: 0 })).sort((a, b) => (a.id < b.id ? -1 : 1));
-}
-
-/** What else lies in a layers directory. */
-const notBuildpacks: ReadonlySet<string> = new Set(["sbom", "config", "generated", "extended"]);
 
 /** Only the layers that -only names, whatever their types say; all where it names none. Throws as `chooseLayer` does. */
 function asked(standing: readonly StandingLayer[], only: readonly string[]): StandingLayer[] {

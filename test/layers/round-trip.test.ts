@@ -27,6 +27,13 @@ const users: readonly [string, User][] = isRoot
     ]
   : [["as the current user", self]];
 
+/** What the desk foresees of the next export of a build. */
+function foresee({ cache, layers }: Build): Record<string, string>[] {
+  const words = ["diff", cache, `layers:${layers}`, "-output", "json"];
+  const { stdout } = Bun.spawnSync([restorerPath(), ...words], { env: {} });
+  return JSON.parse(stdout.toString()).layers;
+}
+
 describe("a cache that the reference exported, restored, and exported by the reference again", () => {
   for (const [who, user] of users) {
     for (const umask of [0o022, 0o077]) {
@@ -73,6 +80,14 @@ describe("a cache that the reference exported, restored, and exported by the ref
     build.restore(restorerPath());
     build.buildAgain();
     chmodSync(join(build.layers, "bp/deps/bin/tool"), 0o775);
+    const foreseen = foresee(build);
+    expect(foreseen.filter(({ outcome }) => outcome !== "reused")).toEqual([
+      expect.objectContaining({
+        layer: "deps",
+        files: [{ change: "changed", path: "bin/tool", what: ["mode 0755 → 0775"] }],
+      }),
+    ]);
+    expect(foreseen).toHaveLength(layers.length);
     expect(build.export().reused).toEqual(everyLayer.filter((name) => name !== "bp:deps").sort());
   });
 

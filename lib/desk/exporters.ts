@@ -1,0 +1,37 @@
+import { existsSync } from "node:fs";
+import { Directory } from "../disk/directory.ts";
+import { describe } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
+import { buildpackNameProblem, escapeId } from "../layers/names.ts";
+import type { Log } from "../log.ts";
+import { inline, quote } from "../text.ts";
+import { type Buildpack, readGroup } from "../toml/group.ts";
+
+/** Opens a layers directory that is looked at. Throws a RestorerError. */
+export function openLayers(path: string): Directory {
+  try {
+    return Directory.open(path, path, true);
+  } catch (error) {
+    throw new RestorerError(`open layers directory ${quote(path)}: ${describe(error)}`, { cause: error });
+  }
+}
+
+/** What else lies in a layers directory. */
+const notBuildpacks: ReadonlySet<string> = new Set(["sbom", "config", "generated", "extended"]);
+
+/**
+ * The buildpacks whose layers an exporter would look at: those of the group; without one, unless it `isNeeded`, of every
+ * directory, whose name is taken for the id.
+ */
+export function exporters(log: Log, layers: Directory, groupPath: string, isNeeded: boolean): Buildpack[] {
+  if (isNeeded || existsSync(groupPath)) {
+    return readGroup(groupPath, log).buildpacks.filter(({ id }) => {
+      const problem = buildpackNameProblem(escapeId(id));
+      if (problem !== undefined) log.warn(`Not packing layers of buildpack ${quote(id)}: ${problem.reason}`);
+      return problem === undefined;
+    });
+  }
+  log.warn(`There is no ${inline(groupPath)}, taking every directory for a buildpack of that id`);
+  const directories = layers.list().filter(({ name, isDirectory }) => isDirectory && !notBuildpacks.has(name));
+  return directories.map(({ name }) => ({ id: name, api: 0 })).sort((a, b) => (a.id < b.id ? -1 : 1));
+}
