@@ -63,3 +63,11 @@ export class Pauses {
     Pauses.#heard = performance.now();
   }
 }
+
+/** What lives for a while is renewed this long before it expires, or halfway through a very short life. */
+const renewBeforeMs = 10_000;
+
+/** When (of performance.now) to renew what lives for so many milliseconds from now; what has no known end never. */
+export function renewalTime(livesMs = Number.POSITIVE_INFINITY): number {
+  return performance.now() + Math.max(livesMs - renewBeforeMs, livesMs / 2);
+}

@@ -19,6 +19,11 @@ export const variables = {
   CNB_REGISTRY_AUTH_FILE: { description: "file of credentials, like docker's config.json" },
   DOCKER_CONFIG: { default: "~/.docker", description: "directory of docker's config.json" },
   REGISTRY_AUTH_FILE: { description: "podman's auth.json; used where docker has no config.json" },
+  CNB_REGISTRY_AUTH_KEYCHAIN_SKIP_AMAZON: {
+    description: "true: no sign-in to Amazon ECR with what the environment or the machine has",
+  },
+  CNB_REGISTRY_AUTH_KEYCHAIN_SKIP_AZURE: { description: "the same for Azure ACR" },
+  CNB_REGISTRY_AUTH_KEYCHAIN_SKIP_GOOGLE: { description: "the same for Google's registries" },
   DOCKER_HOST: {
     default: "unix:///var/run/docker.sock",
     description: "address of the Docker daemon, for -daemon",

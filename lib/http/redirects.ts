@@ -30,7 +30,8 @@ export async function followRedirects(
 function targetOf(request: HttpRequest, url: URL, location: string, hops: number): URL {
   const refused = (why: string) =>
     new TransportError("Redirect", `${url.host} redirects to ${why}`, `Ask whoever runs ${url.host}.`);
-  if (request.method === "POST") throw refused("another address, where a secret would go along");
+  if (request.method === "POST" || request.method === "PUT")
+    throw refused("another address, where a secret would go along");
   if (hops >= maximumRedirects) throw refused(`yet another address, after ${maximumRedirects} redirects`);
   if (!URL.canParse(location, url.href)) throw refused("a malformed address");
   const next = new URL(location, url);

@@ -2,7 +2,7 @@
 export interface HttpRequest {
   /** The address; a further one is tried when the one before speaks no TLS. */
   readonly urls: readonly [URL, ...URL[]];
-  readonly method?: "GET" | "POST";
+  readonly method?: "GET" | "POST" | "PUT";
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
   /** The value of `Authorization`; sent to the origin of `urls` only, wherever redirects lead. */

@@ -1,5 +1,6 @@
 import type { Environment } from "../environment.ts";
 import type { Log } from "../log.ts";
+import { CloudSource } from "./cloud-source.ts";
 import { anonymous, type Credential } from "./credential.ts";
 import { DockerSource, readOwnConfig, readSharedConfig } from "./docker-source.ts";
 import type { AskOptions, CredentialSource, ScopedCredential } from "./source.ts";
@@ -13,6 +14,8 @@ export interface KeychainOptions {
   readonly signal?: AbortSignal | undefined;
   /** Time each credential helper gets. */
   readonly helperMs?: number;
+  /** How long sign-ins to clouds wait. */
+  readonly cloudTiming?: AskOptions["cloudTiming"];
 }
 
 /** The credentials of a run, all resolved: asking it reads no file and starts no process. */
@@ -44,17 +47,29 @@ export async function resolveKeychain({ registries, ...options }: KeychainOption
   };
 }
 
-/** All sources there are, in the order in which they are asked. A cloud's is one more, at the end. */
-function openSources({ env, log, signal, helperMs }: Omit<KeychainOptions, "registries">): CredentialSource[] {
+/** All sources there are, in the order in which they are asked. */
+function openSources({
+  env,
+  log,
+  signal,
+  helperMs,
+  cloudTiming,
+}: Omit<KeychainOptions, "registries">): CredentialSource[] {
   const options: AskOptions = {
     warn: (message) => log.warn(message),
     debug: (message) => log.debug(message),
     signal,
     helperMs,
+    cloudTiming,
   };
   const variable = new VariableSource(env);
   const configs = [readOwnConfig(env), readSharedConfig(env, options.warn)].filter((config) => config !== undefined);
-  return [variable, ...configs.map((config) => new DockerSource(config, env, options))];
+  return [
+    variable,
+    ...configs.map((config) => new DockerSource(config, env, options)),
+    // Only where nothing is configured.
+    new CloudSource(env, options),
+  ];
 }
 
 async function firstFound(

@@ -1,3 +1,4 @@
+import type { CloudTiming } from "../cloud/requests.ts";
 import type { Credential } from "./credential.ts";
 
 /** A place where credentials may be: a variable, a file, a cloud. */
@@ -25,4 +26,6 @@ export interface AskOptions {
   readonly signal?: AbortSignal | undefined;
   /** Time each credential helper gets. */
   readonly helperMs?: number | undefined;
+  /** How long sign-ins to clouds wait. */
+  readonly cloudTiming?: Partial<CloudTiming> | undefined;
 }

@@ -1,12 +1,10 @@
 import type { HttpAnswer } from "../http/request.ts";
 import type { Credential } from "../keychain/credential.ts";
-import { orAbort } from "../waiting.ts";
+import { orAbort, renewalTime } from "../waiting.ts";
 import { parseChallenges } from "./challenges.ts";
 import type { Token, TokenServer } from "./tokens.ts";
 import { noWay, type RefuseRealm, volunteered, type Way, waysOf } from "./ways.ts";
 
-/** Tokens are renewed this long before they expire, or halfway through a very short life. */
-const renewBeforeMs = 10_000;
 /** How often one request is sent with other credentials, whatever a registry offers. */
 const maximumTries = 6;
 
@@ -43,7 +41,10 @@ export class Access {
   /** The value of `Authorization` for a way; fetches a token when there is none or it is about to expire. */
   async header(way: Way): Promise<string | undefined> {
     if (way.kind === "none") return undefined;
-    if (way.kind === "fixed") return way.header;
+    if (way.kind === "fixed") {
+      await this.credential.keepFresh();
+      return `${way.key === "basic" ? "Basic" : "Bearer"} ${this.credential.reveal(way.key)}`;
+    }
     const state = this.#tokens.get(way.key) ?? { token: undefined, pending: undefined };
     this.#tokens.set(way.key, state);
     if (state.token !== undefined && performance.now() < state.token.renewAt) return `Bearer ${state.token.value}`;
@@ -54,8 +55,9 @@ export class Access {
   }
 
   async #renew(server: TokenServer, state: TokenState): Promise<string> {
-    const { value, livesMs = Number.POSITIVE_INFINITY } = await this.options.fetchToken(server);
-    state.token = { value, renewAt: performance.now() + Math.max(livesMs - renewBeforeMs, livesMs / 2) };
+    await this.credential.keepFresh();
+    const { value, livesMs } = await this.options.fetchToken(server);
+    state.token = { value, renewAt: renewalTime(livesMs) };
     return value;
   }
 

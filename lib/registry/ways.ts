@@ -7,7 +7,8 @@ import type { TokenServer } from "./tokens.ts";
 /** A way to authenticate: what goes along with a request. The key tells it from others. */
 export type Way =
   | { readonly kind: "none"; readonly key: "" }
-  | { readonly kind: "fixed"; readonly key: string; readonly header: string }
+  /** A secret of ours as it is; the key says which, for it may be renewed. */
+  | { readonly kind: "fixed"; readonly key: "bearer" | "basic" }
   | { readonly kind: "token"; readonly key: string; readonly server: TokenServer };
 
 /** Why a token server may not be asked; undefined when it may. */
@@ -21,9 +22,8 @@ interface Options {
 
 export const noWay: Way = { kind: "none", key: "" };
 
-function fixed(header: string): Way {
-  return { kind: "fixed", key: header, header };
-}
+const ownToken: Way = { kind: "fixed", key: "bearer" };
+const password: Way = { kind: "fixed", key: "basic" };
 
 /**
  * The ways that a registry offers and our credentials can go, the strongest first: a token of its own, one of a token
@@ -39,7 +39,7 @@ export function waysOf(
   const ways: Way[] = [];
   let trouble: TransportError | undefined;
   const known = challenges.filter(({ scheme }) => scheme === "bearer" || scheme === "basic");
-  if (bearer !== undefined && known.length > 0) ways.push(fixed(`Bearer ${bearer}`));
+  if (bearer !== undefined && known.length > 0) ways.push(ownToken);
   for (const { parameters } of known.filter(({ scheme }) => scheme === "bearer")) {
     if (!parameters.has("realm")) continue;
     const server = serverOf(parameters, asked, options);
@@ -47,7 +47,7 @@ export function waysOf(
     else ways.push({ kind: "token", key: `${server.realm} ${server.service} ${server.scopes.join(" ")}`, server });
   }
   const wantsBasic = known.some(({ scheme }) => scheme === "basic");
-  if (wantsBasic && basic !== undefined) ways.push(fixed(`Basic ${basic}`));
+  if (wantsBasic && basic !== undefined) ways.push(password);
   return { ways, trouble };
 }
 
@@ -76,8 +76,5 @@ function serverOf(
 /** Credentials that nobody asked for. */
 export function volunteered(credential: Credential): Way[] {
   const [bearer, basic] = [credential.reveal("bearer"), credential.reveal("basic")];
-  return [
-    ...(bearer === undefined ? [] : [fixed(`Bearer ${bearer}`)]),
-    ...(basic === undefined ? [] : [fixed(`Basic ${basic}`)]),
-  ];
+  return [...(bearer === undefined ? [] : [ownToken]), ...(basic === undefined ? [] : [password])];
 }
