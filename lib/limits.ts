@@ -29,6 +29,10 @@ export const limits = {
   dataBytes: 4 * MiB,
   /** Values in it. */
   dataPieces: 50_000,
+  /** Characters of a `<layer>.toml` or `store.toml` that is written: each table in it repeats the keys above it. */
+  layerTomlLength: 8 * MiB,
+  /** Of all of them together. */
+  allTomlLength: 256 * MiB,
   /** Nesting of tables and arrays in TOML and JSON. */
   nesting: 200,
   /** Bytes of a PAX extended header or GNU long name. */

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { ZstdFrames } from "./zstd-frames.ts";
 
 /** A blob that cannot be decompressed. */
-class CompressionError extends Error {
+export class CompressionError extends Error {
   override readonly name = "CompressionError";
 }
 

@@ -52,6 +52,8 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
   readonly #unfinished = new Map<string, number>();
   #rootMode = 0o700;
   #fd = -1;
+  /** The path of the open file. */
+  #file = "";
   #finalMode = -1;
   #files = 0;
   #bytes = 0;
@@ -68,19 +70,30 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
 
   data(chunk: Uint8Array): void {
     this.#bytes += chunk.length;
-    writeAll(this.#fd, chunk);
+    this.#onFile(() => writeAll(this.#fd, chunk));
   }
 
   endFile(): void {
     const fd = this.#fd;
     this.#fd = -1;
     try {
-      // Such file systems may find the disk full only now, and closing a file does not tell.
-      if (this.#target.writesBehind) syncData(fd);
-      // Writing clears setuid and setgid, so these come last.
-      if (this.#finalMode >= 0) changeMode(`/proc/self/fd/${fd}`, this.#finalMode);
+      this.#onFile(() => {
+        // Such file systems may find the disk full only now, and closing a file does not tell.
+        if (this.#target.writesBehind) syncData(fd);
+        // Writing clears setuid and setgid, so these come last.
+        if (this.#finalMode >= 0) changeMode(`/proc/self/fd/${fd}`, this.#finalMode);
+      });
     } finally {
       closeSync(fd);
+    }
+  }
+
+  /** Does something with the open file, whose path an error about its descriptor does not know. */
+  #onFile(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      throw error instanceof Error ? Object.assign(error, { path: this.#path(this.#file) }) : error;
     }
   }
 
@@ -119,6 +132,7 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
 
   file(path: string, mode: number): void {
     this.#files += 1;
+    this.#file = path;
     const at = this.#path(path);
     this.#fd = makeOver(at, () => openSync(at, create, mode & 0o777));
     this.#finalMode = (mode & 0o7000) !== 0 ? mode : -1;

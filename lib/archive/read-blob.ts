@@ -1,10 +1,11 @@
-import { fileReader } from "./blob-file.ts";
+import { BlobError, fileReader } from "./blob-file.ts";
 import { until } from "./chunks.ts";
-import type { Sink } from "./decompress.ts";
+import { CompressionError, type Sink } from "./decompress.ts";
 import type { LayerSource } from "./source.ts";
 import { type TarHandler, TarReader } from "./tar.ts";
 import { TarError } from "./tar-error.ts";
 import { Content, StoredBlob } from "./verification.ts";
+import { namingBlob } from "./wrong-content.ts";
 
 /** Bytes read from a file, or decompressed, at a time. */
 const chunkBytes = 512 * 1024;
@@ -23,8 +24,7 @@ export interface BlobReading {
 /**
  * Reads one blob to its end in this thread: a stream decompressed and its digest verified, the archive's diffID verified,
  * and its entries told to a handler (contract §4, D4). It leaves a file open, and lets the event loop turn after each
- * chunk. Rejects with a BlobError, CompressionError or TarError where the blob is bad, in the words of a restore; with the
- * signal's reason; and with what the handler or the source throws.
+ * chunk. Rejects with a BlobError where the blob is bad, in the words of a restore; with the signal's reason; and with what the handler or the source throws.
  */
 export async function readBlob({ source, diffId, handler, signal, pause }: BlobReading): Promise<void> {
   signal.throwIfAborted();
@@ -32,10 +32,19 @@ export async function readBlob({ source, diffId, handler, signal, pause }: BlobR
     await nextTurn(signal);
     await pause?.();
   };
-  const archive = new Archive(new Content(diffId, source), handler);
-  if (source.kind === "file") await readFile(source.fd, archive, turn);
-  else await readStream(source.chunks, source.digest, archive, { signal, turn });
-  archive.finish();
+  try {
+    const archive = new Archive(new Content(diffId, source), handler);
+    if (source.kind === "file") await readFile(source.fd, archive, turn);
+    else await readStream(source.chunks, source.digest, archive, { signal, turn });
+    archive.finish();
+  } catch (error) {
+    if (!isAboutBlob(error)) throw error;
+    throw new BlobError(namingBlob(source, error.message), { cause: error });
+  }
+}
+
+function isAboutBlob(error: unknown): error is Error {
+  return error instanceof BlobError || error instanceof CompressionError || error instanceof TarError;
 }
 
 /** A file's archive is hashed to its end even where it is bad: a corrupt blob is the better reason. */

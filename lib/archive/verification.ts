@@ -3,6 +3,7 @@ import { Digester } from "../oci/digest.ts";
 import { count } from "../text.ts";
 import { BlobError } from "./blob-file.ts";
 import { Decompressor, type Sink } from "./decompress.ts";
+import { blockBytes } from "./tar-header.ts";
 import { type Described, wrongContent } from "./wrong-content.ts";
 
 /** Bounds and hashes the uncompressed bytes of a blob: the archive, whose SHA-256 is the layer's diffID. */
@@ -11,6 +12,7 @@ export class Content {
   readonly #source: Described;
   readonly #hash = new Digester();
   readonly #maxBytes: number;
+  readonly #start = Buffer.alloc(blockBytes);
   #bytes = 0;
 
   /** `diffId` is what the hash must be, `sha256:<hex>`; `source` the blob as it is stored. */
@@ -22,6 +24,7 @@ export class Content {
 
   /** Takes in the next bytes. Throws a BlobError when there are too many; also a file may grow while it is read. */
   take(bytes: Buffer): void {
+    if (this.#bytes < blockBytes) bytes.copy(this.#start, this.#bytes);
     this.#bytes += bytes.length;
     if (this.#bytes > this.#maxBytes) throw new BlobError(`it expands to more than ${this.#maxBytes} bytes`);
     this.#hash.update(bytes);
@@ -30,7 +33,8 @@ export class Content {
   /** Throws a BlobError unless what was taken in is the layer. */
   verify(): void {
     const diffId = this.#hash.digest();
-    if (diffId !== this.#diffId) throw wrongContent(this.#source, diffId, this.#diffId);
+    if (diffId === this.#diffId) return;
+    throw wrongContent(this.#source, diffId, this.#diffId, this.#start.subarray(0, this.#bytes));
   }
 }
 

@@ -11,6 +11,7 @@ import { closeSource, type LayerSource } from "./source.ts";
 import { tooFewThreads } from "./spare-threads.ts";
 import { Thread } from "./thread.ts";
 import { threadScripts } from "./thread-scripts.ts";
+import { namingBlob } from "./wrong-content.ts";
 
 /** More gain little: layers are few, and the disk is one. */
 const mostLayers = 4;
@@ -82,7 +83,10 @@ export class Workers {
     try {
       const job = { ring: pair.ring, fd, control: this.#control.memory, target };
       const [failure, outcome] = await Promise.all([this.#verify(pair, diffId, source), ask(pair.layer, job)]);
-      return this.#control.isCancelled || outcome === undefined ? this.#stopped() : combine(failure, outcome);
+      if (this.#control.isCancelled || outcome === undefined) return this.#stopped();
+      const combined = combine(failure, outcome);
+      if (combined.ok || combined.fault !== "layer") return combined;
+      return { ...combined, message: namingBlob(source, combined.message) };
     } finally {
       closeSource(source);
     }

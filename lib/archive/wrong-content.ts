@@ -1,4 +1,4 @@
-import { quote, thousands } from "../text.ts";
+import { count, quote, thousands } from "../text.ts";
 import { BlobError, fileReader } from "./blob-file.ts";
 import type { LayerSource } from "./source.ts";
 import { blockBytes, isZeroBlock, sizeOf, typeflagOf, verifyChecksum } from "./tar-header.ts";
@@ -19,16 +19,55 @@ const compressions: Readonly<Record<string, string>> = {
   bzip2: "425a68",
 };
 
-/** The error for a blob whose archive is not the layer that it should be: the one place where that is put into words. */
-export function wrongContent(source: Described, found: string, expected: string): BlobError {
-  if (source.kind === "file" && source.isSecret === true) {
-    const why = "another digest, which is not told, for not everybody may read it";
-    return new BlobError(`its content has ${why}, not ${expected}: ${quote(source.path)}`);
+/**
+ * The error for a blob whose archive is not the layer that it should be: the one place where that is put into words. `start`
+ * is the archive's first block, or all of a shorter one.
+ */
+export function wrongContent(source: Described, found: string, expected: string, start: Buffer): BlobError {
+  const problem = `its content has ${isSecret(source) ? hiddenDigest : `the digest ${found}`}, not ${expected}`;
+  if (isSecret(source)) return new BlobError(`${problem}: ${describeBlob(source)}`);
+  const looks = source.kind === "file" ? lookAt(source.fd, source.size) : lookAtStart(start);
+  return new BlobError(`${problem}: ${describeBlob(source)}${looks === undefined ? "" : ` and ${looks}`}`);
+}
+
+const hiddenDigest = "another digest, which is not told, for not everybody may read it";
+
+/** What is wrong with a blob, with its name and size where its name is not told yet. */
+export function namingBlob(source: Described, problem: string): string {
+  const names = source.kind === "file" ? [source.path, quote(source.path)] : [source.digest];
+  return names.some((name) => problem.includes(name)) ? problem : `${problem}: ${describeBlob(source)}`;
+}
+
+/** A blob's name and size; of a secret one the name alone. */
+function describeBlob(source: Described): string {
+  const name = source.kind === "file" ? quote(source.path) : `blob ${source.digest}`;
+  return isSecret(source) ? name : `${name} has ${count(source.size, "byte")}`;
+}
+
+function isSecret(source: Described): boolean {
+  return source.kind === "file" && source.isSecret === true;
+}
+
+/** What a stream's archive looks like by its first block; undefined where that is a header. */
+function lookAtStart(start: Buffer): string | undefined {
+  if (start.length === 0) return "is empty";
+  const compression = compressionOf(start);
+  if (compression !== undefined) return `is ${compression}-compressed, which is not supported for layers of images`;
+  return isHeader(start) || isZeroBlock(start, 0) ? undefined : "is not a tar archive";
+}
+
+function isHeader(block: Buffer): boolean {
+  if (block.length < blockBytes) return false;
+  try {
+    verifyChecksum(block, 0);
+    return true;
+  } catch {
+    return false;
   }
-  const what = source.kind === "file" ? quote(source.path) : `blob ${source.digest}`;
-  const looks = source.kind === "file" ? lookAt(source.fd, source.size) : undefined;
-  const details = `${what} has ${thousands(source.size)} bytes${looks === undefined ? "" : ` and ${looks}`}`;
-  return new BlobError(`its content has the digest ${found}, not ${expected}: ${details}`);
+}
+
+function compressionOf(start: Buffer): string | undefined {
+  return Object.keys(compressions).find((name) => startsWith(start, compressions[name] ?? ""));
 }
 
 /** What an open file that should be a layer's archive looks like; undefined where it cannot be read any more. */
@@ -38,28 +77,37 @@ function lookAt(fd: number, size: number): string | undefined {
   const block = Buffer.alloc(blockBytes);
   try {
     read(block, 0);
-    const compression = Object.keys(compressions).find((name) => startsWith(block, compressions[name] ?? ""));
+    const compression = compressionOf(block);
     if (compression !== undefined) return `is ${compression}-compressed, a volume cache's layers are not`;
-    return followHeaders((at) => (read(block, at) === blockBytes ? block : undefined), size);
+    return followHeaders((at) => block.subarray(0, read(block, at)), size);
   } catch {
     return undefined;
   }
 }
 
 /** Follows the headers of a tar archive from one to the next. */
-function followHeaders(header: (at: number) => Buffer | undefined, size: number): string {
+function followHeaders(blockAt: (at: number) => Buffer, size: number): string {
+  if (size < blockBytes) return `is too short for a tar archive`;
   let at = 0;
   for (let count = 0; count < mostHeaders; count++) {
-    const block = header(at);
-    if (block === undefined) return endsEarly(size, at === size ? at : at + blockBytes);
-    if (isZeroBlock(block, 0)) return at === 0 ? "begins with zeros" : wholeButOther;
-    try {
-      verifyChecksum(block, 0);
-      at += blockBytes + contentBytes(block);
-    } catch {
+    const block = blockAt(at);
+    if (block.length < blockBytes) return endsEarly(size, at === size ? at : at + blockBytes);
+    if (isZeroBlock(block, 0)) return at === 0 ? "begins with zeros" : lookBehind(blockAt, at + blockBytes);
+    if (!isHeader(block)) {
       return at === 0 ? "is not a tar archive" : `is damaged: no header at byte ${thousands(at)}`;
     }
+    at += blockBytes + contentBytes(block);
     if (at > size) return endsEarly(size, at);
+  }
+  return wholeButOther;
+}
+
+/** Behind the first block of zeros, which ends an archive, there are no others than zeros. */
+function lookBehind(blockAt: (at: number) => Buffer, end: number): string {
+  for (let at = end, count = 0; count < mostHeaders; at += blockBytes, count++) {
+    const block = blockAt(at);
+    if (block.some((byte) => byte !== 0)) return `goes on after the end of its archive, at byte ${thousands(at)}`;
+    if (block.length < blockBytes) break;
   }
   return wholeButOther;
 }

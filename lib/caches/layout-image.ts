@@ -37,7 +37,8 @@ export class LayoutImage implements ImagePlace {
       const image = await openLayoutImage(this.#dir, this.#tag);
       if (image !== undefined) return image;
       const tags = layoutTags(this.#dir);
-      throw new Error(`no image has the tag ${quote(this.#tag ?? "")}, only ${tags.map(quote).join(", ") || "none"}`);
+      const others = tags.length === 0 ? "none has a tag" : `only ${tags.map(quote).join(", ")}`;
+      throw new Error(`no image has the tag ${quote(this.#tag ?? "")}, ${others}`);
     } catch (error) {
       throw cannotRead(this.#name, describe(error), error);
     }

@@ -2,7 +2,7 @@ import { describe } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Layer } from "../oci/manifest.ts";
 import { parseReference } from "../oci/reference.ts";
-import { mayNotExist, RegistryError } from "../registry/errors.ts";
+import { absentPerhaps, RegistryError } from "../registry/errors.ts";
 import type { Registry, RemoteImage } from "../registry/registry.ts";
 import { quote } from "../text.ts";
 import { describeParseError } from "../toml/parse-error.ts";
@@ -59,6 +59,6 @@ export class RegistryImage implements ImagePlace {
 }
 
 function withHint(error: RegistryError): string {
-  const hints = [error.hint, error.unauthorized ? mayNotExist : undefined].filter((hint) => hint !== undefined);
+  const hints = [error.hint, error.mayNotExist ? absentPerhaps : undefined].filter((hint) => hint !== undefined);
   return [describe(error), ...hints].join(". ").replaceAll(".. ", ". ");
 }

@@ -1,8 +1,18 @@
+import { errorCode } from "../errors.ts";
 import { TransportError, toTransportError } from "./errors.ts";
 import type { HttpRequest } from "./request.ts";
 
 /** Bytes of an error's body that are read. */
 const errorBytes = 64 * 1024;
+
+/** Content codings of HTTP (RFC 9110, section 8.4.1). */
+const encodings: Readonly<Record<string, Bun.CompressionFormat>> = {
+  gzip: "gzip",
+  "x-gzip": "gzip",
+  deflate: "deflate",
+  br: "brotli",
+  zstd: "zstd",
+};
 
 /** Reads a document, or the beginning of an error's body, so that cut connections count as part of the attempt. */
 export async function readDocument(request: HttpRequest, response: Response, url: URL): Promise<Response> {
@@ -20,6 +30,20 @@ export async function readDocument(request: HttpRequest, response: Response, url
   return new Response(bytes, { status, statusText, headers });
 }
 
+/** Without the encoding that some servers and proxies put on what they send, though none was asked for. */
+async function* decoded({ headers, body }: Response, url: URL): AsyncGenerator<Uint8Array, void, void> {
+  const format = encodings[headers.get("content-encoding")?.trim().toLowerCase() ?? ""];
+  if (body === null) return;
+  try {
+    yield* format === undefined ? body : body.pipeThrough(new DecompressionStream(format));
+  } catch (error) {
+    const isMalformed = format !== undefined && errorCode(error) === undefined;
+    if (isMalformed)
+      throw new TransportError("Encoding", `${url.host} says that it answers in ${format}, and does not`);
+    throw toTransportError(error, url, undefined);
+  }
+}
+
 async function readUpTo(
   response: Response,
   limit: number,
@@ -32,14 +56,10 @@ async function readUpTo(
   }
   const parts: Uint8Array[] = [];
   let length = 0;
-  try {
-    for await (const part of response.body ?? []) {
-      parts.push(part);
-      length += part.length;
-      if (length > limit) break;
-    }
-  } catch (error) {
-    throw toTransportError(error, url, undefined);
+  for await (const part of decoded(response, url)) {
+    parts.push(part);
+    length += part.length;
+    if (length > limit) break;
   }
   const bytes = new Uint8Array(Buffer.concat(parts).subarray(0, limit));
   return { bytes, complete: length <= limit };

@@ -89,7 +89,7 @@ export class HttpClient {
       try {
         return await this.#ask(request, url, probe.signal);
       } catch (error) {
-        if (signal.aborted || !mayBePlainHttp(error)) throw error;
+        if (signal.aborted || !this.#mayBeElsewhere(error, request)) throw error;
         if (error instanceof TransportError) failed.push(error);
         if (error === late) slow = url;
       }
@@ -107,6 +107,13 @@ export class HttpClient {
     }
     if ("error" in last) throw last.error;
     return last;
+  }
+
+  /** Whether the last address may answer where another one did not: by plain http, or by a proxy that knows the name. */
+  #mayBeElsewhere(error: unknown, { urls }: HttpRequest): boolean {
+    const last = urls.at(-1);
+    const byProxy = last !== undefined && this.#connections.proxyFor(last) !== undefined;
+    return mayBePlainHttp(error) || (byProxy && hasCode(error, "ENOTFOUND"));
   }
 
   async #askLast(request: HttpRequest, failed: readonly TransportError[], signal: AbortSignal): Promise<HttpAnswer> {

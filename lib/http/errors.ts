@@ -106,7 +106,9 @@ export function proxyRefusal(status: number, url: URL, proxy: string): Transport
 function connectionHint(code: string, url: URL, proxy: string | undefined): string | undefined {
   const { host } = url;
   if (code === "UnsupportedProxyProtocol") {
-    return `Only http:// and https:// proxies are. Put one before the SOCKS proxy, such as Privoxy, and name it in HTTPS_PROXY and HTTP_PROXY, or add ${host} to NO_PROXY if it can be reached without.`;
+    const isSocks = /^socks/i.test(proxy ?? "");
+    const put = isSocks ? "Put one before the SOCKS proxy, such as Privoxy, and name it" : "Name one";
+    return `Only http:// and https:// proxies are. ${put} in HTTPS_PROXY and HTTP_PROXY, or add ${host} to NO_PROXY if it can be reached without.`;
   }
   const unusable = proxy !== undefined && code === "ERR_INVALID_ARG_VALUE";
   if (unusable || /proxy/i.test(code)) return "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.";

@@ -25,6 +25,9 @@ export type RetryDecision =
       readonly isAsked: boolean;
     };
 
+/** A century: what exceeds it means the same, and remains a number. */
+const longestMs = 100 * 365 * 24 * 3600 * 1000;
+
 const giveUp: RetryDecision = { kind: "give-up" };
 /** Statuses that may pass. */
 const transientStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
@@ -43,7 +46,9 @@ export function decideRetry(outcomes: readonly AttemptOutcome[], isVain: boolean
   if (askedMs !== undefined && askedMs > timing.retryAfterMs) return { kind: "too-long", askedMs };
   if (isLimited(last)) {
     const since = outcomes.find(isLimited)?.atMs ?? last.atMs;
-    return isVain || last.atMs - since >= timing.limitedMs ? giveUp : again(last, outcomes.length, timing);
+    const leftMs = timing.limitedMs - (last.atMs - since);
+    if (askedMs !== undefined && askedMs > timing.limitedMs) return { kind: "too-long", askedMs };
+    return isVain || leftMs <= 0 || (askedMs ?? 0) > leftMs ? giveUp : again(last, outcomes.length, timing);
   }
   const failures = outcomes.filter((outcome) => !isLimited(outcome)).length;
   return failures < attemptsFor(last, timing) ? again(last, outcomes.length, timing) : giveUp;
@@ -78,7 +83,7 @@ export function backoff({ backoffMs, backoffCapMs }: HttpTiming, attempts: numbe
 /** Milliseconds that Retry-After asks for, in seconds or as a date (RFC 9110, section 10.2.3); undefined where it is neither. */
 export function parseRetryAfter(text: string | null, nowMs: number): number | undefined {
   if (text === null) return undefined;
-  if (/^\d+(\.\d+)?$/.test(text.trim())) return Number(text) * 1000;
+  if (/^\d+(\.\d+)?$/.test(text.trim())) return Math.min(longestMs, Number(text) * 1000);
   const date = /^[A-Z][a-z]+, .* GMT$/.test(text.trim()) ? Date.parse(text) : Number.NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - nowMs);
 }

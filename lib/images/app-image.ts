@@ -1,6 +1,6 @@
 import { describe } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { mayNotExist, RegistryError } from "../registry/errors.ts";
+import { absentPerhaps, RegistryError } from "../registry/errors.ts";
 import { quote } from "../text.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import { parseMetadata } from "../toml/metadata-json.ts";
@@ -28,7 +28,7 @@ export async function readAppMetadata(
     signal.throwIfAborted();
     if (isNotFound(error)) log.info(`App image ${quote(name)} not found`);
     else {
-      const hint = error instanceof RegistryError && error.unauthorized ? `. ${mayNotExist}` : "";
+      const hint = error instanceof RegistryError && error.mayNotExist ? `. ${absentPerhaps}` : "";
       log.warn(`Not using layer metadata of the app image ${quote(name)}: ${describe(error)}${hint}`);
     }
     return noMetadata;

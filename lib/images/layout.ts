@@ -2,10 +2,11 @@ import { join, normalize, relative } from "node:path";
 import { readWhole } from "../disk/read-file.ts";
 import { hasCode } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
-import { configBytes, type ImageConfig, parseConfig } from "../oci/config.ts";
+import { type ImageConfig, parseConfig } from "../oci/config.ts";
 import { digestOf } from "../oci/digest.ts";
 import { ManifestError } from "../oci/document.ts";
 import {
+  configBytes,
   type Descriptor,
   type Index,
   type Manifest,

@@ -1,6 +1,6 @@
-import { statSync } from "node:fs";
+import { type Stats, statSync } from "node:fs";
 import { userInfo } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { orAsSecondUser } from "../disk/second-user.ts";
 import type { Environment } from "../environment.ts";
 import { describe } from "../errors.ts";
@@ -58,8 +58,10 @@ export function readOwnConfig(env: Environment): DockerConfig | undefined {
   const hint = "Point it at a file like docker's config.json, or unset it.";
   try {
     const config = readDockerConfig(path);
-    if (config === undefined) throw new Error("no such file");
-    return config;
+    if (config !== undefined) return config;
+    if (!isDirectory(path)) throw new Error("no such file");
+    const inside = ["config.json", ".dockerconfigjson"].map((file) => join(path, file)).find(isFile);
+    throw new Error(`it is a directory${inside === undefined ? "" : `; did you mean ${quote(inside)}?`}`);
   } catch (error) {
     throw new RestorerError(`failed to read ${name} ${quote(path)}: ${describe(error)}`, { hint });
   }
@@ -67,7 +69,7 @@ export function readOwnConfig(env: Environment): DockerConfig | undefined {
 
 /** The first file there is of those that docker and podman share with other tools; they are not merged. */
 export function readSharedConfig(env: Environment, warn: (message: string) => void): DockerConfig | undefined {
-  const misplaced = misplacedConfig(env.DOCKER_CONFIG);
+  const misplaced = misplacedConfig(env);
   if (misplaced !== undefined) warn(misplaced);
   for (const path of sharedPaths(env)) {
     try {
@@ -81,28 +83,48 @@ export function readSharedConfig(env: Environment, warn: (message: string) => vo
   return undefined;
 }
 
-/** What DOCKER_CONFIG names, where that is not a directory with a config.json, but what was meant is plain. */
-function misplacedConfig(named: string | undefined): string | undefined {
-  if (!named) return undefined;
-  const isFile = (path: string) => orAsSecondUser(() => statSync(path, { throwIfNoEntry: false }))?.isFile() === true;
+/** What is where docker's configuration should be, where that is not a config.json, but what was meant is plain. */
+function misplacedConfig(env: Environment): string | undefined {
+  const named = env.DOCKER_CONFIG;
+  const directory = dockerDirectory(env);
+  if (directory === undefined) return undefined;
+  if (named && isFile(named)) {
+    return `DOCKER_CONFIG names a file, ${quote(named)}, not a directory that holds a config.json: set CNB_REGISTRY_AUTH_FILE to it instead.`;
+  }
+  const usual = join(directory, "config.json");
+  const secret = [join(directory, ".dockerconfigjson"), join(usual, ".dockerconfigjson"), join(usual, "config.json")];
+  const meant = isFile(usual) ? undefined : secret.find(isFile);
+  if (meant === undefined) {
+    return isDirectory(usual)
+      ? `${quote(usual)} is a directory, not a file with credentials: perhaps what should be mounted there does not exist.`
+      : undefined;
+  }
+  const where = named ? `DOCKER_CONFIG names a directory, ${quote(named)}, that` : `The directory ${quote(directory)}`;
+  return `${where} holds ${relative(directory, meant)}, but no file config.json: set CNB_REGISTRY_AUTH_FILE to ${quote(meant)}, or mount the file as config.json.`;
+}
+
+/** Undefined where nothing is there, or it may not be looked at: reading it will tell. */
+function look(path: string): Stats | undefined {
   try {
-    if (isFile(named)) {
-      return `DOCKER_CONFIG names a file, ${quote(named)}, not a directory that holds a config.json: set CNB_REGISTRY_AUTH_FILE to it instead.`;
-    }
-    const secret = join(named, ".dockerconfigjson");
-    if (isFile(join(named, "config.json")) || !isFile(secret)) return undefined;
-    return `DOCKER_CONFIG names a directory, ${quote(named)}, that holds .dockerconfigjson, but no config.json: set CNB_REGISTRY_AUTH_FILE to ${quote(secret)}, or mount the file as config.json.`;
+    return orAsSecondUser(() => statSync(path, { throwIfNoEntry: false }));
   } catch {
-    // Reading it will tell.
     return undefined;
   }
+}
+
+const isFile = (path: string): boolean => look(path)?.isFile() === true;
+const isDirectory = (path: string): boolean => look(path)?.isDirectory() === true;
+
+function dockerDirectory(env: Environment): string | undefined {
+  const home = env.HOME || homeOfUser();
+  return env.DOCKER_CONFIG || (home ? join(home, ".docker") : undefined);
 }
 
 function sharedPaths(env: Environment): string[] {
   const home = env.HOME || homeOfUser();
   const below = (directory: string | undefined, name: string) => (directory ? [join(directory, name)] : []);
   return [
-    ...below(env.DOCKER_CONFIG || (home && join(home, ".docker")), "config.json"),
+    ...below(dockerDirectory(env), "config.json"),
     ...(env.REGISTRY_AUTH_FILE ? [env.REGISTRY_AUTH_FILE] : []),
     ...below(env.XDG_RUNTIME_DIR, "containers/auth.json"),
     ...below(env.XDG_CONFIG_HOME || (home && join(home, ".config")), "containers/auth.json"),

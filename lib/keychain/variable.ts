@@ -15,20 +15,21 @@ const example = `Set it to a JSON object such as {"registry.example.com": "Basic
 /** CNB_REGISTRY_AUTH: registry → value of an Authorization header. Keys may be URLs; null is none. */
 export class VariableSource implements CredentialSource {
   readonly name = name;
-  readonly #headers: ReadonlyMap<string, string>;
+  readonly #headers: ReadonlyMap<string, unknown>;
 
-  /** Throws a RestorerError for what is not a JSON object of texts. */
+  /** Throws a RestorerError for what is not a JSON object. */
   constructor(env: Environment) {
     this.#headers = parse(env[name] ?? "");
   }
 
+  /** Throws a RestorerError for a value that is not a header we know; what stands for other registries is not looked at. */
   async lookUp(registry: string): Promise<readonly ScopedCredential[]> {
     const header = this.#headers.get(registry.toLowerCase());
     return header === undefined ? [] : [{ path: "", credential: parseHeader(registry, header) }];
   }
 }
 
-function parse(text: string): Map<string, string> {
+function parse(text: string): Map<string, unknown> {
   // What is wrong with its JSON is not told: the parser's message quotes the text, which holds secrets.
   const table = parseWritten(text);
   if (!isTable(table)) {
@@ -37,17 +38,14 @@ function parse(text: string): Map<string, string> {
     });
   }
   const given = v.parse(optionalEntries, table).filter(([, header]) => header !== null);
-  return new Map(given.map(([key, header]) => [splitKey(key).registry, checked(key, header)]));
-}
-
-function checked(registry: string, header: unknown): string {
-  if (typeof header === "string") return header;
-  const problem = `the value for ${quote(registry)} is not text`;
-  throw new RestorerError(`failed to parse ${name}: ${problem}`, { hint: example });
+  return new Map(given.map(([key, header]) => [splitKey(key).registry, header]));
 }
 
 /** A header as the lifecycle writes it: `Basic …`, `Bearer …` or `X-Identity …`. White space in its secret goes. */
-function parseHeader(registry: string, header: string): Credential {
+function parseHeader(registry: string, header: unknown): Credential {
+  if (typeof header !== "string") {
+    throw new RestorerError(`failed to parse ${name}: the value for ${quote(registry)} is not text`, { hint: example });
+  }
   const match = /^(basic|bearer|x-identity)\s+(.+)$/is.exec(header.trim());
   const text = match?.[2] ?? "";
   const secret = withoutSpace(text);

@@ -9,13 +9,13 @@ export function decodeText(bytes: Uint8Array): string {
 }
 
 /**
- * Parses a JSON object that people put together: a byte order mark and line breaks within values go, since `base64` wraps
- * its lines. No text, and null, are an empty object; undefined where it is something else.
+ * Parses a JSON object that people put together: a byte order mark goes, and line breaks within values become spaces, for
+ * `base64` wraps its lines. No text, and null, are an empty object; undefined where it is something else.
  */
 export function parseWritten(text: string): unknown {
   const trimmed = text.trim();
   if (trimmed === "" || trimmed === "null") return {};
-  return parseIfObject(trimmed) ?? parseIfObject(trimmed.replace(/[\r\n\t]+/g, ""));
+  return parseIfObject(trimmed) ?? parseIfObject(trimmed.replace(/[\r\n\t]+/g, " "));
 }
 
 /** A token or base64 without the white space within and around it. */

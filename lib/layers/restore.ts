@@ -7,7 +7,7 @@ import { platformHas } from "../platform-api.ts";
 import type { Session } from "../session.ts";
 import { count, formatBytes, quote } from "../text.ts";
 import { DataError } from "../toml/layer-data.ts";
-import { formatMetadata } from "../toml/layer-toml.ts";
+import { formatMetadata, TomlBudget } from "../toml/layer-toml.ts";
 import { Pauses } from "../waiting.ts";
 import { LayersDirectory } from "./layers-directory.ts";
 import { sbomFileOf } from "./names.ts";
@@ -45,6 +45,7 @@ class Restoration {
   readonly #narration: Narration;
   readonly #layers: LayersDirectory;
   readonly #pauses: Pauses;
+  readonly #toml = new TomlBudget();
   /** Undefined where there is no cache, and so no layer with contents to restore. */
   readonly #unpacker: Unpacker | undefined;
   #sboms: SbomFiles | undefined;
@@ -152,7 +153,7 @@ class Restoration {
 
   #restoreStore({ buildpack, directory, data }: StorePlan): void {
     try {
-      const toml = formatMetadata(data.read());
+      const toml = formatMetadata(data.read(), this.#toml);
       this.#layers.inBuildpack(directory, (place) => place.writeFile("store.toml", toml));
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
@@ -163,7 +164,7 @@ class Restoration {
   /** A layer whose contents stay in the app image. */
   #restoreMetadata(plan: MetadataPlan): void {
     try {
-      const toml = formatMetadata(plan.data.read());
+      const toml = formatMetadata(plan.data.read(), this.#toml);
       this.#layers.inBuildpack(plan.directory, (place) => {
         this.#withSboms(plan, (sboms) => place.publishMetadata(plan.layer, toml, sboms));
       });
@@ -243,7 +244,7 @@ class Restoration {
       }
       const { extracted, place: filled } = unpacked;
       // Only now: the text of large data is not kept while blobs are unpacked.
-      const toml = formatMetadata(data.read());
+      const toml = formatMetadata(data.read(), this.#toml);
       const publish = (sboms: SbomFile[]) => buildpack.publishLayer(layer, filled, extracted.rootMode, toml, sboms);
       if (!this.#withSboms(plan, publish)) return false;
       this.#narration.restored(plan, unpacked);

@@ -3,9 +3,6 @@ import { optionalText, optionalTexts } from "../lenient.ts";
 import { digestSchema, ManifestError, parseDocument } from "./document.ts";
 import type { Layer, Manifest } from "./manifest.ts";
 
-/** Bytes a config may have: with long histories and labels they reach a few hundred KiB. */
-export const configBytes = 16 * 1024 * 1024;
-
 /** A diffID of another kind keeps its position: no layer is looked for by it. */
 const diffIds = v.array(v.fallback(digestSchema, ""));
 
@@ -36,7 +33,7 @@ export function parseConfig(bytes: Uint8Array): ImageConfig {
   return { ...rest, labels: new Map(config.Labels), diffIds: rootfs.diff_ids };
 }
 
-/** Which blob holds the layer of which diffID. Throws a ManifestError when manifest and config count differently. */
+/** Which blob holds the layer of which diffID; of several the first that can be had. Throws a ManifestError when manifest and config count differently. */
 export function layersByDiffId(manifest: Manifest, config: ImageConfig): Map<string, Layer> {
   if (manifest.layers.length !== config.diffIds.length) {
     throw new ManifestError(
@@ -46,7 +43,7 @@ export function layersByDiffId(manifest: Manifest, config: ImageConfig): Map<str
   const result = new Map<string, Layer>();
   for (const [position, layer] of manifest.layers.entries()) {
     const diffId = config.diffIds[position];
-    if (diffId && !result.has(diffId)) result.set(diffId, layer);
+    if (diffId && (!result.has(diffId) || result.get(diffId)?.unusable !== undefined)) result.set(diffId, layer);
   }
   return result;
 }

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { describe } from "../errors.ts";
 import { judgeJson } from "../toml/json.ts";
+import { describeParseError } from "../toml/parse-error.ts";
 import { isDigest } from "./digest.ts";
 
 /** A manifest, index or config that is not what the specifications say; the message tells where. */
@@ -13,7 +14,7 @@ export class ManifestError extends Error {
   }
 }
 
-export const digestSchema = v.pipe(v.string(), v.check(isDigest, "not a sha256 digest"));
+export const digestSchema = v.pipe(v.string(), v.check(isDigest, "a sha256 digest"));
 
 /** Reads a JSON document by a schema; `what` names it in messages. Throws a ManifestError. */
 export function parseDocument<const S extends v.GenericSchema>(
@@ -32,9 +33,7 @@ export function checkDocument<const S extends v.GenericSchema>(
 ): v.InferOutput<S> {
   const result = v.safeParse(schema, raw, { abortEarly: true });
   if (result.success) return result.output;
-  const [issue] = result.issues;
-  const path = v.getDotPath(issue);
-  throw new ManifestError(`the ${what} is malformed: ${path === null ? "" : `${path}: `}${issue.message}`);
+  throw new ManifestError(`the ${what} is malformed: ${describeParseError(new v.ValiError(result.issues))}`);
 }
 
 function parseJson(bytes: Uint8Array, what: string): unknown {

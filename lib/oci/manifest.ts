@@ -7,6 +7,9 @@ import { checkDocument, digestSchema, ManifestError, parseDocument } from "./doc
 /** Bytes a manifest or index may have; the distribution specification lets registries refuse larger ones. */
 export const manifestBytes = 4 * 1024 * 1024;
 
+/** Bytes a config may have: with long histories and labels they reach a few hundred KiB. */
+export const configBytes = 16 * 1024 * 1024;
+
 /** Media types of the documents we read (OCI image specification; Docker image manifest version 2, schema 2). */
 export const mediaTypes = {
   ociManifest: "application/vnd.oci.image.manifest.v1+json",
@@ -35,8 +38,14 @@ export interface Platform {
   readonly variant?: string | undefined;
 }
 
-const sizeSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const sizeSchema = v.pipe(v.number(), v.safeInteger("a whole number"), v.minValue(0, "a size in bytes"));
 const descriptorSchema = v.object({ mediaType: optionalText, digest: digestSchema, size: sizeSchema });
+
+/** Of a document, which its digest vouches for: where no size is said, it may have as many bytes as any. */
+const documentDescriptor = (largest: number) => ({
+  ...descriptorSchema.entries,
+  size: v.fallback(sizeSchema, largest),
+});
 
 /** Where a document or blob is, and how many bytes it has. */
 export interface Descriptor {
@@ -52,11 +61,14 @@ export interface Layer extends Descriptor {
   readonly unusable?: string;
 }
 
-const manifestSchema = v.object({ config: descriptorSchema, layers: v.nullish(v.array(v.unknown()), []) });
+const manifestSchema = v.object({
+  config: v.object(documentDescriptor(configBytes)),
+  layers: v.nullish(v.array(v.unknown()), []),
+});
 
 const platformSchema = v.object({ os: optionalText, architecture: optionalText, variant: optionalText });
 const memberSchema = v.object({
-  ...descriptorSchema.entries,
+  ...documentDescriptor(manifestBytes),
   platform: v.fallback(v.optional(platformSchema), undefined),
   artifactType: optionalText,
   annotations: v.fallback(v.record(v.string(), v.unknown()), {}),

@@ -27,8 +27,8 @@ export interface Found<D> {
 }
 
 /**
- * Follows indexes to a manifest (contract §8, D20): to a member for the platform; else to one without a platform whose
- * config fits, or says nothing; else to `otherwise`. Attestations are never taken. Throws a ManifestError that lists what
+ * Follows indexes to a manifest (contract §8, D20): to a member for the platform, unless another one would do and its config
+ * says that it is for something else; else to one without a platform whose config fits, or says nothing; else to `otherwise`. Attestations are never taken. Throws a ManifestError that lists what
  * there is, or for too many indexes inside each other, and what `search` throws.
  */
 export function findManifest<D extends { readonly content: Manifest | Index }>(
@@ -61,23 +61,30 @@ async function follow<D extends { readonly content: Manifest | Index }>(
   const members = content.manifests.filter(({ isAttestation }) => !isAttestation);
   const [only, ...others] = members;
   if (search.otherwise === "only" && only !== undefined && others.length === 0) return enter(only);
-  const named = choosePlatform(members, search.platform);
-  if (named !== undefined) return enter(named);
+  const said = choosePlatform(members, search.platform);
+  const named = said && (await enter(said));
+  if (named !== undefined && !(await isOfOther(named, search))) return named;
 
   const unnamed = members.filter((member) => !saysAll(member) && !contradicts(member.platform, search.platform));
   const looked = await lookInto(unnamed, search, (member) => enter(member, { ...search, otherwise: "nothing" }));
   const own =
     choosePlatform(looked, search.platform) ?? looked.find((one) => !contradicts(one.platform, search.platform));
-  if (own !== undefined) return own.found;
+  const best = own?.found ?? named;
+  if (best !== undefined) return best;
 
   const { os } = search.platform;
-  const said = (member: Member) => looked.find((one) => one.member === member)?.platform ?? member.platform;
-  const other = search.otherwise === "same-os" ? members.find((member) => said(member)?.os === os) : undefined;
+  const platformOf = (member: Member) => looked.find((one) => one.member === member)?.platform ?? member.platform;
+  const other = search.otherwise === "same-os" ? members.find((member) => platformOf(member)?.os === os) : undefined;
   if (other !== undefined) return enter(other);
-  const there = content.manifests.slice(0, 20).map((member) => showPlatform(said(member)));
-  throw new ManifestError(
-    `the image has no member for ${showPlatform(search.platform)}, only for ${there.join(", ") || "nothing"}`,
-  );
+  const there = content.manifests.slice(0, 20).map((member) => showPlatform(platformOf(member)));
+  const listed = there.length === 0 ? ": it has none at all" : `, only for ${there.join(", ")}`;
+  throw new ManifestError(`the image has no member for ${showPlatform(search.platform)}${listed}`);
+}
+
+/** Whether a member's config says another platform than the index. Only where any would do it is worth asking. */
+async function isOfOther<D>({ document, manifest }: Found<D>, search: Search<D>): Promise<boolean> {
+  if (search.otherwise !== "same-os" || !isImageConfig(manifest.config.mediaType)) return false;
+  return contradicts(await search.platformOf(document, manifest), search.platform);
 }
 
 interface Looked<D> {

@@ -8,7 +8,7 @@ import type { Descriptor } from "../oci/manifest.ts";
 import type { Reference } from "../oci/reference.ts";
 import { Deadline } from "../waiting.ts";
 import { Access, Entrance } from "./access.ts";
-import { failedError, type Operation, statusError } from "./errors.ts";
+import { failedError, getBlob, getToken, type Operation, statusError } from "./errors.ts";
 import { createHosts, type Hosts, type Scheme } from "./hosts.ts";
 import { Patience, type Silence } from "./patience.ts";
 import { streamInPieces } from "./pieces.ts";
@@ -111,7 +111,7 @@ export class RegistryClient {
   async *blob(reference: Reference, { digest, size }: Descriptor): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
     const { registry } = reference;
     const { patience, slots } = this.#state(registry);
-    const step = `get the blob ${digest} of`;
+    const step = `${getBlob} ${digest} of`;
     const store = new Store((request) => this.#http.send(request), size, this.#timing.operationMs);
     const ask = (headers: Record<string, string>, ended: AbortSignal) =>
       this.#ask({ reference, step, path: `blobs/${digest}`, headers }, ended);
@@ -241,7 +241,7 @@ export class RegistryClient {
       credential,
       repository,
       refuseRealm: (asked, realm) => this.#hosts.refuseRealm(registry, asked, realm),
-      fetchToken: (server) => this.#token({ step: "get a token for", reference, credential }, server),
+      fetchToken: (server) => this.#token({ step: getToken, reference, credential }, server),
     });
     accesses.set(repository, made);
     return made;

@@ -12,6 +12,7 @@ interface RegistryErrorOptions {
   readonly hint?: string | undefined;
   readonly status?: number | undefined;
   readonly notFound?: boolean;
+  readonly mayNotExist?: boolean;
   readonly registryCode?: string | undefined;
   readonly cause?: unknown;
 }
@@ -24,15 +25,16 @@ export class RegistryError extends RestorerError {
   readonly registryCode: string | undefined;
   /** The registry says that the image does not exist. */
   readonly notFound: boolean;
-  /** Credentials are missing, wrong, or do not suffice. */
-  readonly unauthorized: boolean;
+  /** It shows no manifest to us (401, 403), which is how many registries answer for an image that does not exist. */
+  readonly mayNotExist: boolean;
 
-  constructor(message: string, { hint, status, registryCode, notFound = false, cause }: RegistryErrorOptions = {}) {
+  constructor(message: string, options: RegistryErrorOptions = {}) {
+    const { hint, status, registryCode, notFound = false, mayNotExist = false, cause } = options;
     super(message, { ...(hint === undefined ? {} : { hint }), ...(cause === undefined ? {} : { cause }) });
     this.status = status;
     this.registryCode = registryCode;
     this.notFound = notFound;
-    this.unauthorized = status === 401 || status === 403;
+    this.mayNotExist = mayNotExist;
   }
 
   /** An answer that came, but is not what it should be. */
@@ -90,6 +92,10 @@ export function statusError(operation: Operation, refusal: Refusal): RegistryErr
           : redirectHint(refusal, redirectedFrom, operation),
       registryCode: code,
       notFound: status === 404 && step === getManifest,
+      mayNotExist:
+        redirectedFrom === undefined &&
+        (status === 401 || status === 403) &&
+        (step === getManifest || step === getToken),
     },
   );
 }
@@ -103,9 +109,11 @@ function withoutSecrets(text: string, { credential, authorization = "" }: Operat
 }
 
 export const getManifest = "get the manifest of";
+export const getBlob = "get the blob";
+export const getToken = "get a token for";
 
-/** What a 401 or 403 may mean besides: who may not see an image may not know whether there is one. */
-export const mayNotExist =
+/** What a refused manifest may mean besides: who may not see an image may not know whether there is one. */
+export const absentPerhaps =
   "It may also not exist yet: GHCR, Docker Hub, Quay and Google answer so for an image that nobody has pushed.";
 
 function statusHint({ status, body }: Refusal, { reference, credential }: Operation): string | undefined {
@@ -129,7 +137,10 @@ function statusHint({ status, body }: Refusal, { reference, credential }: Operat
 }
 
 /** What to do about the host that answered: the one that redirects there is not the one to log in to. */
-function redirectHint({ status, host }: Refusal, from: string, { reference }: Operation): string | undefined {
+function redirectHint({ status, host }: Refusal, from: string, { reference, step }: Operation): string | undefined {
+  if (status === 403 && step.startsWith(getBlob)) {
+    return `${host} does not take the address that ${from} gives for it, which may have expired: check this machine's clock, try again, or ask whoever runs ${from}.`;
+  }
   if (status === 401 || status === 403) {
     return `${host} asks for credentials of its own, and those for ${from} are not sent to it: log in to ${host} and name the image there, perhaps ${host}/${reference.repository}, or ask whoever runs ${from}.`;
   }

@@ -22,9 +22,9 @@ const metadataHosts =
 /** Such services outside of the link-local range: Amazon's IPv6, Alibaba's, Oracle's. */
 const metadataAddresses: ReadonlySet<string> = new Set(["fd00:ec2::254", "100.100.100.200", "192.0.0.192"]);
 
-/** The rules for a run, by the registries named on the command line as insecure (`host` or `host:port`, exactly). */
+/** The rules for a run, by the registries named on the command line as insecure (`host` or `host:port`, or its URL). */
 export function createHosts(insecureRegistries: readonly string[]): Hosts {
-  const insecure = new Set(insecureRegistries.map((name) => name.trim().toLowerCase()).filter((name) => name !== ""));
+  const insecure = new Set(insecureRegistries.map(hostOf).filter((name) => name !== ""));
   const insecureUrls = new Set(
     [...insecure].flatMap((name) => ["https", "http"].map((scheme) => originOf(`${scheme}://${name}`))),
   );
@@ -58,6 +58,15 @@ export function createHosts(insecureRegistries: readonly string[]): Hosts {
       return `credentials are sent over https only; if it has no https, pass -insecure-registry ${realm.host}`;
     },
   };
+}
+
+/** What somebody named as a registry: perhaps by a URL. */
+function hostOf(name: string): string {
+  return name
+    .trim()
+    .toLowerCase()
+    .replace(/^https?:\/\//, "")
+    .replace(/\/+$/, "");
 }
 
 function withoutPort(host: string): string {

@@ -1,9 +1,10 @@
 import type { Log } from "../log.ts";
-import { configBytes, type ImageConfig, parseConfig } from "../oci/config.ts";
+import { type ImageConfig, parseConfig } from "../oci/config.ts";
 import { digestOf } from "../oci/digest.ts";
 import { ManifestError } from "../oci/document.ts";
 import {
   acceptManifests,
+  configBytes,
   type Descriptor,
   type Index,
   type Manifest,

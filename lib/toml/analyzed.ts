@@ -58,7 +58,7 @@ export function readAnalyzed(path: string, log: Log): Analyzed | undefined {
       log.warn(`No analyzed metadata found at path ${quote(path)}`);
       return { path, exists: false, table: {}, metadata: noMetadata, runImage: undefined };
     }
-    log.warn(`Not using analyzed data, no usable file at ${describeFileError(path, error)}`);
+    log.warn(`Not using analyzed data: ${describeFileError(path, error)}`);
     return undefined;
   }
 }

@@ -28,7 +28,6 @@ export class JsonOutline {
   /** Of the chunk's first byte, in the text. */
   #offset = 0;
   #depth = 0;
-  #deepest = 0;
   #deepestOfPart = 0;
   #pieces = 0;
   #keptPieces = 0;
@@ -51,11 +50,6 @@ export class JsonOutline {
   /** How many of them are in the outline. */
   get keptPieces(): number {
     return this.#keptPieces;
-  }
-
-  /** How deep the text so far is nested. */
-  get deepest(): number {
-    return this.#deepest;
   }
 
   /** The outline, as far as it goes. */
@@ -93,7 +87,6 @@ export class JsonOutline {
   #open(chunk: Uint8Array, at: number): void {
     this.#next();
     this.#depth += 1;
-    if (this.#depth > this.#deepest) this.#deepest = this.#depth;
     if (this.#depth > this.#deepestOfPart) this.#deepestOfPart = this.#depth;
     if (this.#depth === this.#keptDepth + 1) this.#beginPart(chunk, at);
   }

@@ -1,16 +1,42 @@
-import { quote } from "../text.ts";
+import { limits } from "../limits.ts";
+import { count, quote } from "../text.ts";
 import { DataError } from "./layer-data.ts";
 import { integral, isTable, type TomlTable, type TomlValue } from "./values.ts";
 
+/** How much TOML a run may write: metadata with long keys above many tables becomes a thousand times as long (D24). */
+export class TomlBudget {
+  #left: number = limits.allTomlLength;
+  #leftOfFile = 0;
+
+  /** For one more file. */
+  begin(): void {
+    this.#leftOfFile = limits.layerTomlLength;
+  }
+
+  /** Throws a DataError where there is not as much left. */
+  take(characters: number): void {
+    this.#leftOfFile -= characters;
+    this.#left -= characters;
+    if (this.#leftOfFile < 0) throw tooLong(limits.layerTomlLength, "");
+    if (this.#left < 0) throw tooLong(limits.allTomlLength, " with that of the other layers");
+  }
+}
+
+function tooLong(allowed: number, beside: string): DataError {
+  return new DataError(`metadata would take more than the ${count(allowed, "character")} allowed as TOML${beside}`);
+}
+
 /**
  * The text of a `<layer>.toml` or `store.toml`: only `[metadata]`, every integral number as an integer (D7),
- * without the nulls of JSON. Without metadata it is empty. Throws a DataError for what TOML cannot hold. (A package's writer takes twice the time, and
- * does not say where the trouble is.)
+ * without the nulls of JSON. Without metadata it is empty. Throws a DataError for what TOML cannot hold, or too much. (A
+ * package's writer takes twice the time, and does not say where the trouble is.)
  */
-export function formatMetadata(metadata: TomlValue | undefined): string {
+export function formatMetadata(metadata: TomlValue | undefined, budget = new TomlBudget()): string {
   if (metadata === undefined || metadata === null) return "";
+  budget.begin();
   try {
-    return isTable(metadata) ? formatTable("metadata", metadata) : `metadata = ${formatValue(metadata)}\n`;
+    if (isTable(metadata)) return formatTable(budget, "metadata", metadata);
+    return spent(budget, `metadata = ${formatValue(metadata)}\n`);
   } catch (error) {
     if (!(error instanceof Unwritable)) throw error;
     const path = pathOfUnwritable(metadata) ?? [];
@@ -23,24 +49,29 @@ export function formatMetadata(metadata: TomlValue | undefined): string {
 /** What TOML cannot hold; where it stands is looked for afterwards. */
 class Unwritable extends Error {}
 
+function spent(budget: TomlBudget, text: string): string {
+  budget.take(text.length);
+  return text;
+}
+
 /** A table with its header, then the tables in it. */
-function formatTable(path: string, table: TomlTable, header = `[${path}]`): string {
-  let values = "";
+function formatTable(budget: TomlBudget, path: string, table: TomlTable, header = `[${path}]`): string {
+  let values = spent(budget, `${header}\n`);
   let tables = "";
   for (const [key, value] of Object.entries(table)) {
     if (value === undefined || value === null) continue;
     if (typeof value === "object" && (isTable(value) || isTableArray(value))) {
-      tables += `\n${formatBelow(`${path}.${formatKey(key)}`, value)}`;
+      tables += `\n${formatBelow(budget, `${path}.${formatKey(key)}`, value)}`;
     } else {
-      values += `${formatKey(key)} = ${formatValue(value)}\n`;
+      values += spent(budget, `${formatKey(key)} = ${formatValue(value)}\n`);
     }
   }
-  return `${header}\n${values}${tables}`;
+  return `${values}${tables}`;
 }
 
-function formatBelow(path: string, value: TomlTable | TomlTable[]): string {
-  if (isTable(value)) return formatTable(path, value);
-  return value.map((table) => formatTable(path, table, `[[${path}]]`)).join("\n");
+function formatBelow(budget: TomlBudget, path: string, value: TomlTable | TomlTable[]): string {
+  if (isTable(value)) return formatTable(budget, path, value);
+  return value.map((table) => formatTable(budget, path, table, `[[${path}]]`)).join("\n");
 }
 
 function isTableArray(value: TomlValue): value is TomlTable[] {

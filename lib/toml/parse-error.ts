@@ -37,6 +37,7 @@ function describeIssue({ expected, input, message }: v.BaseIssue<unknown>, table
   const kinds: Readonly<Record<string, string>> = {
     string: "a string",
     boolean: "a boolean",
+    number: "a number",
     Array: "an array",
     Object: table,
   };

@@ -3,10 +3,10 @@ import { leadsByForeignLink, readFile } from "../disk/read-file.ts";
 import { describe } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { limits } from "../limits.ts";
-import { inline, printable, quote } from "../text.ts";
+import { count, inline, printable, quote } from "../text.ts";
 import { judgeToml } from "./judge-toml.ts";
 import { whyNotTold } from "./parse-error.ts";
-import type { TomlTable } from "./values.ts";
+import { isTable, type TomlTable, type TomlValue } from "./values.ts";
 
 /**
  * Reads a TOML file. Integers become bigint and floats number, so that `1` and `1.0` stay apart.
@@ -73,7 +73,28 @@ function caret(text: string, line: number, column: number): string {
   return `\n  ${shown}\n  ${" ".repeat(before.length)}^`;
 }
 
-/** TOML text of a table read by `readToml`: numbers keep their kind, dates their offset. */
+/**
+ * TOML text of a table read by `readToml`: numbers keep their kind, dates their offset. Throws an Error where it would be
+ * very long: each table repeats the keys above it (D24).
+ */
 export function formatToml(table: TomlTable): string {
+  const { allTomlLength } = limits;
+  if (lengthOfHeaders(table, 0, allTomlLength) > allTomlLength) {
+    throw new Error(`it would take more than the ${count(allTomlLength, "character")} allowed`);
+  }
   return stringify(table, { numbersAsFloat: true });
+}
+
+/** How long the headers of all tables in a value are, each with the keys above it; counted up to `most`. */
+function lengthOfHeaders(value: TomlValue, above: number, most: number): number {
+  if (typeof value !== "object" || value instanceof Date) return 0;
+  const below = Array.isArray(value)
+    ? value.map((item) => ({ item, length: above }))
+    : Object.entries(value).map(([key, item]) => ({ item, length: above + key.length }));
+  let length = isTable(value) ? above : 0;
+  for (const one of below) {
+    length += lengthOfHeaders(one.item, one.length, most - length);
+    if (length > most) break;
+  }
+  return length;
 }

@@ -104,6 +104,18 @@ const endsEarly = (blob: Buffer, whole: number) =>
 const wrong = (blob: Buffer, diffId: string, looks: string) =>
   `its content has the digest ${sha256(blob)}, not ${diffId}: "blob.tar" has ${thousands(blob.length)} bytes and ${looks}`;
 
+const cutGzip = gzipSync(plain).subarray(0, -9);
+const cutZstd = zstdCompressSync(plain).subarray(0, -3);
+const longGzip = Buffer.concat([gzipSync(plain), Buffer.from("more")]);
+const longZstd = Buffer.concat([zstdCompressSync(plain), Buffer.from("more")]);
+const longTar = Buffer.concat([plain, Buffer.from("more")]);
+const word = Buffer.from("hello");
+const xz = Buffer.concat([Buffer.from("fd377a585a00", "hex"), Buffer.alloc(300, 1)]);
+const inFile = (blob: Buffer, reason: string) => `${reason}: "blob.tar" has ${thousands(blob.length)} bytes`;
+const inBlob = (blob: Buffer, reason: string) => `${reason}: blob ${sha256(blob)} has ${thousands(blob.length)} bytes`;
+const otherContent = (blob: Buffer, content: Buffer, looks: string) =>
+  `${inBlob(blob, `its content has the digest ${sha256(content)}, not ${id}`)} and ${looks}`;
+
 const rows: readonly [name: string, diffId: string, make: Make, reason: string][] = [
   ["a file", id, () => file(plain), "ok"],
   ["a file of several chunks", sha256(large), () => file(large), "ok"],
@@ -116,26 +128,26 @@ const rows: readonly [name: string, diffId: string, make: Make, reason: string][
   [
     "a gzip stream that is cut off",
     id,
-    () => stream(gzipSync(plain).subarray(0, -9)),
-    "its blob is not valid gzip: unexpected end of file",
+    () => stream(cutGzip),
+    inBlob(cutGzip, "its blob is not valid gzip: unexpected end of file"),
   ],
   [
     "a zstd stream that is cut off",
     id,
-    () => stream(zstdCompressSync(plain).subarray(0, -3)),
-    "its blob is not valid zstd: unexpected end of file",
+    () => stream(cutZstd),
+    inBlob(cutZstd, "its blob is not valid zstd: unexpected end of file"),
   ],
   [
     "a gzip stream that goes on",
     id,
-    () => stream(Buffer.concat([gzipSync(plain), Buffer.from("more")])),
-    "its blob is not valid gzip: incorrect header check",
+    () => stream(longGzip),
+    inBlob(longGzip, "its blob is not valid gzip: incorrect header check"),
   ],
   [
     "a zstd stream that goes on",
     id,
-    () => stream(Buffer.concat([zstdCompressSync(plain), Buffer.from("more")])),
-    "its blob goes on after the end of its zstd data",
+    () => stream(longZstd),
+    inBlob(longZstd, "its blob goes on after the end of its zstd data"),
   ],
   [
     "a stream of another blob",
@@ -152,12 +164,38 @@ const rows: readonly [name: string, diffId: string, make: Make, reason: string][
   ["a file of another layer", otherDigest, () => file(plain), wrong(plain, otherDigest, complete)],
   ["a file with a byte changed", id, () => file(flipped), wrong(flipped, id, complete)],
   ["an empty file", id, () => file(nothing), wrong(nothing, id, "is empty")],
+  ["a file of a few bytes", id, () => file(word), wrong(word, id, "is too short for a tar archive")],
+  [
+    "a file that goes on after its archive",
+    id,
+    () => file(longTar),
+    wrong(longTar, id, `goes on after the end of its archive, at byte ${thousands(plain.length)}`),
+  ],
+  ["a stream of nothing", id, () => stream(nothing), otherContent(nothing, nothing, "is empty")],
+  ["a stream of a few bytes", id, () => stream(word), otherContent(word, word, "is not a tar archive")],
+  [
+    "a stream of something else, compressed",
+    id,
+    () => stream(gzipSync(word)),
+    otherContent(gzipSync(word), word, "is not a tar archive"),
+  ],
+  [
+    "a stream that is compressed with something else",
+    id,
+    () => stream(xz),
+    otherContent(xz, xz, "is xz-compressed, which is not supported for layers of images"),
+  ],
   ["a file of zeros", id, () => file(zeros), wrong(zeros, id, "begins with zeros")],
   ["a file that was compressed with gzip", id, () => file(gzip), wrong(gzip, id, `is gzip-compressed, ${plainOnly}`)],
   ["a file that was compressed with zstd", id, () => file(zstd), wrong(zstd, id, `is zstd-compressed, ${plainOnly}`)],
   ["a file cut off in its content", id, () => file(cutTar), wrong(cutTar, id, endsEarly(cutTar, plain.length - 512))],
   ["a file cut off between entries", id, () => file(cutEnd), wrong(cutEnd, id, endsEarly(cutEnd, plain.length))],
-  ["a file cut off in a header", id, () => file(cutHeader), wrong(cutHeader, id, endsEarly(cutHeader, 1536))],
+  [
+    "a file cut off in its first header",
+    id,
+    () => file(cutHeader),
+    wrong(cutHeader, id, "is too short for a tar archive"),
+  ],
   ["a file with a header overwritten", id, () => file(holed), wrong(holed, id, "is damaged: no header at byte 512")],
   [
     "a file that is corrupt, and therefore not a tar archive",
@@ -165,15 +203,35 @@ const rows: readonly [name: string, diffId: string, make: Make, reason: string][
     () => file(headless),
     wrong(headless, id, "is not a tar archive"),
   ],
-  ["a file that is not a tar archive", sha256(headless), () => file(headless), "a header has a malformed checksum"],
-  ["a stream that is not a tar archive", sha256(headless), () => stream(headless), "a header has a malformed checksum"],
-  ["a file with a tar archive that is cut off", sha256(cutTar), () => file(cutTar), "the archive is cut off"],
-  ["a stream with a tar archive that is cut off", sha256(cutTar), () => stream(cutTar), "the archive is cut off"],
+  [
+    "a file that is not a tar archive",
+    sha256(headless),
+    () => file(headless),
+    inFile(headless, "a header has a malformed checksum"),
+  ],
+  [
+    "a stream that is not a tar archive",
+    sha256(headless),
+    () => stream(headless),
+    inBlob(headless, "a header has a malformed checksum"),
+  ],
+  [
+    "a file with a tar archive that is cut off",
+    sha256(cutTar),
+    () => file(cutTar),
+    inFile(cutTar, "the archive is cut off"),
+  ],
+  [
+    "a stream with a tar archive that is cut off",
+    sha256(cutTar),
+    () => stream(cutTar),
+    inBlob(cutTar, "the archive is cut off"),
+  ],
   [
     "a stream that expands beyond reason",
     id,
     () => stream(bomb, { pieceBytes: 65_536 }),
-    `it expands to more than ${limits.expansionFloor} bytes`,
+    inBlob(bomb, `it expands to more than ${limits.expansionFloor} bytes`),
   ],
 ];
 
@@ -260,6 +318,6 @@ describe("reading a blob", () => {
   test("a file that cannot be read is the blob's trouble", async () => {
     const fd = openSync(dir.path, "r");
     const source: LayerSource = { kind: "file", fd, size: 1, path: dir.path };
-    expect(await reasonHere(source, id)).toBe("it cannot be read: is a directory");
+    expect(await reasonHere(source, id)).toBe(`it cannot be read: is a directory: "${dir.path}" has 1 byte`);
   });
 });

@@ -63,12 +63,32 @@ describe("a volume cache whose metadata holds millions of", () => {
   });
 });
 
+/** A key of so many characters above 10,000 tables, each of which repeats it in TOML. */
+const longKeys = (length: number) => `{"${"k".repeat(length)}":{${manyKeys(10_000, (at) => `"t${at}":{}`)}}}`;
+
+test("data that becomes much longer in TOML is bounded for all layers together", async () => {
+  const layers = 40;
+  using made = scene(layers);
+  writeFileSync(made.cache.metadataPath, metadataWith(layers, longKeys(800)));
+  const { exitCode, stderr } = await runWithinBounds(made.args);
+  expect(exitCode).toBe(0);
+  const refused = stderr.trimEnd().split("\n");
+  expect(refused.length).toBeWithin(1, layers);
+  for (const line of refused) {
+    expect(line).toMatch(
+      /^Warning: Not restoring "bp:l\d+": layer "l\d+", metadata would take more than the 268,435,456 characters allowed as TOML with that of the other layers$/,
+    );
+  }
+  expect(made.restored()).toHaveLength(2 * (layers - refused.length));
+});
+
 describe("data of one layer costs that layer alone where it holds", () => {
   const table: readonly (readonly [what: string, data: string, says: string])[] = [
     ["too many values", `[${many("{}", 1_000_000)}]`, "values, more than the 50,000 values allowed"],
     ["too many keys", `{${manyKeys(200_000, (at) => `"k${at}":1`)}}`, "values, more than the 50,000 values allowed"],
     ["too much text", `"${"x".repeat(100_000_000)}"`, "bytes, more than the 4,194,304 bytes allowed"],
     ["too deep a nest", `${"[".repeat(2000)}${"]".repeat(2000)}`, "metadata is nested deeper than 200 levels"],
+    ["a long key above many tables", longKeys(100_000), "more than the 8,388,608 characters allowed as TOML"],
     ["half a pair in a value", '{"a":{"b":"\\ud800"}}', "half a surrogate pair, which TOML cannot hold"],
     ["half a pair in a key", '{"\\udc00":1}', "half a surrogate pair, which TOML cannot hold"],
   ];

@@ -139,6 +139,12 @@ group("a registry that fails at the image costs the cache", () => {
   });
 
   for (const code of [401, 403]) {
+    restoreTest(`and a ${code} for its config says nothing of a first build`, async () => {
+      const denied = await restore({ rules: [{ path: /blobs/, fault: status(code) }] });
+      expectWarning(denied.stderr, "failed to get the config of", `answered ${code}`);
+      expect(denied.stderr).not.toContain("may also not exist yet");
+    });
+
     restoreTest(`and a ${code} may be a first build, too, which is said`, async () => {
       for (const header of [undefined, "Bearer x"]) {
         const denied = { rules: [{ path: anyManifest, fault: status(code) }], ...(header && { header }) };

@@ -86,7 +86,7 @@ const spoilt: readonly [what: string, spoil: (layer: object) => unknown, words: 
   [
     "has a digest of another kind",
     (layer) => ({ ...layer, digest: `sha512:${"a".repeat(128)}` }),
-    "not a sha256 digest",
+    "expected a sha256 digest",
   ],
   ["has no size", (layer) => ({ ...layer, size: null }), "size"],
   ["is null", () => null, "malformed"],

@@ -129,6 +129,28 @@ group("proxies", () => {
     }
   });
 
+  test("may know a name that is known nowhere else, of a registry that may speak plain http", async () => {
+    await using proxy = await startProxy("403 Forbidden", (response) => {
+      response.writeHead(200, { "content-type": image.mediaType }).end(image.bytes);
+    });
+    const name = "registry.invalid:5000";
+    const env = { HTTP_PROXY: `http://127.0.0.1:${proxy.port}` };
+    const { registry } = await client([], { insecure: [name], env });
+    const found = await registry.image(parseReference(`${name}/org/app:v1`));
+    expect(found.descriptor.digest).toBe(image.digest);
+    expect(proxy.asked).toEqual([`GET http://${name}/v2/org/app/manifests/v1 undefined`]);
+  });
+
+  test.each([
+    ["socks5", "Put one before the SOCKS proxy"],
+    ["ftp", "Name one in HTTPS_PROXY"],
+  ])("of a kind that is not supported are told: %s", async (scheme, words) => {
+    const { registry } = await client([], { env: { HTTPS_PROXY: `${scheme}://127.0.0.1:1` } });
+    const error = await failure(registry.image(parseReference("reg.example.test/org/app")));
+    expect(describe(error)).toContain(`${scheme}://127.0.0.1:1: proxies of this kind are not supported`);
+    expect(error.hint).toContain(`Only http:// and https:// proxies are. ${words}`);
+  });
+
   test.each([
     [403, "403 Forbidden", "answered 403"],
     [407, "407 Proxy Authentication Required", "answered 407"],

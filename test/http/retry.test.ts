@@ -99,6 +99,20 @@ test.each([408, 429, 500, 502, 503, 504])("a wait asked for that is longer than 
   expect(after([answer(200, 86_400_000)])).toEqual({ kind: "done" });
 });
 
+group("a wait that goes beyond the time a server is asked for", () => {
+  const brief = (...outcomes: AttemptOutcome[]) => decideRetry(outcomes, false, { ...timing, limitedMs: 6000 });
+
+  test("is not waited", () => {
+    expect(brief(answer(429, 5000)).kind).toBe("again");
+    expect(brief(answer(429, 5000), answer(429, 5000, 1000)).kind).toBe("again");
+    expect(brief(answer(429, 5000), answer(429, 5000, 1001))).toEqual({ kind: "give-up" });
+  });
+
+  test("is told where it is longer by itself", () => {
+    expect(brief(answer(429, 6001))).toEqual({ kind: "too-long", askedMs: 6001 });
+  });
+});
+
 group("the wait", () => {
   const waitAfter = (...outcomes: AttemptOutcome[]) => {
     const decision = after(outcomes);
@@ -141,6 +155,7 @@ test.each<[text: string | null, ms: number | undefined]>([
   ["-1", undefined],
   ["1.5", 1500],
   [" 7 ", 7000],
+  ["9".repeat(400), 3_153_600_000_000],
   ["Wed, 21 Oct 2015 09:27:30 GMT", 7_200_000],
   ["Wed, 99 Oct 2015 07:28:00 GMT", undefined],
 ])("Retry-After: %s", (text, ms) => {

@@ -196,6 +196,18 @@ test.each<[what: string, tree: Tree, named: string, meant: string]>([
     "secret",
     "secret/.dockerconfigjson",
   ],
+  [
+    "has a directory where the file should be",
+    { secret: { "config.json": { "config.json": auths({}) } } },
+    "secret",
+    "secret/config.json/config.json",
+  ],
+  [
+    "has the mounted secret where the file should be",
+    { secret: { "config.json": { ".dockerconfigjson": auths({}) } } },
+    "secret",
+    "secret/config.json/.dockerconfigjson",
+  ],
 ])("what DOCKER_CONFIG names that %s is told, with what was meant", async (_, tree, named, meant) => {
   const { kind, log } = await lookUp(tree, (home) => ({ DOCKER_CONFIG: home.join(named) }));
   expect(kind).toBe("anonymous");
@@ -203,6 +215,38 @@ test.each<[what: string, tree: Tree, named: string, meant: string]>([
   expect(warning).toContain(`DOCKER_CONFIG names a ${named === "secret" ? "directory" : "file"}, "~/${named}"`);
   expect(warning).toMatch(new RegExp(`set CNB_REGISTRY_AUTH_FILE to (it|"~/${RegExp.escape(meant)}")`));
   expect(others).toEqual([]);
+});
+
+test.each<[what: string, tree: Tree, words: string[]]>([
+  [
+    "what Kubernetes mounts",
+    { ".docker": { ".dockerconfigjson": auths({}) } },
+    [
+      'The directory "~/.docker" holds .dockerconfigjson',
+      'set CNB_REGISTRY_AUTH_FILE to "~/.docker/.dockerconfigjson"',
+    ],
+  ],
+  ["an empty directory", { ".docker": { "config.json": {} } }, ['"~/.docker/config.json" is a directory']],
+])("%s in the place of docker's own configuration is told", async (_, tree, words) => {
+  const { kind, log } = await lookUp(tree, {});
+  expect(kind).toBe("anonymous");
+  const warnings = log.filter((line) => line.startsWith("warn"));
+  expect(warnings).toHaveLength(1);
+  for (const word of words) expect(warnings[0]).toContain(word);
+});
+
+test.each<[what: string, tree: Tree, words: string]>([
+  ["a directory", { secret: {} }, '"~/secret": it is a directory'],
+  ["a directory with docker's", { secret: { "config.json": auths({}) } }, 'did you mean "~/secret/config.json"?'],
+  ["a mounted secret", { secret: { ".dockerconfigjson": auths({}) } }, 'did you mean "~/secret/.dockerconfigjson"?'],
+])("CNB_REGISTRY_AUTH_FILE that names %s says what was meant", async (_, tree, words) => {
+  let home = "";
+  const env = (dir: TempDir) => {
+    home = dir.path;
+    return { CNB_REGISTRY_AUTH_FILE: dir.join("secret") };
+  };
+  const error = await lookUp(tree, env).catch((thrown) => thrown);
+  expect(error.message.replaceAll(home, "~")).toContain(words);
 });
 
 test("what DOCKER_CONFIG names that is fine, or is not there, is not worth a word", async () => {
@@ -218,7 +262,13 @@ test("what DOCKER_CONFIG names that is fine, or is not there, is not worth a wor
 
 test("what is wrong with one part of a configuration spoils no other", async () => {
   const stored = { "reg.io": { auth: basic("u:p") } };
-  for (const more of [{ credHelpers: null }, { credHelpers: 5 }, { credHelpers: { "reg.io": null, "else.io": 7 } }]) {
+  const deep = JSON.parse(`${"[".repeat(1000)}${"]".repeat(1000)}`);
+  for (const more of [
+    { plugins: deep },
+    { credHelpers: null },
+    { credHelpers: 5 },
+    { credHelpers: { "reg.io": null, "else.io": 7 } },
+  ]) {
     const text = JSON.stringify({ auths: stored, credsStore: null, proxies: 5, HttpHeaders: null, ...more });
     expect((await lookUp({ ".docker/config.json": text }, {})).login).toBe("u:p");
   }

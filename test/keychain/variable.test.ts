@@ -54,6 +54,17 @@ describe("CNB_REGISTRY_AUTH", () => {
     }
   });
 
+  test("with a value that is not text is an error, but only for a registry in use", async () => {
+    for (const value of ["5", "true", '["s3cret"]', '{"auth":"s3cret"}']) {
+      const bad = { CNB_REGISTRY_AUTH: `{"reg.io":${value},"ok.io":"Bearer x"}` };
+      const error = await lookUp({}, bad).catch((thrown) => thrown);
+      expect(error).toBeInstanceOf(RestorerError);
+      expect(error.message).toContain('the value for "reg.io" is not text');
+      expect(Bun.inspect(error)).not.toContain("s3cret");
+      expect((await lookUp({}, bad, "ok.io")).kind).toBe("bearer");
+    }
+  });
+
   test.each(["", " \n", "null", " null\n", "{}", '{"reg.io":null}', "\ufeff{}"])("may hold none: %j", async (value) => {
     expect((await lookUp({}, { CNB_REGISTRY_AUTH: value })).kind).toBe("anonymous");
   });
@@ -64,6 +75,12 @@ describe("CNB_REGISTRY_AUTH", () => {
     ["ends in a newline", JSON.stringify({ "reg.io": `Basic ${basic(long)}\n` })],
     ["was wrapped by base64, as JSON has it", JSON.stringify({ "reg.io": `Basic ${wrapped}\n` })],
     ["was wrapped by base64, as a shell puts it there", `{"reg.io": "Basic ${wrapped}"}\n`],
+    ["was wrapped behind its first word", `{"reg.io": "Basic\n${wrapped}\n"}`],
+    ["has a tab behind its first word", `{"reg.io": "Basic\t${basic(long)}"}`],
+    [
+      "has something deep for another registry",
+      `{"deep.io":${"[".repeat(500)}${"]".repeat(500)},"reg.io":"Basic ${basic(long)}"}`,
+    ],
     ["was wrapped on Windows", `{\r\n\t"reg.io": "Basic ${wrapped.replaceAll("\n", "\r\n")}"\r\n}`],
     ["has spaces around everything", ` { " reg.io ": "  basic   ${basic(long)}  " } `],
     ["begins with a byte order mark", `\ufeff{"reg.io": "Basic ${basic(long)}"}`],

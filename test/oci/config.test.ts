@@ -82,4 +82,13 @@ describe("an image's config", () => {
     expect(layersByDiffId(manifest, withIds(digest("a"), digest("b"))).get(digest("b"))?.digest).toBe(digest("2"));
     expect(() => layersByDiffId(manifest, withIds(digest("a")))).toThrow("2 layers, the config 1");
   });
+
+  test("of layers with one diffID the first that can be had counts", () => {
+    const foreign = { ...layer, mediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" };
+    const [second, third] = [digest("2"), digest("3")].map((one) => ({ ...layer, digest: one }));
+    const manifest = parseManifest(bytes({ config, layers: [foreign, second, third] }));
+    if (manifest.kind !== "manifest") throw new Error("no manifest");
+    const ids = parseConfig(bytes({ rootfs: { diff_ids: [digest("a"), digest("a"), digest("a")] } }));
+    expect(layersByDiffId(manifest, ids).get(digest("a"))?.digest).toBe(digest("2"));
+  });
 });

@@ -35,7 +35,11 @@ describe("what is wrong with one layer costs that layer:", () => {
       "foreign",
     ],
     ["one of OCI's", { ...layer, mediaType: "application/vnd.oci.image.layer.nondistributable.v1.tar" }, "foreign"],
-    ["a digest of another kind", { ...layer, digest: `sha512:${"a".repeat(128)}` }, "digest: not a sha256 digest"],
+    [
+      "a digest of another kind",
+      { ...layer, digest: `sha512:${"a".repeat(128)}` },
+      "digest: expected a sha256 digest, found a string",
+    ],
     ["an upper-case digest", { ...layer, digest: digest("A") }, "sha256"],
     ["no digest", { ...layer, digest: null }, "digest"],
     ["a negative size", { ...layer, size: -1 }, "size"],
@@ -56,6 +60,9 @@ describe("what we do not need may hold anything:", () => {
     ["a schema version that is text", { schemaVersion: "2" }],
     ["members that are null", { manifests: null }],
     ["annotations that are a list", { annotations: ["a"], subject: null, artifactType: 7 }],
+    ["a config's size that is null", { config: { ...config, size: null } }],
+    ["a config's size that is text", { config: { ...config, size: "many" } }],
+    ["annotations in a deep nest", { annotations: JSON.parse(`${"[".repeat(5000)}${"]".repeat(5000)}`) }],
     ["a config's type that is null", { config: { ...config, mediaType: null, platform: "x" } }],
     [
       "a layer's type that is null, its URLs and annotations",
@@ -71,9 +78,14 @@ describe("what we do not need may hold anything:", () => {
   });
 
   test("a member of an index without a digest, beside one with", () => {
-    const broken = [null, 5, {}, { ...layer, digest: "sha512:x" }, { ...layer, size: null }];
+    const broken = [null, 5, {}, { ...layer, digest: "sha512:x" }];
     const index = parseManifest(bytes({ config: null, layers: null, manifests: [...broken, layer] }));
     expect(index.kind === "index" && index.manifests.map((one) => one.digest)).toEqual([layer.digest]);
+  });
+
+  test("a member's size", () => {
+    const index = parseManifest(bytes({ manifests: [{ ...layer, size: null }] }));
+    expect(index).toMatchObject({ manifests: [{ digest: layer.digest, size: 4 * 1024 * 1024 }] });
   });
 
   test("an index of nothing", () => {

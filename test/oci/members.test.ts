@@ -69,14 +69,6 @@ describe("the member of an index", () => {
       2,
     ],
     [
-      "that says so is not asked again",
-      [
-        [undefined, amd64],
-        [amd64, arm64],
-      ],
-      1,
-    ],
-    [
       "that says nothing and whose config fits is next",
       [
         [arm64, arm64],
@@ -189,6 +181,18 @@ describe("the member of an index", () => {
         ])
       ).asked,
     ).toEqual(["member 0", "config 0"]);
+  });
+
+  test("that its config contradicts is the last to be taken, where any would do", async () => {
+    const entries: Entry[] = [
+      [undefined, arm64],
+      [amd64, arm64],
+    ];
+    const other: Entry = [undefined, amd64];
+    expect((await find(entries, "same-os")).n).toBe(1);
+    expect((await find([...entries, other], "same-os")).n).toBe(2);
+    // A run image is what its index says.
+    expect((await find([...entries, other])).n).toBe(1);
   });
 
   const provenance = { "vnd.docker.reference.type": "attestation-manifest" };

@@ -107,7 +107,7 @@ group("credentials:", () => {
     const fault: Fault = { kind: "status", status: 401 };
     await using all = await serving({ rules: [{ path: /./, fault }] }, login("u:p"));
     const error = await failure(all.registry.image(all.reference));
-    expect(error.unauthorized).toBe(true);
+    expect(error.mayNotExist).toBe(true);
     expect(all.server.requests).toHaveLength(2);
   });
 
@@ -115,7 +115,7 @@ group("credentials:", () => {
     for (const auth of [{ kind: "basic", user: "u:p" } as const, { kind: "token", user: "u:p" } as const]) {
       await using all = await serving({ auth }, login("user:s3cret"));
       const error = await failure(all.registry.image(all.reference));
-      expect([error.status, error.unauthorized, error.notFound]).toEqual([401, true, false]);
+      expect([error.status, error.mayNotExist, error.notFound]).toEqual([401, true, false]);
       expect(error.message).toContain("credentials: CNB_REGISTRY_AUTH");
       expect(error.hint).toContain("CNB_REGISTRY_AUTH");
       expect(error.message).toContain(`${all.server.host}/org/app:v1`);
@@ -205,6 +205,7 @@ group("credentials:", () => {
     ["its life as text", { token: value, expires_in: "300" }],
     ["its life as null", { token: value, expires_in: null }],
     ["its life as nonsense", { token: value, expires_in: { seconds: 5 } }],
+    ["something deep beside it", { token: value, more: JSON.parse(`${"[".repeat(3000)}${"]".repeat(3000)}`) }],
     ["white space around it", { token: ` ${value}\n` }],
   ])("a token is taken from an answer with %s", async (_, body) => {
     const answer: Fault = { kind: "status", status: 200, body: JSON.stringify(body) };

@@ -82,6 +82,15 @@ group("where credentials may go", () => {
     for (const name of secure) expect([name, schemes(name)]).toEqual([name, ["https"]]);
   });
 
+  test("an insecure registry may be named by its URL", () => {
+    for (const named of ["http://a.example:5000", "https://a.example:5000/", " HTTPS://A.example:5000 "]) {
+      const hosts = createHosts([named]);
+      expect(hosts.schemes("a.example:5000")).toEqual(["https", "http"]);
+      expect(hosts.verifies(new URL("https://a.example:5000/v2/"))).toBe(false);
+      expect(hosts.schemes("a.example")).toEqual(["https"]);
+    }
+  });
+
   test("certificates go unverified for insecure registries only", () => {
     expect(verifies(new URL("https://insecure.example:5000/v2/"))).toBe(false);
     for (const url of [

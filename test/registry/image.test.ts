@@ -1,4 +1,5 @@
 import { expect, describe as group, test } from "bun:test";
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { describe } from "../../lib/errors.ts";
 import { parseReference } from "../../lib/oci/reference.ts";
 import { digestOf, type Fault, type FaultRule, testImage, testIndex } from "../support/fault-registry.ts";
@@ -55,6 +56,34 @@ group("an image", () => {
     expect(found.descriptor.digest).toBe(members[0]?.image.digest ?? "");
   });
 
+  test.each<[coding: string, encode: (bytes: Uint8Array) => Uint8Array]>([
+    ["gzip", gzipSync],
+    ["x-gzip", gzipSync],
+    ["deflate", deflateSync],
+    ["br", brotliCompressSync],
+    ["zstd", zstdCompressSync],
+    ["GZIP", gzipSync],
+  ])("may come in a coding that nobody asked for: %s", async (coding, encode) => {
+    const encoded: Fault = { kind: "encoded", coding, encode };
+    await using all = await serving({
+      auth: { kind: "token" },
+      rules: [{ path: /token|manifests|blobs\/.*$/, times: 3, fault: encoded }],
+    });
+    const found = await all.registry.image(all.reference);
+    expect(found.descriptor.digest).toBe(image.digest);
+    expect((await all.registry.config(found)).config.labels.get("hello")).toBe("world");
+  });
+
+  test.each([
+    ["that it is not in", (bytes: Uint8Array) => bytes],
+    ["that is cut off", (bytes: Uint8Array) => gzipSync(bytes).subarray(0, 40)],
+  ])("in a coding %s is told in words", async (_, encode) => {
+    const fault: Fault = { kind: "encoded", coding: "gzip", encode };
+    await using all = await serving({ rules: [{ path: /manifests/, fault }] });
+    const error = await failure(all.registry.image(all.reference));
+    expect(describe(error)).toContain(`${all.server.host} says that it answers in gzip, and does not`);
+  });
+
   test("may be named by digest, its own or its index's", async () => {
     await using all = await serving({});
     const index = testIndex([{ image, platform: { os: "linux", architecture: "amd64" } }]);
@@ -83,7 +112,7 @@ group("an image", () => {
     await using all = await serving({});
     for (const name of ["org/app:nope", "org/none", `org/app@${digestOf(Buffer.from("x"))}`]) {
       const error = await failure(all.registry.image(parseReference(`${all.server.host}/${name}`)));
-      expect([error.notFound, error.status, error.unauthorized]).toEqual([true, 404, false]);
+      expect([error.notFound, error.status, error.mayNotExist]).toEqual([true, 404, false]);
       expect(error.registryCode).toBe("MANIFEST_UNKNOWN");
       expect(error.message).toContain(`${all.server.host}/${name.split(":")[0]?.split("@")[0]}`);
       expect(error.message).toContain('"manifest unknown"');

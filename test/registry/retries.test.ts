@@ -147,7 +147,7 @@ group("what may pass is tried again:", () => {
     await using all = await serving({ rules: [{ path: /manifests/, fault: { kind: "status", status } }] });
     const error = await failure(all.registry.image(all.reference));
     expect(error.status).toBe(status);
-    expect(error.unauthorized).toBe(status === 401 || status === 403);
+    expect(error.mayNotExist).toBe(status === 401 || status === 403);
     expect(all.server.count(/manifests/, anything)).toBe(1);
   });
 

@@ -89,7 +89,7 @@ group("a registry that offers Basic and Bearer", () => {
     const { registry, reference } = await pulling(server, basic("u:wrong"));
     const error = await failure(registry.image(reference));
     expect(error.message).toContain("no token for you");
-    expect([error.status, error.unauthorized]).toEqual([403, true]);
+    expect([error.status, error.mayNotExist]).toEqual([403, true]);
     expect(sent(server)).toEqual(["none", "Basic"]);
   });
 

@@ -11,6 +11,8 @@ export type Fault =
     }
   /** Other headers than these are as they would be. */
   | { readonly kind: "headers"; readonly headers: Record<string, string> }
+  /** In a content coding that nobody asked for. */
+  | { readonly kind: "encoded"; readonly coding: string; readonly encode: (bytes: Uint8Array) => Uint8Array }
   /** One byte in the middle is another one. */
   | { readonly kind: "corrupt" }
   /**
@@ -136,6 +138,8 @@ function shape(plain: Plain, fault: Fault | undefined): Shaped {
     }
     case "headers":
       return whole(bytes, { headers: { ...headers, ...fault.headers } });
+    case "encoded":
+      return whole(fault.encode(bytes), { headers: { ...headers, "content-encoding": fault.coding } });
     case "redirect":
       return whole(new Uint8Array(), { status: fault.status ?? 307, headers: { ...headers, location: fault.to } });
     case "stall":

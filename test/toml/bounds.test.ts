@@ -33,7 +33,7 @@ function expectRefused({ exitCode, stderr }: RunResult, name: Name, says: string
   expect(exitCode).toBe(name === "analyzed.toml" ? 0 : 1);
   const begin = {
     "group.toml": "ERROR: read group file ",
-    "analyzed.toml": "Warning: Not using analyzed data, no usable file at ",
+    "analyzed.toml": "Warning: Not using analyzed data: ",
     "run.toml": "ERROR: read run file ",
   };
   expect(stderr).toContain(begin[name]);

@@ -206,3 +206,12 @@ describe("reading files", () => {
     expect(() => readWhole(dir.join("fifo"), 10)).toThrow("is not a regular file");
   });
 });
+
+test("a table that would be very long when it is written is refused", () => {
+  const tables = Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`t${at}`, {}]));
+  expect(() => formatToml({ run: { ["k".repeat(100_000)]: [{ tables }] } })).toThrow(
+    "it would take more than the 268,435,456 characters allowed",
+  );
+  const some = { run: { ["k".repeat(1000)]: { one: {}, two: { x: 1n } } } };
+  expect(read(formatToml(some))).toEqual(some);
+});
