@@ -184,15 +184,12 @@ describe("the member of an index", () => {
   });
 
   test("that its config contradicts is the last to be taken, where any would do", async () => {
-    const entries: Entry[] = [
-      [undefined, arm64],
-      [amd64, arm64],
-    ];
+    const wrong: Entry = [amd64, arm64];
     const other: Entry = [undefined, amd64];
-    expect((await find(entries, "same-os")).n).toBe(1);
-    expect((await find([...entries, other], "same-os")).n).toBe(2);
+    expect((await find([wrong], "same-os")).n).toBe(0);
+    expect((await find([wrong, other], "same-os")).n).toBe(1);
     // A run image is what its index says.
-    expect((await find([...entries, other])).n).toBe(1);
+    expect((await find([wrong, other])).n).toBe(0);
   });
 
   const provenance = { "vnd.docker.reference.type": "attestation-manifest" };
@@ -215,17 +212,8 @@ describe("the member of an index", () => {
       [arm64, arm64],
     ];
     expect((await find(others, "same-os")).n).toBe(2);
-    expect(
-      (
-        await find(
-          [
-            [undefined, arm64],
-            [arm64, arm64],
-          ],
-          "same-os",
-        )
-      ).n,
-    ).toBe(0);
+    const silentFirst: Entry = [undefined, arm64];
+    expect((await find([silentFirst, [arm64, arm64]], "same-os")).n).toBe(0);
     await expect(find(others)).rejects.toThrow(
       "no member for linux/amd64, only for windows/amd64, unknown/unknown, linux/arm64",
     );
