@@ -29,8 +29,14 @@ dist/plain/restorer: node_modules/.package-lock.json $(SOURCES)
 dist/release/%/restorer: dist/release/%/plain/restorer
 	@directory=$$($(BUN) build/fetch.ts glibc $*) && $(BUN) build/self-contained.ts $< $@ "$$directory"
 
+# Another commit makes a release anew, also where no source differs: its name is in the executable.
+dist/release/commit: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION_COMMIT)' | cmp -s - $@ || echo '$(VERSION_COMMIT)' >$@
+FORCE:
+
 .SECONDARY: $(machines:%=dist/release/%/plain/restorer)
-dist/release/%/plain/restorer: node_modules/.package-lock.json $(SOURCES)
+dist/release/%/plain/restorer: node_modules/.package-lock.json $(SOURCES) dist/release/commit
 	@mkdir -p $(@D)
 	@bun=$$($(BUN) build/fetch.ts bun $*) && $(COMPILE) --target=bun-linux-$* --compile-executable-path="$$bun" --outfile $@
 
