@@ -75,9 +75,12 @@ export class ImageCache implements Cache {
       this.#layers = layersByDiffId(image.manifest, image.config);
       this.#image = image;
       const text = image.config.labels.get(label);
-      // An image without the label is a cache that holds nothing, as for the reference.
-      return text === undefined ? noMetadata : parseMetadata(Buffer.from(text));
+      if (text !== undefined) return parseMetadata(Buffer.from(text));
+      // What somebody pushed so that there is something: the first export fills it.
+      if (image.manifest.layers.length === 0) return noMetadata;
+      throw new CacheError(`${this.name} is not a cache image: it has no label ${label}${describeOther(image)}`);
     } catch (error) {
+      if (error instanceof CacheError) throw error;
       throw cannotRead(this.name, describeParseError(error), error);
     }
   }
@@ -123,6 +126,14 @@ export class ImageCache implements Cache {
     if (layer.unusable !== undefined) throw new CacheError(`cannot read a layer of ${this.name}: ${layer.unusable}`);
     return { kind: "stream", chunks: this.#place.chunks(layer), size: layer.size, digest: layer.digest };
   }
+}
+
+/** What an image is instead of a cache, by its labels. */
+function describeOther({ config: { labels } }: FoundImage): string {
+  if (labels.has("io.buildpacks.lifecycle.metadata")) return "; it looks like an app image";
+  if (labels.has("io.buildpacks.builder.metadata")) return "; it looks like a builder";
+  const isBase = labels.has("io.buildpacks.stack.id") || labels.has("io.buildpacks.base.id");
+  return isBase ? "; it looks like a build or run image" : "";
 }
 
 /** Trouble with a whole cache image. */

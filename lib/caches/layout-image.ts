@@ -1,4 +1,4 @@
-import { createReadStream, existsSync } from "node:fs";
+import { createReadStream, existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { openFile } from "../disk/read-file.ts";
 import type { User } from "../disk/user.ts";
@@ -10,6 +10,7 @@ import { quote } from "../text.ts";
 import { CacheError } from "./cache.ts";
 import { HeldBlobs, outOfReach } from "./held-blobs.ts";
 import { cannotRead, type FoundImage, type ImagePlace } from "./image.ts";
+import { describeOtherLayout } from "./other-directory.ts";
 
 /** A cache image in an OCI layout on disk (OCI image specification, "Image Layout"). */
 export class LayoutImage implements ImagePlace {
@@ -34,6 +35,12 @@ export class LayoutImage implements ImagePlace {
     if (this.#dir === "") throw cannotRead(this.#name, "expected oci:DIR or oci:DIR:TAG", undefined);
     if (!existsSync(this.#dir)) return undefined;
     try {
+      if (!statSync(this.#dir).isDirectory()) throw new Error("is not a directory");
+      if (!existsSync(join(this.#dir, "index.json"))) {
+        const other = describeOtherLayout(this.#dir);
+        if (other !== undefined) throw new Error(`is not an OCI image layout: ${other}`);
+        return undefined;
+      }
       const image = await openLayoutImage(this.#dir, this.#tag);
       if (image !== undefined) return image;
       const tags = layoutTags(this.#dir);

@@ -1,5 +1,6 @@
-import { readdirSync, statSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { readdirSync, readlinkSync, statSync } from "node:fs";
+import { basename, dirname, join, relative } from "node:path";
+import { isLayoutReference } from "../oci/reference.ts";
 import { count, quote } from "../text.ts";
 
 /** The file of a volume cache that says what is in it, beside its layers (contract §4). */
@@ -20,6 +21,8 @@ const shownNames = 3;
 export function describeOtherDirectory(dir: string): string | undefined {
   const names = namesIn(dir);
   if (names.includes(metadataFile) || names.some((name) => blobName.test(name))) return describeInside(dir, names);
+  const link = danglingLink(join(dir, "committed"));
+  if (link !== undefined) return `its "committed" is a link to ${quote(link)}, where nothing is`;
   const committed = namesIn(join(dir, "committed"));
   if (committed.length > 0) return `its "committed" holds ${list(committed)}, but no ${metadataFile}`;
   const others = names.filter((name) => !freshNames.has(name));
@@ -34,6 +37,33 @@ function describeInside(dir: string, names: readonly string[]): string {
   return `it holds ${what} itself, and no "committed"; did you mean ${quote(dirname(dir))}?`;
 }
 
+/** What an OCI layout should be, and is not; undefined where nothing is there yet. */
+export function describeOtherLayout(dir: string): string | undefined {
+  const names = namesIn(dir);
+  if (names.length === 0) return undefined;
+  const isCache = exists(join(dir, "committed", metadataFile));
+  const meant = isCache ? `; it is a cache directory: give it as -cache-dir ${dir}` : "";
+  return `it holds ${list(names)}, but no index.json${meant}`;
+}
+
+/** What is perhaps meant by a cache directory that is not there. */
+export function describeAbsent(dir: string): string {
+  const link = danglingLink(dir);
+  if (link !== undefined) return `; it is a link to ${quote(link)}, where nothing is`;
+  const given = relative(process.cwd(), dir);
+  const isImage = isLayoutReference(given) || (/^[\w-]+(\.[\w-]+)+(:\d+)?\/./.test(given) && !exists(dirname(dir)));
+  return isImage ? `; if it is an image, give it as -cache-image ${given}` : "";
+}
+
+/** Where a link leads that leads to nothing; undefined for everything else. */
+function danglingLink(path: string): string | undefined {
+  try {
+    return exists(path) ? undefined : readlinkSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
 function suggestion(dir: string, names: readonly string[]): string {
   const isCache = (name: string) => exists(join(dir, name, "committed", metadataFile));
   const caches = names.filter(isCache).map((name) => quote(join(dir, name)));
@@ -41,7 +71,7 @@ function suggestion(dir: string, names: readonly string[]): string {
   if (exists(join(dirname(dir), "committed", metadataFile)) && basename(dir) !== "committed") {
     return `; did you mean ${quote(dirname(dir))}?`;
   }
-  if (names.includes("oci-layout")) return "; it is an OCI image layout, and -cache-image takes images of a registry";
+  if (names.includes("oci-layout")) return `; it is an OCI image layout: give it as -cache-image oci:${dir}`;
   if (names.includes("group.toml") || names.includes("analyzed.toml")) return "; it looks like a layers directory";
   return "";
 }

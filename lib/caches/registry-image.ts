@@ -48,7 +48,7 @@ export class RegistryImage implements ImagePlace {
     try {
       return parseReference(this.reference);
     } catch (error) {
-      throw cannotRead(this.#name, describeParseError(error), error);
+      throw cannotRead(this.#name, `${describeParseError(error)}${meantBy(this.reference)}`, error);
     }
   }
 
@@ -61,4 +61,12 @@ export class RegistryImage implements ImagePlace {
 function withHint(error: RegistryError): string {
   const hints = [error.hint, error.mayNotExist ? absentPerhaps : undefined].filter((hint) => hint !== undefined);
   return [describe(error), ...hints].join(". ").replaceAll(".. ", ". ");
+}
+
+/** What is perhaps meant by a word that is not an image reference. */
+function meantBy(reference: string): string {
+  const scheme = /^(https?|docker):\/\//.exec(reference)?.[0];
+  if (scheme !== undefined) return `; leave out ${quote(scheme)}`;
+  if (!/^[./]/.test(reference)) return "";
+  return `; a cache directory is given with -cache-dir, an OCI image layout as oci:${reference}`;
 }

@@ -1,7 +1,7 @@
 import { isTransient, TransportError, toTransportError } from "../http/errors.ts";
 import type { HttpAnswer } from "../http/request.ts";
 import { backoff, draw } from "../http/retry.ts";
-import { quote } from "../text.ts";
+import { count, quote, thousands } from "../text.ts";
 import type { Patience } from "./patience.ts";
 import type { RegistryTiming } from "./timing.ts";
 
@@ -144,7 +144,7 @@ class Body {
     this.#position += chunk.length;
     if (this.#position > end) {
       if (end < this.#options.size) throw new NotInParts(`${host} sends more than was asked for`);
-      throw new TransportError("Long", `${host} sends more than the ${end} bytes of the blob`);
+      throw new TransportError("Long", `${host} sends more than the ${count(end, "byte")} of the blob`);
     }
     this.#wanted = Math.max(this.#wanted, this.#position);
     return skipped === 0 ? chunk : chunk.subarray(skipped);
@@ -199,7 +199,10 @@ function startOf({ response, answered }: HttpAnswer, from: number, until: number
   const length = response.headers.get("content-length");
   if (response.status !== 206) {
     if (length !== null && Number(length) !== size) {
-      throw new TransportError("Size", `${answered.host} has ${length} bytes where the image says ${size}`);
+      throw new TransportError(
+        "Size",
+        `${answered.host} has ${count(Number(length), "byte")} where the image says ${thousands(size)}`,
+      );
     }
     return 0;
   }

@@ -1,6 +1,7 @@
 import { expect, describe as group } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import { thousands } from "../../lib/text.ts";
 import {
   blobOf,
   cacheImage,
@@ -41,9 +42,13 @@ group("a blob that is not what it should be costs its layer", () => {
       ["another byte, uncompressed", damage({ kind: "corrupt" }, plain), "digest"],
       ["another byte, in zstd", damage({ kind: "corrupt" }, zstd), /digest|zstd/],
       ["garbage", damage({ kind: "garbage" }), "127.0.0.1"],
-      ["half of it, announced as all", damage({ kind: "short" }), `where the image says ${gzipped.length}`],
-      ["a hundred bytes too many", damage({ kind: "trailing", announced: true }), `${gzipped.length}`],
-      ["a hundred bytes too many, unannounced", damage({ kind: "trailing", announced: false }), `${gzipped.length}`],
+      ["half of it, announced as all", damage({ kind: "short" }), `where the image says ${thousands(gzipped.length)}`],
+      ["a hundred bytes too many", damage({ kind: "trailing", announced: true }), thousands(gzipped.length)],
+      [
+        "a hundred bytes too many, unannounced",
+        damage({ kind: "trailing", announced: false }),
+        thousands(gzipped.length),
+      ],
       ["a body without end", damage({ kind: "huge", bytes: 100e9 })],
       ["the right archive, but another digest", { image: imageWith(gzipped, {}, otherDigest) }, otherDigest, "digest"],
       ["another diffID", { image: wrongDiffId }, otherDigest, "digest"],

@@ -1,6 +1,7 @@
 import { expect } from "bun:test";
 import {
   cacheImage,
+  expectCold,
   expectLayers,
   expectNeighbour,
   expectWarm,
@@ -12,7 +13,7 @@ import {
   restore,
   restoreTest,
 } from "../support/cache-faults.ts";
-import { type TestImage, testIndex } from "../support/fault-registry.ts";
+import { type TestImage, testImage, testIndex } from "../support/fault-registry.ts";
 
 const own = process.arch === "x64" ? "amd64" : process.arch;
 const other = own === "arm64" ? "amd64" : "arm64";
@@ -124,4 +125,23 @@ restoreTest("a layer of a media type that nobody knows is what its content says"
     }),
   });
   expectWarm(await restore({ image }));
+});
+
+const others: readonly [what: string, labels: Record<string, string>, words: string][] = [
+  ["an app image", { "io.buildpacks.lifecycle.metadata": "{}" }, "it looks like an app image"],
+  ["a builder", { "io.buildpacks.builder.metadata": "{}" }, "it looks like a builder"],
+  ["a run image", { "io.buildpacks.stack.id": "x" }, "it looks like a build or run image"],
+  ["something else", {}, "io.buildpacks.lifecycle.cache.metadata"],
+];
+for (const [what, labels, words] of others) {
+  restoreTest(`an image that is ${what} is not a cache`, async () => {
+    const image = cacheImage({ labels });
+    expectCold(await restore({ image }), "is not a cache image: it has no label", words);
+    expect((await restore({ image, args: ["-strict"] })).exitCode).toBe(42);
+  });
+}
+
+restoreTest("an image of nothing at all is a first build", async () => {
+  const first = await restore({ image: testImage({ layers: [] }), args: ["-strict"] });
+  expect(first).toMatchObject({ exitCode: 0, stderr: "" });
 });

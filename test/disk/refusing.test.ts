@@ -209,6 +209,13 @@ describe("where modes cannot be changed", () => {
       expect(readdirSync(dir.join("layers/bp"))).toEqual(["store.toml"]);
       expectNothingLeft(dir);
     });
+
+    injecting(`a file whose mode needs chmod is named where that is refused (${code})`, async () => {
+      using dir = scene({ bin: { tool: file("x", 0o4755) } });
+      const { exitCode, stderr } = await restore(dir, ["-only", "bp:deps"], ["chmod", `error=${code}`]);
+      expect(exitCode).toBe(42);
+      expect(stderr).toContain('"bp/deps/bin/tool": the file system refuses to change modes (chmod: ');
+    });
   }
 });
 

@@ -84,10 +84,10 @@ group("a blob", () => {
   });
 
   test.each<[string, Fault, string]>([
-    ["shorter than announced in the manifest", { kind: "short" }, "150000 bytes where the image says 300000"],
-    ["longer", { kind: "trailing", announced: true }, "300100 bytes where the image says 300000"],
-    ["longer, unannounced", { kind: "trailing", announced: false }, "more than the 300000 bytes"],
-    ["something else", { kind: "garbage" }, "where the image says 300000"],
+    ["shorter than announced in the manifest", { kind: "short" }, "150,000 bytes where the image says 300,000"],
+    ["longer", { kind: "trailing", announced: true }, "300,100 bytes where the image says 300,000"],
+    ["longer, unannounced", { kind: "trailing", announced: false }, "more than the 300,000 bytes"],
+    ["something else", { kind: "garbage" }, "where the image says 300,000"],
   ])("that is %s is an error, at once", async (_, fault, words) => {
     await using all = await serving({ rules: [{ path: blobPath(0), fault }] });
     expect(describe(await failure(download(all)))).toContain(words);
