@@ -17,7 +17,7 @@ export class VariableSource implements CredentialSource {
   readonly name = name;
   readonly #headers: ReadonlyMap<string, unknown>;
 
-  /** Throws a RestorerError for what is not a JSON object. */
+  /** Throws a RestorerError for what is not a JSON object, or holds nothing but other things than headers. */
   constructor(env: Environment) {
     this.#headers = parse(env[name] ?? "");
   }
@@ -38,14 +38,19 @@ function parse(text: string): Map<string, unknown> {
     });
   }
   const given = v.parse(optionalEntries, table).filter(([, header]) => header !== null);
+  const [first] = given;
+  // Where some are headers, what is wrong with the others matters only for their registries.
+  if (first !== undefined && !given.some(([, header]) => typeof header === "string")) throw notText(first[0]);
   return new Map(given.map(([key, header]) => [splitKey(key).registry, header]));
+}
+
+function notText(registry: string): RestorerError {
+  return new RestorerError(`failed to parse ${name}: the value for ${quote(registry)} is not text`, { hint: example });
 }
 
 /** A header as the lifecycle writes it: `Basic …`, `Bearer …` or `X-Identity …`. White space in its secret goes. */
 function parseHeader(registry: string, header: unknown): Credential {
-  if (typeof header !== "string") {
-    throw new RestorerError(`failed to parse ${name}: the value for ${quote(registry)} is not text`, { hint: example });
-  }
+  if (typeof header !== "string") throw notText(registry);
   const match = /^(basic|bearer|x-identity)\s+(.+)$/is.exec(header.trim());
   const text = match?.[2] ?? "";
   const secret = withoutSpace(text);

@@ -112,7 +112,7 @@ describe("bad input", () => {
       const before = snapshot(made.dir.path);
       const result = await made.run(args?.(made.dir) ?? [], { env: env ?? {} });
       expect({ exitCode: result.exitCode, signal: result.signal }).toEqual({ exitCode, signal: null });
-      expect(result.stderr).toMatch(/^(Warning: Not using analyzed data, .*\n)?ERROR: /);
+      expect(result.stderr).toMatch(/^(Warning: Not using analyzed data: .*\n)?ERROR: /);
       for (const part of says) expect(result.stderr).toContain(part);
       expectPlain(result);
       expect(differences(snapshot(made.dir.path), before)).toEqual([]);
