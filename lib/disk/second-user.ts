@@ -1,15 +1,16 @@
 import { hasCode } from "../errors.ts";
 
-interface User {
+/** Ids of a user and of his group. */
+export interface UserIds {
   readonly uid: number;
   readonly gid: number;
 }
 
 /** Whom root asks where it is denied something itself; a property of the process, as its user ids are. */
-let second: User | undefined;
+let second: UserIds | undefined;
 
 /** Names the user who may read what root may not, for want of a capability or on NFS (D21); undefined for nobody. */
-export function trustSecondUser(user: User | undefined): void {
+export function trustSecondUser(user: UserIds | undefined): void {
   second = user;
 }
 
@@ -26,7 +27,12 @@ export function orAsSecondUser<T>(act: () => T): T {
   }
 }
 
-function as<T>(user: User, act: () => T): T {
+/** What an action gives as the second user, and who that is; undefined where there is none. Throws what it throws. */
+export function asSecondUser<T>(act: () => T): { readonly value: T; readonly user: UserIds } | undefined {
+  return second && { value: as(second, act), user: second };
+}
+
+function as<T>(user: UserIds, act: () => T): T {
   const own = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   process.setegid?.(user.gid);
   process.seteuid?.(user.uid);

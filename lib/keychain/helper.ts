@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { asSecondUser, type UserIds } from "../disk/second-user.ts";
 import type { Environment } from "../environment.ts";
 import { describe } from "../errors.ts";
 import { optionalText } from "../lenient.ts";
@@ -38,9 +39,7 @@ export interface HelperOptions {
 export async function askHelper(name: string, server: string, options: HelperOptions): Promise<Credential | undefined> {
   const program = `docker-credential-${name}`;
   if (!/^[\w.-]+$/.test(name)) throw new Error("the name of a credential helper may not be a path");
-  const path = Bun.which(program, { PATH: options.env.PATH ?? "" });
-  if (path === null) throw new Error(`${program} is not on PATH`);
-  const { exitCode, output, complaint } = await run(path, program, server, options);
+  const { exitCode, output, complaint } = await run(find(program, options.env), program, server, options);
   if (exitCode !== 0) {
     // The protocol has errors on stdout.
     const words = [complaint, output].map((text) => text.trim().slice(0, 300)).filter((text) => text !== "");
@@ -58,6 +57,21 @@ export async function askHelper(name: string, server: string, options: HelperOpt
   return new Credential(program, { basic: basicSecret(user, secret) });
 }
 
+/** A helper's file, and as whom it is run where root may not look at it (D21). */
+interface Program {
+  readonly path: string;
+  readonly user?: UserIds;
+}
+
+function find(program: string, { PATH = "" }: Environment): Program {
+  const which = () => Bun.which(program, { PATH });
+  const own = which();
+  if (own !== null) return { path: own };
+  const users = asSecondUser(which);
+  if (users?.value == null) throw new Error(`${program} is not on PATH`);
+  return { path: users.value, user: users.user };
+}
+
 interface HelperOutcome {
   readonly exitCode: number;
   readonly output: string;
@@ -66,7 +80,7 @@ interface HelperOutcome {
 }
 
 async function run(
-  path: string,
+  file: Program,
   program: string,
   server: string,
   { env, signal, timeoutMs = helperMs }: HelperOptions,
@@ -75,7 +89,7 @@ async function run(
   const late = new Error(`${program} did not answer within ${timeoutMs / 1000} s`);
   using deadline = new Deadline(timeoutMs, late, ...(signal === undefined ? [] : [signal]));
   const child = start(
-    path,
+    file,
     program,
     server,
     Object.fromEntries(Object.entries(env).filter(([key]) => passedOn.test(key))),
@@ -114,9 +128,10 @@ async function outcomeOf(
 }
 
 /** A process group of its own, so that a helper's own children end with it. */
-function start(path: string, program: string, server: string, env: Record<string, string | undefined>) {
+function start({ path, user }: Program, program: string, server: string, env: Environment) {
   try {
     return Bun.spawn([path, "get"], {
+      ...user,
       argv0: program,
       env,
       cwd: "/",

@@ -1,5 +1,5 @@
 import { describe, expect } from "bun:test";
-import { chmodSync, chownSync, mkdirSync, readFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { analyzedToml, groupToml } from "../support/cache-fixture.ts";
 import { certificates } from "../support/certificates.ts";
 import { type FaultRegistryOptions, startFaultRegistry } from "../support/fault-registry.ts";
@@ -74,6 +74,23 @@ describe("root that mode bits hold for reads as the user, to ask a registry for 
       expect(without.stderr).toContain("Not using the cache");
     });
   }
+
+  weakly("and runs a credential helper that only the user may enter, as the user", async () => {
+    await using registry = await startFaultRegistry({ auth: { kind: "basic", user: login } });
+    const answer = JSON.stringify({ Username: "builder", Secret: "s3cret" });
+    const helper = `#!/bin/sh\nid -u >"$TMPDIR/who"\necho '${answer}'\n`;
+    using dir = scene({ "docker-credential-mine": helper });
+    chmodSync(dir.join("files/docker-credential-mine"), 0o700);
+    mkdirSync(dir.join(".docker"));
+    writeFileSync(dir.join(".docker/config.json"), JSON.stringify({ credsStore: "mine" }));
+    mkdirSync(dir.join("tmp"), { mode: 0o777 });
+    chmodSync(dir.join("tmp"), 0o777);
+    const env = { PATH: `${dir.join("files")}:${process.env["PATH"]}`, TMPDIR: dir.join("tmp") };
+    const { exitCode, stdout, stderr } = await restore(dir, ["-cache-image", `${registry.host}/cache`], env);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(stdout).toContain("Layer cache not found");
+    expect(readFileSync(dir.join("tmp/who"), "utf8")).toBe(`${uid}\n`);
+  });
 
   weakly("and says where DOCKER_CONFIG misses its mark", async () => {
     await using registry = await startFaultRegistry();
