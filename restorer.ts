@@ -58,14 +58,15 @@ async function restore(session: Session, report: Report): Promise<void> {
   process.umask(0);
 
   // Images of this build, for the phases that follow.
+  report.images = images?.done;
   const changed = await images?.resolve();
   if (changed !== undefined) writeAnalyzed(inputs.analyzedPath, changed, places, umask);
 
   // Layers of the earlier build: decide, then do.
-  report.cache = caches[0]?.name ?? null;
+  [report.cache] = caches;
   const sources = { group, analyzed, images, caches, layers };
   const { plan, chosen } = await decide(session, sources, (trouble) => report.troubles.push(trouble));
-  if (chosen !== undefined) report.cache = chosen.cache.name;
+  report.cache = chosen?.cache ?? report.cache;
   await restoreLayers(session, layers, chosen, plan, report);
   if (inputs.strict) failIfTroubled(report, log.level);
 }

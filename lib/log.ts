@@ -1,5 +1,6 @@
 import { type Stream, tryWriteText } from "./streams.ts";
 import { printable, withShortDigests } from "./text.ts";
+import type { Warning, WarningCode, WarningSubject } from "./warnings.ts";
 
 export const logLevels = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -9,8 +10,11 @@ export interface Log {
   readonly level: LogLevel;
   debug(message: string): void;
   info(message: string): void;
-  warn(message: string): void;
+  /** `subject`: the layer or buildpack that it is about. */
+  warn(message: string, code: WarningCode, subject?: WarningSubject): void;
   error(message: string): void;
+  /** All warnings so far, whether they were shown or not. */
+  readonly warnings: readonly Warning[];
   /** Writes out what is still buffered. */
   flush(): void;
 }
@@ -41,6 +45,7 @@ export class StreamLog implements Log {
   readonly #beforeWrite: () => void;
   /** Where information goes. */
   readonly #out: Stream;
+  readonly #warnings: Warning[] = [];
   #pending = "";
   #isFlushScheduled = false;
 
@@ -56,8 +61,15 @@ export class StreamLog implements Log {
 
   readonly debug = (message: string): void => this.#inform("debug", message);
   readonly info = (message: string): void => this.#inform("info", message);
-  readonly warn = (message: string): void => this.#alarm("warn", "Warning: ", yellow, message);
+  readonly warn = (message: string, code: WarningCode, subject: WarningSubject = {}): void => {
+    this.#warnings.push({ code, ...subject, text: message });
+    this.#alarm("warn", "Warning: ", yellow, message);
+  };
   readonly error = (message: string): void => this.#alarm("error", "ERROR: ", red, message);
+
+  get warnings(): readonly Warning[] {
+    return this.#warnings;
+  }
 
   readonly flush = (): void => {
     if (this.#pending === "") return;

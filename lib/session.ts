@@ -114,7 +114,8 @@ async function run({ inputs: readInputs, leavesStdout, story, refused }: Run): P
       leavesStdout: leavesStdout(inputs),
       beforeWrite: () => progress.clear(),
     });
-    for (const warning of [...dangers, ...inputs.warnings]) log.warn(warning);
+    for (const warning of dangers) log.warn(warning, "runtime");
+    for (const warning of inputs.warnings) log.warn(warning, "input");
     signal = abortOnSignal((reason) => {
       overdue = report(reason, log);
       leaveSoon(overdue);
@@ -142,15 +143,20 @@ function leaveSoon(exitCode: number): void {
 /** Says on the log why a run ends, and returns its exit code. */
 function report(error: unknown, log: Log): number {
   if (error instanceof Interrupted) {
-    log.warn(error.message);
-    return error.exitCode;
+    log.warn(error.message, "interrupted");
+    return exitCodeOf(error);
   }
   if (error instanceof ReaderGone) return ExitCode.ok;
   const isExpected = error instanceof RestorerError;
   const hint = isExpected && error.hint !== undefined ? `\n${error.hint}` : "";
   log.error(`${isExpected ? error.message : describe(error)}${hint}`);
   if (log.level === "debug" && error instanceof Error) log.debug(Bun.inspect(error));
-  return isExpected ? error.exitCode : ExitCode.failed;
+  return exitCodeOf(error);
+}
+
+/** The exit code of a run that ends for this reason. */
+export function exitCodeOf(reason: unknown): number {
+  return reason instanceof Interrupted || reason instanceof RestorerError ? reason.exitCode : ExitCode.failed;
 }
 
 async function notACommand(word: string): Promise<RestorerError> {

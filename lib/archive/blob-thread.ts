@@ -3,6 +3,7 @@ import { fileReader } from "./blob-file.ts";
 import { Control } from "./control.ts";
 import type { Sink } from "./decompress.ts";
 import { type ReadChunk, Ring, RingStopped } from "./ring.ts";
+import { Stopwatch } from "./stopwatch.ts";
 import { Content, StoredBlob } from "./verification.ts";
 import type { Described } from "./wrong-content.ts";
 
@@ -21,16 +22,17 @@ export interface BlobJob {
 
 export type ToBlobThread = BlobJob | { readonly type: "chunk"; readonly bytes: Uint8Array } | { readonly type: "end" };
 
-/** `done` comes once for each job; `failure` says why the blob cannot be used. */
+/** `done` comes once for each job; `failure` says why the blob cannot be used, `busyMs` how long it took to decompress and hash. */
 export type FromBlobThread =
   | { readonly type: "taken"; readonly bytes: number }
-  | { readonly type: "done"; readonly failure: string | undefined };
+  | { readonly type: "done"; readonly failure: string | undefined; readonly busyMs: number };
 
 /** The side of the ring that hashes what goes through it. */
 class Hashing implements Sink {
   readonly #content: Content;
   readonly #control: Control;
   readonly #ring: Ring;
+  readonly #stopwatch = new Stopwatch();
 
   constructor(job: BlobJob) {
     this.#content = new Content(job.diffId, job.source);
@@ -38,8 +40,17 @@ class Hashing implements Sink {
     this.#ring = new Ring(job.ring, "hash", this.#control);
   }
 
+  get busyMs(): number {
+    return this.#stopwatch.ms;
+  }
+
+  /** Runs what takes time of its own; what is waited for a slot meanwhile does not count. */
+  work(run: () => void): void {
+    this.#stopwatch.run(run);
+  }
+
   acquire(): Buffer {
-    return this.#ring.acquire();
+    return this.#stopwatch.pause(() => this.#ring.acquire());
   }
 
   commit(length: number): void {
@@ -50,7 +61,7 @@ class Hashing implements Sink {
   /** Hashes a file, read here where the other side does not. */
   drain(read: ReadChunk): void {
     this.#ring.drain((bytes) => {
-      this.#content.take(bytes);
+      this.work(() => this.#content.take(bytes));
       this.count(bytes.length);
     }, read);
   }
@@ -99,8 +110,9 @@ function start(job: BlobJob): void {
 
 function take(bytes: Uint8Array): void {
   const { length } = bytes;
-  current?.blob?.write(Buffer.from(bytes.buffer, bytes.byteOffset, length));
-  current?.hashing.count(length);
+  const { hashing, blob } = current ?? {};
+  hashing?.work(() => blob?.write(Buffer.from(bytes.buffer, bytes.byteOffset, length)));
+  hashing?.count(length);
   // Given back now: the collector would leave megabytes lying about.
   if (bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
   post({ type: "taken", bytes: length });
@@ -113,9 +125,10 @@ function end(): void {
 }
 
 function done(failure: string | undefined): void {
+  const busyMs = current?.hashing.busyMs ?? 0;
   current?.blob?.close();
   current = undefined;
-  post({ type: "done", failure });
+  post({ type: "done", failure, busyMs });
 }
 
 function post(message: FromBlobThread): void {

@@ -1,6 +1,11 @@
 import type { FromBlobThread, ToBlobThread } from "./blob-thread.ts";
 import type { Thread } from "./thread.ts";
 
+export interface BlobResult {
+  readonly failure: string | undefined;
+  readonly busyMs: number;
+}
+
 /** Bytes of a stream on their way to a thread. */
 const windowBytes = 1 << 20;
 
@@ -10,26 +15,26 @@ export class Feed {
   #inFlight = 0;
   #taken: () => void = () => {};
   isDone = false;
-  /** Resolves when the thread is done, or dead, to what is wrong with the blob. */
-  readonly done: Promise<string | undefined>;
+  /** Resolves when the thread is done, or dead, to what is wrong with the blob, and how long it was busy. */
+  readonly done: Promise<BlobResult>;
 
   constructor(thread: Thread<ToBlobThread, FromBlobThread>) {
     this.#thread = thread;
     this.done = new Promise((resolve) => {
-      const end = (failure: string | undefined) => {
+      const end = (result: BlobResult) => {
         this.isDone = true;
         this.#taken();
-        resolve(failure);
+        resolve(result);
       };
       const take = (message: FromBlobThread) => {
         if (message.type === "done") {
-          end(message.failure);
+          end(message);
           return;
         }
         this.#inFlight -= message.bytes;
         this.#taken();
       };
-      thread.listen(take, () => end(undefined));
+      thread.listen(take, () => end({ failure: undefined, busyMs: 0 }));
     });
   }
 

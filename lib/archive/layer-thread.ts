@@ -7,6 +7,7 @@ import { type Extracted, type ExtractionTarget, LayerExtractor } from "./extract
 import { LayerCheck } from "./layer-check.ts";
 import type { LayerPlace } from "./layer-paths.ts";
 import { Ring, RingStopped } from "./ring.ts";
+import { Stopwatch } from "./stopwatch.ts";
 import { TarReader } from "./tar.ts";
 
 /** Extracts or checks one layer from the uncompressed bytes that come through a ring, from the open file `fd` if there is one. */
@@ -21,11 +22,11 @@ export interface LayerJob {
 export type LayerTarget = ExtractionTarget | (LayerPlace & { readonly root?: undefined });
 
 /**
- * How a job ended. `layer`: the archive is bad; `disk`: it cannot be written; `cancelled`: the run is cancelled;
+ * How a job ended; `busyMs` is how long reading and writing the archive took. `layer`: the archive is bad; `disk`: it cannot be written; `cancelled`: the run is cancelled;
  * `unverified`: the blob was, and the thread that reads it says why.
  */
 export type LayerOutcome =
-  | { readonly ok: true; readonly extracted: Extracted }
+  | { readonly ok: true; readonly extracted: Extracted; readonly busyMs: number }
   | {
       readonly ok: false;
       readonly fault: "layer" | "disk" | "cancelled" | "unverified";
@@ -39,9 +40,14 @@ function run(job: LayerJob): LayerOutcome {
   try {
     extractor = job.target.root === undefined ? new LayerCheck(job.target) : new LayerExtractor(job.target);
     const reader = new TarReader(extractor);
-    ring.drain((bytes) => reader.write(bytes), job.fd === undefined ? undefined : fileReader(job.fd));
+    const stopwatch = new Stopwatch();
+    ring.drain(
+      (bytes) => stopwatch.run(() => reader.write(bytes)),
+      job.fd === undefined ? undefined : fileReader(job.fd),
+    );
     reader.finish();
-    return { ok: true, extracted: extractor.finish() };
+    const extracted = extractor.finish();
+    return { ok: true, extracted, busyMs: stopwatch.ms };
   } catch (error) {
     const isDisk = isDiskTrouble(error);
     // Whether an archive is bad or its blob corrupt is worth reading the rest of a file, not of a download.

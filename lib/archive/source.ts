@@ -6,6 +6,8 @@ export type LayerSource =
   | {
       readonly kind: "stream";
       readonly chunks: AsyncIterable<Uint8Array>;
+      /** How often something of it had to be asked for again, so far. */
+      readonly retries?: () => number;
       /** Bytes of the blob as stored. */
       readonly size: number;
       /** Digest of the blob as stored, to be verified beside the diffID. */

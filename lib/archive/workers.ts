@@ -4,7 +4,7 @@ import type { BlobJob, FromBlobThread, ToBlobThread } from "./blob-thread.ts";
 import { until } from "./chunks.ts";
 import { Control } from "./control.ts";
 import type { Extracted } from "./extract.ts";
-import { Feed } from "./feed.ts";
+import { type BlobResult, Feed } from "./feed.ts";
 import type { LayerJob, LayerOutcome, LayerTarget } from "./layer-thread.ts";
 import { Ring } from "./ring.ts";
 import { closeSource, type LayerSource } from "./source.ts";
@@ -21,8 +21,20 @@ const mostLayers = 4;
  * `cancelled`: the run is cancelled.
  */
 export type ExtractionOutcome =
-  | { readonly ok: true; readonly extracted: Extracted }
+  | { readonly ok: true; readonly extracted: Extracted; readonly effort: Effort }
   | { readonly ok: false; readonly fault: "layer" | "disk" | "thread" | "cancelled"; readonly message: string };
+
+/** What a layer took. */
+export interface Effort {
+  /** Bytes of its blob as stored. */
+  readonly bytesRead: number;
+  /** How often something of it had to be asked for again. */
+  readonly retries: number;
+  /** How long was waited for the registry, how long it took to decompress and hash, and to read as tar and write: side by side. */
+  readonly waitingMs: number;
+  readonly hashingMs: number;
+  readonly writingMs: number;
+}
 
 /** Two threads that work on one layer: one verifies its blob, the other extracts it. */
 interface Pair {
@@ -82,9 +94,9 @@ export class Workers {
     Ring.reset(pair.ring);
     try {
       const job = { ring: pair.ring, fd, control: this.#control.memory, target };
-      const [failure, outcome] = await Promise.all([this.#verify(pair, diffId, source), ask(pair.layer, job)]);
+      const [verified, outcome] = await Promise.all([this.#verify(pair, diffId, source), ask(pair.layer, job)]);
       if (this.#control.isCancelled || outcome === undefined) return this.#stopped();
-      const combined = combine(failure, outcome);
+      const combined = combine(verified, outcome, source);
       if (combined.ok || combined.fault !== "layer") return combined;
       return { ...combined, message: namingBlob(source, combined.message) };
     } finally {
@@ -92,29 +104,33 @@ export class Workers {
     }
   }
 
-  /** Has a blob verified; resolves to what is wrong with it. */
-  async #verify(pair: Pair, diffId: string, source: LayerSource): Promise<string | undefined> {
+  /** Has a blob verified; resolves to what is wrong with it, and how long it took. */
+  async #verify(pair: Pair, diffId: string, source: LayerSource): Promise<Verified> {
     const feed = new Feed(pair.blob);
     const job = { type: "start", ring: pair.ring, control: this.#control.memory, diffId } as const;
     if (source.kind === "file") {
       feed.send({ ...job, source });
-      return feed.done;
+      return { ...(await feed.done), waitingMs: 0 };
     }
-    const { chunks, ...described } = source;
+    const { chunks, retries: _, ...described } = source;
     feed.send({ ...job, source: described } satisfies BlobJob);
+    let waitingMs = 0;
+    let waitingSince = performance.now();
     try {
       for await (const chunk of until(this.#abandoned.promise, chunks)) {
+        waitingMs += performance.now() - waitingSince;
         if (feed.isDone || this.#control.isCancelled) break;
         await feed.write(chunk);
+        waitingSince = performance.now();
       }
     } catch (error) {
       // The thread will find that the blob is cut off; the reason worth telling is this one.
       feed.send({ type: "end" });
-      await feed.done;
-      return describe(error);
+      const { busyMs } = await feed.done;
+      return { failure: describe(error), busyMs, waitingMs };
     }
     feed.send({ type: "end" });
-    return feed.done;
+    return { ...(await feed.done), waitingMs };
   }
 
   /**
@@ -160,10 +176,18 @@ export class Workers {
 }
 
 /** What the two threads of a pair say, as one. */
-function combine(failure: string | undefined, outcome: LayerOutcome): ExtractionOutcome {
+function combine(verified: Verified, outcome: LayerOutcome, source: LayerSource): ExtractionOutcome {
+  const { failure, busyMs: hashingMs, waitingMs } = verified;
   if (!outcome.ok && outcome.fault === "disk") return { ok: false, fault: "disk", message: outcome.message };
   if (failure !== undefined) return { ok: false, fault: "layer", message: failure };
-  return outcome.ok ? outcome : { ok: false, fault: "layer", message: outcome.message };
+  if (!outcome.ok) return { ok: false, fault: "layer", message: outcome.message };
+  const { extracted, busyMs: writingMs } = outcome;
+  const retries = (source.kind === "stream" && source.retries?.()) || 0;
+  return { ok: true, extracted, effort: { bytesRead: source.size, retries, waitingMs, hashingMs, writingMs } };
+}
+
+interface Verified extends BlobResult {
+  readonly waitingMs: number;
 }
 
 /** Sends a thread a job and resolves to its answer; to undefined if it dies. */

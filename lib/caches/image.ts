@@ -31,8 +31,8 @@ export interface ImagePlace {
   find(): Promise<FoundImage | undefined>;
   /** Opens while privileges allow it what a user could not open later. */
   openAhead?(layers: readonly Layer[], user: User): void;
-  /** The bytes of a layer's blob as stored. Throws a CacheError. */
-  chunks(layer: Layer): AsyncIterable<Uint8Array>;
+  /** The bytes of a layer's blob as stored; `onRetry` is told of what had to be asked for again. Throws a CacheError. */
+  chunks(layer: Layer, onRetry: () => void): AsyncIterable<Uint8Array>;
 }
 
 /** A cache image: metadata in a label of its config, layers by diffID (contract §4). */
@@ -92,6 +92,7 @@ export class ImageCache implements Cache {
     if (other === undefined) return;
     this.#log.warn(
       `The ${this.name} is for the architecture ${quote(other)}, not for this machine's, ${own}: its layers may not run here.`,
+      "other-architecture",
     );
   }
 
@@ -124,7 +125,11 @@ export class ImageCache implements Cache {
     const layer = this.#layers.get(sha);
     if (layer === undefined) throw new CacheError(`${this.name} has no layer ${sha}`);
     if (layer.unusable !== undefined) throw new CacheError(`cannot read a layer of ${this.name}: ${layer.unusable}`);
-    return { kind: "stream", chunks: this.#place.chunks(layer), size: layer.size, digest: layer.digest };
+    let retries = 0;
+    const chunks = this.#place.chunks(layer, () => {
+      retries += 1;
+    });
+    return { kind: "stream", chunks, retries: () => retries, size: layer.size, digest: layer.digest };
   }
 }
 

@@ -14,14 +14,14 @@ export async function openCaches(
   registry: Registry | undefined,
 ): Promise<readonly Cache[]> {
   if (inputs.cacheImage !== undefined && inputs.cacheDir !== undefined) {
-    log.warn("Both a cache image and a cache directory are given, using the image.");
+    log.warn("Both a cache image and a cache directory are given, using the image.", "two-caches");
   }
   const caches: Cache[] = [];
   for (const place of namedPlaces(inputs)) {
     if (place.kind === "directory") caches.push(new VolumeCache(place.path, signal));
     else caches.push(...(await openImage(place.reference, registry, log)));
   }
-  if (caches.length === 0) log.warn("No cached data will be used, no cache specified.");
+  if (caches.length === 0) log.warn("No cached data will be used, no cache specified.", "no-cache");
   return caches;
 }
 
@@ -72,8 +72,9 @@ export async function chooseCache(
         onTrouble(error.message);
       }
       // Of several, one that is not there yet is what the others are for.
-      const tell = error.isFirstBuild && caches.length > 1 ? log.info : log.warn;
-      tell(`Not using the cache: ${error.message}`);
+      const told = `Not using the cache: ${error.message}`;
+      if (error.isFirstBuild && caches.length > 1) log.info(told);
+      else log.warn(told, error.isFirstBuild ? "cache-absent" : "cache-unusable");
     }
   }
   return absent && { cache: absent, metadata: noMetadata, fallbacks: [] };

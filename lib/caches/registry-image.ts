@@ -39,7 +39,7 @@ export class RegistryImage implements ImagePlace {
       if (!(error instanceof RegistryError)) throw error;
       if (!error.notFound) throw cannotRead(this.#name, withHint(error), error);
       // A registry's own word is a first build; a 404 without one may come from something else than a registry.
-      if (error.registryCode === undefined) this.#log.warn(`No ${this.#name}: ${withHint(error)}`);
+      if (error.registryCode === undefined) this.#log.warn(`No ${this.#name}: ${withHint(error)}`, "cache-absent");
       return undefined;
     }
   }
@@ -52,9 +52,9 @@ export class RegistryImage implements ImagePlace {
     }
   }
 
-  chunks(layer: Layer): AsyncIterable<Uint8Array> {
+  chunks(layer: Layer, onRetry: () => void): AsyncIterable<Uint8Array> {
     if (this.#image === undefined) throw new CacheError(`${this.#name} was not found`);
-    return this.#registry.blob(this.#image, layer);
+    return this.#registry.blob(this.#image, layer, onRetry);
   }
 }
 

@@ -238,7 +238,7 @@ export const flagTable = [
     kind: "text",
     section: "Output",
     value: "FORMAT",
-    commands: ["explain", "inspect", "verify", "diff", "make-cache", "version"],
+    commands: ["explain", "inspect", "verify", "diff", "make-cache", "help", "version", "completion"],
     default: "text",
     description: "text, or json for programs",
   },

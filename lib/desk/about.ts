@@ -1,10 +1,12 @@
 import { invalid } from "../cli/arguments.ts";
 import { commandNamed } from "../cli/commands.ts";
+import { flags, takes, variablesOf } from "../cli/flags.ts";
 import { version } from "../cli/version.ts";
 import { ExitCode } from "../failures.ts";
 import { help } from "../session.ts";
 import { quote } from "../text.ts";
 import type { Desk } from "./desk.ts";
+import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
 
 /** `restorer version`. */
@@ -19,8 +21,26 @@ export async function tellHelp(desk: Desk): Promise<number> {
   const [word = "restore"] = desk.options.words;
   const command = commandNamed(word);
   if (command === undefined) throw invalid(`help: ${quote(word)} is not a command`);
-  desk.line(await help(command.name));
+  if (desk.isJson) writeDocument(desk, "help", asData(command));
+  else desk.line(await help(command.name));
   return ExitCode.ok;
+}
+
+/** A command, with the flags that it takes. */
+function asData({ name, words, summary }: ReturnType<typeof commandNamed> & object): Found<"help"> {
+  const own = flags.filter((flag) => takes(name, flag));
+  return {
+    name,
+    words: [...words],
+    summary,
+    flags: own.map((flag) => ({
+      name: flag.name,
+      value: flag.value ?? null,
+      variables: [...variablesOf(flag)],
+      default: flag.default ?? null,
+      description: flag.description,
+    })),
+  };
 }
 
 /** `restorer completion bash|zsh|fish`. */
@@ -29,6 +49,7 @@ export async function tellCompletion(desk: Desk): Promise<number> {
   const { completionScript } = await import("../cli/completion.ts");
   const script = completionScript(shell);
   if (script === undefined) throw invalid(`completion: ${quote(shell)} is not one of bash, zsh and fish`);
-  desk.write(script);
+  if (desk.isJson) writeDocument(desk, "completion", { shell, script });
+  else desk.write(script);
   return ExitCode.ok;
 }

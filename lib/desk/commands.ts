@@ -1,6 +1,7 @@
 import type { DeskCommand } from "../cli/commands.ts";
 import type { Options } from "../cli/options.ts";
 import type { Session } from "../session.ts";
+import { ReaderGone } from "../streams.ts";
 import { Desk } from "./desk.ts";
 
 /** A command's story: returns the exit code. */
@@ -23,8 +24,17 @@ export function atDesk(command: DeskCommand): (session: Session, options: Option
   return async (session, options) => {
     const story = await stories[command]();
     const desk = new Desk(session, options);
-    const exitCode = await story(desk);
-    desk.flush();
-    return exitCode;
+    try {
+      return await story(desk);
+    } catch (error) {
+      const isOver = session.signal.aborted || error instanceof ReaderGone;
+      if (desk.isJson && !desk.hasOutput && !isOver) {
+        const { writeFailure } = await import("./documents.ts");
+        writeFailure(desk, command, error);
+      }
+      throw error;
+    } finally {
+      desk.flush();
+    }
   };
 }

@@ -11,6 +11,8 @@ export class Desk {
   readonly #width: number | undefined;
   readonly #colors: boolean;
   #pending = "";
+  /** Whether anything was written so far. */
+  hasOutput = false;
 
   constructor(session: Session, options: Options) {
     this.session = session;
@@ -40,6 +42,7 @@ export class Desk {
 
   /** Text as it is. It may be much, and is not kept until the end. */
   write(text: string): void {
+    this.hasOutput = true;
     this.#pending += text;
     if (this.#pending.length > 64 * 1024) this.flush();
   }
@@ -47,6 +50,7 @@ export class Desk {
   /** Bytes as they are; what waits goes before them. */
   writeBytes(bytes: Uint8Array): void {
     this.flush();
+    this.hasOutput = true;
     writeResult(bytes);
   }
 

@@ -11,6 +11,7 @@ import { cachedLayers } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import { writeDocument } from "./documents.ts";
 import { exporters, openLayers } from "./exporters.ts";
+import { changeAsData } from "./file-changes.ts";
 import { type NamedCache, openNamedCache } from "./named-cache.ts";
 import { type Counterparts, exportOutcomes, type NextExport, NextExports } from "./next-export.ts";
 import type { Cell, Color } from "./table.ts";
@@ -46,7 +47,8 @@ export async function diffLayers(desk: Desk, [a = "", b = "", wanted]: readonly 
     progress.stop();
     log.flush();
   }
-  if (desk.isJson) writeDocument(desk, "diff", { a: named.cache.facts(), layersDir: path, layers: found.map(asData) });
+  if (desk.isJson)
+    writeDocument(desk, "diff-layers", { a: named.cache.facts(), layersDir: path, layers: found.map(asData) });
   else tell(desk, found);
   return desk.options.exitCode && found.some(({ outcome }) => outcome !== "reused") ? ExitCode.failed : ExitCode.ok;
 }
@@ -102,15 +104,15 @@ function tell(desk: Desk, found: readonly NextExport[]): void {
   );
 }
 
-function asData({
-  buildpack,
-  layer,
-  outcome,
-  code,
-  reason,
-  sha,
-  newSha,
-  changes,
-}: NextExport): Record<string, unknown> {
-  return { buildpack, layer, outcome, code, reason, sha: sha ?? null, newSha: newSha ?? null, files: changes };
+function asData({ buildpack, layer, outcome, code, reason, sha, newSha, changes }: NextExport) {
+  return {
+    buildpack,
+    layer,
+    outcome,
+    code,
+    reason,
+    sha: sha ?? null,
+    newSha: newSha ?? null,
+    files: changes.map(changeAsData),
+  };
 }

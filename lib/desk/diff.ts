@@ -7,7 +7,7 @@ import { isTable } from "../toml/values.ts";
 import { type CachedLayer, cachedLayers } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import { writeDocument } from "./documents.ts";
-import { diffFiles, type FileChange } from "./file-changes.ts";
+import { changeAsData, diffFiles, type FileChange } from "./file-changes.ts";
 import { type NamedCache, openNamedCache } from "./named-cache.ts";
 import type { Cell, Color } from "./table.ts";
 
@@ -37,7 +37,13 @@ export async function diff(desk: Desk): Promise<number> {
   }
   const sbom = wanted === undefined && before.metadata?.sbom !== after.metadata?.sbom;
   if (desk.isJson) {
-    const layers = changes.map(({ layer, ...rest }) => ({ buildpack: layer.buildpack, layer: layer.layer, ...rest }));
+    const layers = changes.map(({ layer: { buildpack, layer }, change, metadata, files }) => ({
+      buildpack,
+      layer,
+      change,
+      metadata: [...metadata],
+      ...(files === undefined ? {} : { files: files.map(changeAsData) }),
+    }));
     writeDocument(desk, "diff", { a: before.cache.facts(), b: after.cache.facts(), layers, sbomChanged: sbom });
   } else tell(desk, changes, sbom);
   const isSame = changes.length === 0 && !sbom;

@@ -1,14 +1,30 @@
-import type { DeskCommand } from "../cli/commands.ts";
 import { version } from "../cli/version.ts";
+import { describe } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import { toSafeJson } from "../layers/report.ts";
+import { exitCodeOf } from "../session.ts";
 import type { Desk } from "./desk.ts";
+import type { DocumentKind, Failure, Found } from "./document-schemas.ts";
+
+const tool = { name: "restorer", version } as const;
 
 /** Writes the result of a command as JSON: what made it, then what it found. No character of it controls a terminal. */
-export function writeDocument(desk: Desk, command: DeskCommand, found: Readonly<Record<string, unknown>>): void {
-  desk.write(`${documentHead(command, found)}\n`);
+export function writeDocument<K extends DocumentKind>(desk: Desk, kind: K, found: Found<K>): void {
+  desk.write(`${documentHead(kind, found)}\n`);
 }
 
 /** The text of a document that may go on: it ends with a closing brace on a line of its own. */
-export function documentHead(command: DeskCommand, found: Readonly<Record<string, unknown>>): string {
-  return toSafeJson({ tool: { name: "restorer", version }, command, ...found });
+export function documentHead<K extends DocumentKind>(kind: K, found: Partial<Found<K>>): string {
+  return toSafeJson({ tool, command: kind.replace(/-layers?$/, ""), ...found });
+}
+
+/** Writes, in place of a result, why there is none. */
+export function writeFailure(desk: Desk, command: string, error: unknown): void {
+  const failure: Failure = { tool, command, exitCode: exitCodeOf(error), error: errorAsData(error) };
+  desk.write(`${toSafeJson(failure)}\n`);
+}
+
+/** Why something failed, with its code. */
+export function errorAsData(error: unknown): Failure["error"] {
+  return { code: error instanceof RestorerError ? error.code : "failed", text: describe(error) };
 }

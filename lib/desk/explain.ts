@@ -4,6 +4,7 @@ import type { LayerPlan } from "../layers/plan.ts";
 import { readSituation, type Situation } from "../layers/situation.ts";
 import { count, inline, quote } from "../text.ts";
 import { type Desk, layerName } from "./desk.ts";
+import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
 import { explainLayer } from "./explain-layer.ts";
 import { describeImages, imagesAsData } from "./planned-images.ts";
@@ -95,7 +96,7 @@ function summary(prospects: readonly Prospect[]): string {
   return `${count(prospects.length, "layer")}: ${parts.join(", ")}`;
 }
 
-function asData({ session }: Desk, situation: Situation, prospects: readonly Prospect[]): Record<string, unknown> {
+function asData({ session }: Desk, situation: Situation, prospects: readonly Prospect[]): Found<"explain"> {
   const { inputs } = session;
   const { cache, group, plan } = situation;
   return {
@@ -114,14 +115,14 @@ function asData({ session }: Desk, situation: Situation, prospects: readonly Pro
         ...("source" in prospect.plan ? { source: prospect.plan.source } : {}),
         ...("sha" in prospect.plan ? { sha: prospect.plan.sha } : {}),
         ...(size === undefined ? {} : { size }),
-        writes,
-        removes,
+        writes: [...writes],
+        removes: [...removes],
       };
     }),
     stores: plan.stores.map(({ buildpack }) => buildpack),
-    refusedBuildpacks: plan.refused,
-    notInGroup: plan.strangers,
+    refusedBuildpacks: [...plan.refused],
+    notInGroup: [...plan.strangers],
     images: imagesAsData(situation.images),
-    warnings: situation.troubles,
+    warnings: [...session.log.warnings],
   };
 }

@@ -27,11 +27,11 @@ export function exporters(log: Log, layers: Directory, groupPath: string, isNeed
   if (isNeeded || existsSync(groupPath)) {
     return readGroup(groupPath, log).buildpacks.filter(({ id }) => {
       const problem = buildpackNameProblem(escapeId(id));
-      if (problem !== undefined) log.warn(`Not packing layers of buildpack ${quote(id)}: ${problem.reason}`);
+      if (problem !== undefined) log.warn(`Not packing layers of buildpack ${quote(id)}: ${problem.reason}`, "group");
       return problem === undefined;
     });
   }
-  log.warn(`There is no ${inline(groupPath)}, taking every directory for a buildpack of that id`);
+  log.warn(`There is no ${inline(groupPath)}, taking every directory for a buildpack of that id`, "group");
   const directories = layers.list().filter(({ name, isDirectory }) => isDirectory && !notBuildpacks.has(name));
   return directories.map(({ name }) => ({ id: name, api: 0 })).sort((a, b) => (a.id < b.id ? -1 : 1));
 }

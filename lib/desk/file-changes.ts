@@ -14,6 +14,11 @@ export interface FileChange {
   readonly what: readonly string[];
 }
 
+/** For a document. */
+export function changeAsData({ change, path, what }: FileChange) {
+  return { change, path, what: [...what] };
+}
+
 /** A layer of a cache. */
 export interface LayerOf {
   readonly cache: Cache;

@@ -3,6 +3,7 @@ import { count, inline } from "../text.ts";
 import type { ImageMetadata } from "../toml/metadata.ts";
 import { type CachedLayer, cachedLayers, type Stock, takeStock } from "./cached-layers.ts";
 import type { Desk } from "./desk.ts";
+import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
 import type { NamedCache } from "./named-cache.ts";
 import type { Cell } from "./table.ts";
@@ -97,7 +98,7 @@ function noteOf(state: BlobState): Cell {
   return state === "not-kept" ? "cache=false, its contents are not kept here" : "";
 }
 
-function asData(facts: CacheFacts, metadata: ImageMetadata | undefined, stock: Stock): Record<string, unknown> {
+function asData(facts: CacheFacts, metadata: ImageMetadata | undefined, stock: Stock): Found<"inspect"> {
   const sizeOf = (sha: string | undefined) => stock.size(sha) ?? null;
   return {
     cache: facts,
@@ -118,6 +119,6 @@ function asData(facts: CacheFacts, metadata: ImageMetadata | undefined, stock: S
     })),
     sbom: metadata?.sbom === undefined ? null : { sha: metadata.sbom, size: sizeOf(metadata.sbom) },
     orphans: stock.orphans.map(({ diffId, size }) => ({ sha: diffId, size })),
-    leftovers: stock.leftovers,
+    leftovers: [...stock.leftovers],
   };
 }

@@ -1,3 +1,4 @@
+import type { Extracted } from "../archive/extract.ts";
 import type { LayerItem } from "../archive/layer-check.ts";
 import type { Cache } from "../caches/cache.ts";
 import { toSafeJson } from "../layers/report.ts";
@@ -5,7 +6,7 @@ import { count, inline } from "../text.ts";
 import { formatMetadata } from "../toml/layer-toml.ts";
 import type { CachedLayer } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
-import { documentHead } from "./documents.ts";
+import { documentHead, errorAsData } from "./documents.ts";
 import { typesOf } from "./inspect-cache.ts";
 import { LayerTree } from "./layer-tree.ts";
 import { pathText, readLayer } from "./read-layer.ts";
@@ -80,7 +81,7 @@ function tellTree(desk: Desk, tree: LayerTree): void {
 async function writeAsData(desk: Desk, cache: Cache, layer: CachedLayer): Promise<void> {
   const { buildpack, version, layer: name, metadata } = layer;
   const { build, launch, cache: isCached, sha } = metadata;
-  const head = documentHead("inspect", {
+  const head = documentHead("inspect-layer", {
     cache: cache.facts(),
     layer: {
       buildpack,
@@ -96,17 +97,25 @@ async function writeAsData(desk: Desk, cache: Cache, layer: CachedLayer): Promis
   desk.write(head.replace(/\n}$/, ""));
   const tree = new LayerTree();
   const isTree = desk.options.tree;
-  let separator = `,\n  "entries": [\n    `;
-  const extracted = await readLayer(desk, cache, layer, {
-    item: (item) => {
-      if (isTree) {
-        tree.add(item);
-        return;
-      }
-      desk.write(`${separator}${toSafeJson(itemAsData(item), 0)}`);
-      separator = ",\n    ";
-    },
-  });
+  if (!isTree) desk.write(`,\n  "entries": [`);
+  let separator = "\n    ";
+  let extracted: Extracted;
+  try {
+    extracted = await readLayer(desk, cache, layer, {
+      item: (item) => {
+        if (isTree) {
+          tree.add(item);
+          return;
+        }
+        desk.write(`${separator}${toSafeJson(itemAsData(item), 0)}`);
+        separator = ",\n    ";
+      },
+    });
+  } catch (error) {
+    // What was written already is not worth much, but it is JSON.
+    desk.write(`${isTree ? "" : "\n  ]"},\n  "error": ${toSafeJson(errorAsData(error), 0)}\n}\n`);
+    throw error;
+  }
   const rows = tree.directories(desk.options.depth).map((row) => ({ ...row, path: pathText(row.path) }));
   desk.write(isTree ? `,\n  "directories": ${toSafeJson(rows, 0)}` : "\n  ]");
   const { files, entries, bytes } = extracted;

@@ -10,6 +10,7 @@ import { NewCache } from "../pack/new-cache.ts";
 import { entriesAbove, type Packed } from "../pack/pack-layer.ts";
 import { count, formatBytes, inline, quote } from "../text.ts";
 import { type Desk, layerName } from "./desk.ts";
+import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
 import { exporters, openLayers } from "./exporters.ts";
 import type { Cell } from "./table.ts";
@@ -133,7 +134,7 @@ function tell(desk: Desk, cacheDir: string, made: readonly Made[], sbom: Packed 
   desk.line(`\nMade ${inline(cacheDir)} of ${count(packed.length, "layer")}`);
 }
 
-function asData(cacheDir: string, made: readonly Made[], sbom: Packed | undefined): Record<string, unknown> {
+function asData(cacheDir: string, made: readonly Made[], sbom: Packed | undefined): Found<"make-cache"> {
   return {
     cache: { kind: "directory", reference: cacheDir },
     layers: made.map(({ standing: { buildpack, layer, code, reason }, packed }) => ({

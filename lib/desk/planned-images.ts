@@ -1,5 +1,6 @@
 import type { ImagesPlan, RunImagePlan } from "../images/plan.ts";
 import { inline } from "../text.ts";
+import type { Found } from "./document-schemas.ts";
 
 /** What a restore would do about build and run image, a line each; `explain` looks at neither. */
 export function describeImages(plan: ImagesPlan | undefined): string[] {
@@ -11,14 +12,14 @@ export function describeImages(plan: ImagesPlan | undefined): string[] {
 }
 
 /** The same as data; null for an image that nothing is done about. */
-export function imagesAsData(plan: ImagesPlan | undefined): Readonly<Record<string, unknown>> {
+export function imagesAsData(plan: ImagesPlan | undefined): Found<"explain">["images"] {
   const { buildImage, runImage } = plan ?? {};
   return {
     build: buildImage === undefined ? null : { image: buildImage, action: "save" },
     run:
       runImage === undefined
         ? null
-        : { image: runImage.selected, action: runImage.action, mirrors: runImage.mirrors ?? [] },
+        : { image: runImage.selected, action: runImage.action, mirrors: [...(runImage.mirrors ?? [])] },
   };
 }
 

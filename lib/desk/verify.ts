@@ -8,6 +8,7 @@ import { isDigest } from "../oci/digest.ts";
 import { count, formatBytes } from "../text.ts";
 import { cachedLayers } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
+import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
 import { openNamedCache, takeCache } from "./named-cache.ts";
 import type { Cell } from "./table.ts";
@@ -17,15 +18,24 @@ interface Subject {
   readonly name: string;
   readonly sha: string | undefined;
   readonly anchor: readonly string[];
-  readonly data: Readonly<Record<string, unknown>>;
+  readonly data: { readonly buildpack?: string; readonly layer?: string; readonly sbom?: true };
   /** Whether the cache promises its contents; one with cache=false need not be there. */
   readonly isPromised: boolean;
 }
 
-/** What came of it. `absent`: there is no blob, and none is promised. */
+/** What came of it, each state with its codes. `absent`: there is no blob, and none is promised. */
+export const findingCodes = [
+  "sound",
+  "not-kept",
+  "no-digest",
+  "bad-digest",
+  "blob-unavailable",
+  "blob-unusable",
+] as const;
+type FindingCode = (typeof findingCodes)[number];
 type Finding =
-  | { readonly state: "sound"; readonly extracted: Extracted }
-  | { readonly state: "bad" | "absent"; readonly reason: string };
+  | { readonly state: "sound"; readonly code: "sound"; readonly extracted: Extracted }
+  | { readonly state: "bad" | "absent"; readonly code: FindingCode; readonly reason: string };
 
 interface Verified {
   readonly subject: Subject;
@@ -90,8 +100,12 @@ async function read(
   { sha, anchor, isPromised }: Subject,
   place: { readonly layersDir: string; readonly umask: number },
 ): Promise<Finding> {
-  if (sha === undefined) return { state: isPromised ? "bad" : "absent", reason: "no digest is recorded for it" };
-  if (!isDigest(sha)) return { state: "bad", reason: "what is recorded as its digest is not a sha256 digest" };
+  const absent = (code: FindingCode, reason: string): Finding =>
+    isPromised ? { state: "bad", code, reason } : { state: "absent", code: "not-kept", reason };
+  if (sha === undefined) return absent("no-digest", "no digest is recorded for it");
+  if (!isDigest(sha)) {
+    return { state: "bad", code: "bad-digest", reason: "what is recorded as its digest is not a sha256 digest" };
+  }
   let opening: unknown;
   const outcome = await workers
     .extract({ ...place, anchor }, sha, () =>
@@ -104,10 +118,10 @@ async function read(
       if (error !== opening) throw error;
       return undefined;
     });
-  if (outcome === undefined) return { state: isPromised ? "bad" : "absent", reason: describe(opening) };
-  if (outcome.ok) return { state: "sound", extracted: outcome.extracted };
+  if (outcome === undefined) return absent("blob-unavailable", describe(opening));
+  if (outcome.ok) return { state: "sound", code: "sound", extracted: outcome.extracted };
   if (outcome.fault === "thread") throw threadFailed(outcome.message);
-  return { state: "bad", reason: outcome.message };
+  return { state: "bad", code: "blob-unusable", reason: outcome.message };
 }
 
 function tell(desk: Desk, cache: Cache, verified: readonly Verified[], hasMetadata: boolean): void {
@@ -137,12 +151,13 @@ function tell(desk: Desk, cache: Cache, verified: readonly Verified[], hasMetada
   desk.line(`\n${count(verified.length, "blob")} named, ${bad === 0 ? "none bad" : `${bad} bad`}`);
 }
 
-function asData(cache: Cache, verified: readonly Verified[]): Record<string, unknown> {
+function asData(cache: Cache, verified: readonly Verified[]): Found<"verify"> {
   return {
     cache: cache.facts(),
     layers: verified.map(({ subject: { data, sha }, finding }) => ({
       ...data,
       state: finding.state,
+      code: finding.code,
       sha: sha ?? null,
       ...(finding.state === "sound"
         ? { files: finding.extracted.files, bytes: finding.extracted.bytes }

@@ -49,7 +49,7 @@ export function giveTo(directory: Directory, user: User, log: Log, { root, conte
     if (isWritable(directory.ownStat(), user)) return;
     const isOfCache = root.some((place) => directory.isSame(place)) || liesIn(directory, contents);
     if (isOfCache) {
-      log.warn(`not giving ${quote(directory.path)} to user ${user.uid}: the cache is there`);
+      log.warn(`not giving ${quote(directory.path)} to user ${user.uid}: the cache is there`, "ownership");
       return;
     }
     // What root may not look into either it gives away first, and then looks as that user.
@@ -98,7 +98,10 @@ class Giving implements Visitor {
       // Files can be mount points, too.
       if (mountIdOf(fd) !== parent.mountId) this.mounted(parent, name);
       else if (stat.nlink > 1 && stat.uid !== this.#user.uid) {
-        this.#log.warn(`not giving ${quote(path)} to user ${this.#user.uid}: it has other names (hard links)`);
+        this.#log.warn(
+          `not giving ${quote(path)} to user ${this.#user.uid}: it has other names (hard links)`,
+          "ownership",
+        );
       } else {
         giveHandle(fd, this.#user.uid, this.#user.gid);
       }
@@ -120,7 +123,7 @@ class Giving implements Visitor {
 
   mounted(parent: Directory, name: Buffer): void {
     const path = quote(`${parent.path}/${name}`);
-    this.#log.warn(`not giving ${path} to user ${this.#user.uid}: something is mounted there`);
+    this.#log.warn(`not giving ${path} to user ${this.#user.uid}: something is mounted there`, "ownership");
   }
 }
 

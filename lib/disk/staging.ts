@@ -174,7 +174,10 @@ export function sweepStaging(parent: Directory, log: Log): void {
       removeMarked(parent, claimed);
       removeTree(parent, claimed);
     } catch (error) {
-      log.warn(`cannot remove ${parent.path}/${name}, left behind by a run that was killed: ${describe(error)}`);
+      log.warn(
+        `cannot remove ${parent.path}/${name}, left behind by a run that was killed: ${describe(error)}`,
+        "not-removed",
+      );
     }
   }
 }

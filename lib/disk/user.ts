@@ -29,6 +29,7 @@ export function userToBecome(asked: { uid: number | undefined; gid: number | und
   if (current.uid === 0) return wanted;
   log.warn(
     `cannot become user ${wanted.uid}:${wanted.gid}, only root can; going on as ${current.uid}:${current.gid}, who will own what is restored`,
+    "user",
   );
   return undefined;
 }

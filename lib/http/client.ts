@@ -47,6 +47,7 @@ export class HttpClient {
       }
       await this.#timing.sleep(draw(decision.wait), signal);
       if (decision.isAsked) listener?.excuse();
+      listener?.retried?.();
     }
   }
 

@@ -23,6 +23,8 @@ export interface Listener {
   heard(): void;
   /** What was waited up to now is what the server asked for. */
   excuse(): void;
+  /** It is asked again. */
+  retried?(): void;
 }
 
 export interface HttpAnswer {

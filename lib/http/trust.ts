@@ -51,7 +51,7 @@ function readLoudly(path: string, log: Log): string | undefined {
   try {
     return readWhole(path, maximumBytes).toString("latin1");
   } catch (error) {
-    log.warn(`Not using the certificates of SSL_CERT_FILE ${quote(path)}: ${describe(error)}`);
+    log.warn(`Not using the certificates of SSL_CERT_FILE ${quote(path)}: ${describe(error)}`, "certificates");
     return undefined;
   }
 }
@@ -62,7 +62,7 @@ function readDirectory(directory: string, log: Log): string[] {
     const files = entries.filter((entry) => entry.isFile() || entry.isSymbolicLink());
     return files.map(({ name }) => readQuietly(join(directory, name)) ?? "");
   } catch (error) {
-    log.warn(`Not using the certificates of SSL_CERT_DIR ${quote(directory)}: ${describe(error)}`);
+    log.warn(`Not using the certificates of SSL_CERT_DIR ${quote(directory)}: ${describe(error)}`, "certificates");
     return [];
   }
 }

@@ -29,18 +29,21 @@ export async function readAppMetadata(
     if (isNotFound(error)) log.info(`App image ${quote(name)} not found`);
     else {
       const hint = error instanceof RegistryError && error.mayNotExist ? `. ${absentPerhaps}` : "";
-      log.warn(`Not using layer metadata of the app image ${quote(name)}: ${describe(error)}${hint}`);
+      log.warn(`Not using layer metadata of the app image ${quote(name)}: ${describe(error)}${hint}`, "app-image");
     }
     return noMetadata;
   }
   if (text === undefined) {
-    log.warn(`Not using layer metadata of the app image ${quote(name)}: it has no label ${label}`);
+    log.warn(`Not using layer metadata of the app image ${quote(name)}: it has no label ${label}`, "app-image");
     return noMetadata;
   }
   try {
     return parseMetadata(new TextEncoder().encode(text));
   } catch (error) {
-    log.warn(`Not using layer metadata of the app image ${quote(name)}: label ${label}: ${describeParseError(error)}`);
+    log.warn(
+      `Not using layer metadata of the app image ${quote(name)}: label ${label}: ${describeParseError(error)}`,
+      "app-image",
+    );
     return noMetadata;
   }
 }

@@ -28,7 +28,10 @@ export async function readableMirror(
       await (name === selected ? registry.check(reference) : registry.image(reference));
       if (name === selected) return undefined;
       const reasons = causes.map((cause) => `${quote(cause.name)}: ${describe(cause.error)}`);
-      log.warn(`The selected run image cannot be read, using ${quote(name)} instead: ${reasons.join("; ")}`);
+      log.warn(
+        `The selected run image cannot be read, using ${quote(name)} instead: ${reasons.join("; ")}`,
+        "run-image",
+      );
       return name;
     } catch (error) {
       signal.throwIfAborted();

@@ -25,8 +25,25 @@ export interface Images {
    * image and tell why it cannot be used.
    */
   resolve(): Promise<TomlTable | undefined>;
+  /** What was done so far. */
+  readonly done: ImagesDone;
   /** Layer metadata of the app image, where that stands in for analyzed.toml. */
   appMetadata(): Promise<ImageMetadata | undefined>;
+}
+
+/** What was done about an image. */
+export interface ImageDone {
+  /** The name by which it was read. */
+  readonly image: string;
+  readonly action: "saved" | "recorded" | "checked";
+  /** What analyzed.toml has for it now; absent where that stays as it is. */
+  readonly reference?: string;
+}
+
+/** What was done about images; undefined for nothing. */
+export interface ImagesDone {
+  build: ImageDone | undefined;
+  run: ImageDone | undefined;
 }
 
 type Run = Pick<Session, "inputs" | "env" | "log" | "signal" | "umask">;
@@ -39,6 +56,7 @@ interface Context extends Run {
   readonly sources: ImageSources;
   readonly kaniko: Kaniko;
   readonly lookMs: number;
+  readonly done: ImagesDone;
 }
 
 /**
@@ -61,8 +79,10 @@ export async function openImages(
     sources,
     kaniko: openKaniko({ ...run, kanikoDir, layersDir: run.inputs.layersDir }),
     lookMs,
+    done: { build: undefined, run: undefined },
   };
   return {
+    done: context.done,
     resolve: () => resolveImages(context),
     async appMetadata() {
       if (plan.appImage === undefined) return undefined;
@@ -78,8 +98,15 @@ async function resolveImages(context: Context): Promise<TomlTable | undefined> {
   if (buildImage !== undefined) {
     const { reference } = await save("build image", buildImage, context);
     table = recordBuildImage(table, reference);
+    context.done.build = { image: buildImage, action: "saved", reference };
   }
-  if (runImage !== undefined) table = recordRunImage(table, await resolveRunImage(runImage, context));
+  if (runImage !== undefined) {
+    const facts = await resolveRunImage(runImage, context);
+    table = recordRunImage(table, facts);
+    const { image = runImage.selected, reference } = facts;
+    const action = runImage.action === "save" ? "saved" : reference === undefined ? "checked" : "recorded";
+    context.done.run = { image, action, ...(reference === undefined ? {} : { reference }) };
+  }
   return Bun.deepEquals(table, analyzed.table, true) ? undefined : table;
 }
 
@@ -122,7 +149,7 @@ async function complete(completion: Completion, context: Context): Promise<RunIm
     return await orAbort(look(), deadline.signal);
   } catch (error) {
     signal.throwIfAborted();
-    log.warn(`Not recording ${missingOf(completion)} of run image ${quote(name)}: ${describe(error)}`);
+    log.warn(`Not recording ${missingOf(completion)} of run image ${quote(name)}: ${describe(error)}`, "run-image");
     return {};
   }
 }

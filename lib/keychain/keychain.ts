@@ -56,7 +56,7 @@ function openSources({
   cloudTiming,
 }: Omit<KeychainOptions, "registries">): CredentialSource[] {
   const options: AskOptions = {
-    warn: (message) => log.warn(message),
+    warn: (message) => log.warn(message, "credentials"),
     debug: (message) => log.debug(message),
     signal,
     helperMs,

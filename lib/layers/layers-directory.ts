@@ -81,7 +81,7 @@ export class LayersDirectory {
       else if (stat !== undefined) this.#directory.unlink("sbom");
     } catch (error) {
       if (error instanceof MountError || hasCode(error, "EBUSY")) {
-        this.#log.warn(`Not removing ${quote(`${this.#directory.path}/sbom`)}: ${describe(error)}`);
+        this.#log.warn(`Not removing ${quote(`${this.#directory.path}/sbom`)}: ${describe(error)}`, "not-removed");
       } else if (!hasCode(error, "ENOENT")) {
         // Another restorer may do the same at this moment.
         throw cannotWrite(`${this.#directory.path}/sbom`, error);
@@ -101,7 +101,7 @@ export class LayersDirectory {
     try {
       act();
     } catch (error) {
-      this.#log.warn(`cannot clean up below ${quote(this.#directory.path)}: ${describe(error)}`);
+      this.#log.warn(`cannot clean up below ${quote(this.#directory.path)}: ${describe(error)}`, "not-removed");
     }
   }
 

@@ -1,7 +1,9 @@
 import type { Extracted } from "../archive/extract.ts";
+import type { Effort } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
 import type { Log } from "../log.ts";
 import { count, formatBytes, inline, quote } from "../text.ts";
+import type { WarningCode, WarningSubject } from "../warnings.ts";
 import type { Reason } from "./outcomes.ts";
 import type { LayerPlan, RestorePlan, Stranger, Subject } from "./plan.ts";
 import type { LayerReport, Report } from "./report.ts";
@@ -10,6 +12,7 @@ import type { LayerReport, Report } from "./report.ts";
 export class Narration {
   readonly #log: Log;
   readonly #report: Report;
+  readonly #efforts: Effort[] = [];
   #danglingTold = false;
 
   constructor(log: Log, report: Report) {
@@ -36,17 +39,38 @@ export class Narration {
   }
 
   /** A layer of which all came back. */
-  restored(plan: RestorePlan, origin: Origin & { readonly extracted: Extracted }): void {
-    const { files, entries, bytes } = origin.extracted;
-    const contents = `${count(entries, "entry", "entries")}, ${formatBytes(bytes)}`;
+  restored(plan: RestorePlan, origin: Origin & Took): void {
+    const { extracted, effort, milliseconds: took } = origin;
+    const { files, entries, bytes: bytesWritten } = extracted;
+    const { bytesRead, retries } = effort;
+    const milliseconds = Math.round(took);
+    const contents = `${count(entries, "entry", "entries")}, ${formatBytes(bytesWritten)}`;
     this.#log.debug(`Restored ${nameOf(plan)}: ${contents}, verified as ${plan.sha}`);
-    this.fellBack(nameOf(plan), origin);
-    this.#record(plan, "restored", plan, { cache: origin.cache.facts().reference, files, bytes });
+    this.#log.debug(`Restoring ${nameOf(plan)} took ${milliseconds} ms: ${describeEffort(effort)}`);
+    this.#efforts.push(effort);
+    this.fellBack(nameOf(plan), origin, plan);
+    const cache = origin.cache.facts().reference;
+    this.#record(plan, "restored", plan, { cache, files, bytesRead, bytesWritten, milliseconds, retries });
+  }
+
+  /** Where the time went, that of all layers together. */
+  tellEfforts(): void {
+    if (this.#efforts.length === 0) return;
+    const sum = (key: keyof Effort) => this.#efforts.reduce((total, effort) => total + effort[key], 0);
+    const effort = {
+      bytesRead: sum("bytesRead"),
+      retries: sum("retries"),
+      waitingMs: sum("waitingMs"),
+      hashingMs: sum("hashingMs"),
+      writingMs: sum("writingMs"),
+    };
+    this.#log.debug(`All layers, of which several are restored at once: ${describeEffort(effort)}`);
   }
 
   /** What came from a cache to fall back on is told, and why (D25). */
-  fellBack(what: string, { cache, instead }: Origin): void {
-    if (instead !== undefined) this.#log.warn(`Restored ${what} from ${cache.name} instead: ${instead.reason}`);
+  fellBack(what: string, { cache, instead }: Origin, subject: WarningSubject = {}): void {
+    if (instead === undefined) return;
+    this.#log.warn(`Restored ${what} from ${cache.name} instead: ${instead.reason}`, "fallback-used", named(subject));
   }
 
   /** A layer that went as planned, without contents. */
@@ -56,19 +80,19 @@ export class Narration {
 
   /** A layer that does not come back, as planned or against the plan. */
   refused(plan: LayerPlan, why: Reason): void {
-    this.trouble(`Not restoring ${nameOf(plan)}: ${why.reason}`);
+    this.trouble(`Not restoring ${nameOf(plan)}: ${why.reason}`, "layer-refused", plan);
     this.#record(plan, "refused", why);
   }
 
   /** What stands of a layer that does not come back, and cannot be removed either. */
   notRemoved(plan: LayerPlan, reason: string): void {
-    this.#log.warn(`Not removing ${nameOf(plan)}: ${reason}`);
+    this.#log.warn(`Not removing ${nameOf(plan)}: ${reason}`, "not-removed", named(plan));
   }
 
   /** Trouble with the cache. */
-  trouble(message: string): void {
+  trouble(message: string, code: WarningCode, subject: WarningSubject = {}): void {
     this.#report.troubles.push(message);
-    this.#log.warn(message);
+    this.#log.warn(message, code, named(subject));
   }
 
   /** Links that relocation broke (D6); said once. */
@@ -77,6 +101,7 @@ export class Narration {
     this.#danglingTold = true;
     this.#log.warn(
       `links into ${quote(dangling.prefix)}, the layers directory of the build that made the cache, now lead nowhere; layers are restored below ${quote(layersDir)}`,
+      "dangling-links",
     );
   }
 
@@ -89,13 +114,37 @@ export class Narration {
   }
 }
 
-type Contents = Pick<LayerReport, "cache" | "files" | "bytes">;
+type Contents = Pick<LayerReport, "cache" | "files" | "bytesRead" | "bytesWritten" | "milliseconds" | "retries">;
+
+/** What came of a blob, and what it took. */
+interface Took {
+  readonly extracted: Extracted;
+  readonly effort: Effort;
+  /** From when its blob was opened to when it stood in its place. */
+  readonly milliseconds: number;
+}
 
 /** Where contents came from. */
 interface Origin {
   readonly cache: Cache;
   /** Why not from the cache of the run. */
   readonly instead: Reason | undefined;
+}
+
+/** Of what is more, the names alone. */
+function named({ buildpack, layer }: WarningSubject): WarningSubject {
+  return { ...(buildpack === undefined ? {} : { buildpack }), ...(layer === undefined ? {} : { layer }) };
+}
+
+/** In milliseconds, where the time went: threads do these side by side. */
+function describeEffort({ waitingMs, hashingMs, writingMs, retries }: Effort): string {
+  const parts = [
+    `${Math.round(waitingMs)} ms waiting for the registry`,
+    `${Math.round(hashingMs)} ms decompressing and hashing`,
+    `${Math.round(writingMs)} ms writing`,
+    ...(retries > 0 ? [count(retries, "retry", "retries")] : []),
+  ];
+  return parts.join(", ");
 }
 
 /** How messages name a layer. */

@@ -257,7 +257,10 @@ const begunAnew =
 
 function openOrMake(layers: Directory, name: string, umask: number, log: Log): Directory {
   if (layers.stat(name)?.isSymbolicLink() === true) {
-    log.warn(`removing ${quote(`${layers.path}/${name}`)}, a symbolic link in the place of a buildpack's directory`);
+    log.warn(
+      `removing ${quote(`${layers.path}/${name}`)}, a symbolic link in the place of a buildpack's directory`,
+      "link-replaced",
+    );
     layers.unlink(name);
   }
   const directory = layers.openOrMake(name, 0o777 & ~umask);

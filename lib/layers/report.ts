@@ -1,5 +1,10 @@
+import type { Cache, CacheFacts } from "../caches/cache.ts";
+import { version } from "../cli/version.ts";
+import type { ImagesDone } from "../images/resolve.ts";
+import type { Warning } from "../warnings.ts";
 import type { OutcomeCode } from "./outcomes.ts";
 import type { MetadataSource, Stranger } from "./plan.ts";
+import type { ReportDocument } from "./report-schema.ts";
 
 /** What happened to one layer. */
 export interface LayerReport {
@@ -15,13 +20,21 @@ export interface LayerReport {
   /** Where its contents came from: a directory, or the reference of an image. */
   readonly cache?: string;
   readonly files?: number;
-  readonly bytes?: number;
+  /** Bytes of its blob as stored, and of its files. */
+  readonly bytesRead?: number;
+  readonly bytesWritten?: number;
+  readonly milliseconds?: number;
+  /** How often something of its blob had to be asked for again. */
+  readonly retries?: number;
 }
 
-/** What a run did, for `-report` (D26). Keys are only ever added. */
+/** What a run did, for `-report` (D26). */
 export interface Report {
   readonly platformApi: string;
-  cache: string | null;
+  /** The one that was used, or the first that was given. */
+  cache: Cache | undefined;
+  /** Undefined where nothing was done about any. */
+  images: ImagesDone | undefined;
   /** In the order in which they ended. */
   readonly layers: LayerReport[];
   /** Buildpacks of the cache that the group lacks, and how many of their layers it holds. */
@@ -29,30 +42,58 @@ export interface Report {
   /** Trouble with the cache, as it was warned about. */
   readonly troubles: string[];
   seconds: number;
+  exitCode: number;
   /** Why the run failed; absent when it did not. */
-  error?: string;
+  error?: { readonly code: string; readonly text: string };
 }
 
 /** The report of a run that has done nothing yet, at a Platform API such as "0.15". */
 export function emptyReport(platformApi: string): Report {
-  return { platformApi, cache: null, layers: [], notInGroup: [], troubles: [], seconds: 0 };
+  return {
+    platformApi,
+    cache: undefined,
+    images: undefined,
+    layers: [],
+    notInGroup: [],
+    troubles: [],
+    seconds: 0,
+    exitCode: 0,
+  };
 }
 
 /** The order of layers wherever they are listed: by buildpack and name. */
 export function compareLayers(a: Layered, b: Layered): number {
-  return compare(a.buildpack, b.buildpack) || compare(a.layer, b.layer);
+  return compare(a.buildpack ?? "", b.buildpack ?? "") || compare(a.layer ?? "", b.layer ?? "");
 }
 
-type Layered = Pick<LayerReport, "buildpack" | "layer">;
+type Layered = { readonly [K in "buildpack" | "layer"]?: string };
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : Number(a > b);
 }
 
-/** A report as JSON text, its layers sorted by buildpack and name. No character in it controls a terminal it is shown on. */
-export function formatReport(report: Report): string {
-  const layers = report.layers.toSorted((a, b) => compareLayers(a, b));
-  return `${toSafeJson({ reportVersion: 1, ...report, layers })}\n`;
+/** A report as JSON text, in an order that does not depend on which layer was done first. */
+export function formatReport(report: Report, warnings: readonly Warning[]): string {
+  const { platformApi, exitCode, error, seconds, cache, images, layers, notInGroup } = report;
+  const document: ReportDocument = {
+    reportVersion: 2,
+    tool: { name: "restorer", version },
+    platformApi,
+    exitCode,
+    ...(error === undefined ? {} : { error }),
+    seconds,
+    cache: cache === undefined ? null : withAge(cache.facts()),
+    images: { build: images?.build ?? null, run: images?.run ?? null },
+    layers: layers.toSorted(compareLayers),
+    notInGroup,
+    warnings: warnings.toSorted(compareLayers).map((warning) => ({ ...warning })),
+  };
+  return `${toSafeJson(document)}\n`;
+}
+
+function withAge(facts: CacheFacts): NonNullable<ReportDocument["cache"]> {
+  const ageMs = Date.now() - Date.parse(facts.created ?? "");
+  return ageMs >= 0 ? { ...facts, ageSeconds: Math.floor(ageMs / 1000) } : facts;
 }
 
 /** JSON text of which no character controls a terminal it is shown on. */

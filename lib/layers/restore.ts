@@ -64,7 +64,8 @@ class Restoration {
     const { inputs, log } = this.#session;
     this.#layers.sweep(new Set(plan.layers.map(({ directory }) => directory)));
     for (const { buildpack, reason } of plan.refused) {
-      this.#narration.trouble(`Not restoring layers of buildpack ${quote(buildpack)}: ${reason}`);
+      const told = `Not restoring layers of buildpack ${quote(buildpack)}: ${reason}`;
+      this.#narration.trouble(told, "buildpack-refused", { buildpack });
     }
     for (const store of plan.stores) {
       this.#restoreStore(store);
@@ -114,10 +115,11 @@ class Restoration {
     const isNeeded = plan.layers.some(isWritten);
     const cached = isNeeded ? await this.#unpackSboms() : undefined;
     if (cached !== undefined) {
-      roots.push({ directory: cached, tell: (message) => this.#narration.trouble(message) });
+      roots.push({ directory: cached, tell: (message) => this.#narration.trouble(message, "sbom") });
     }
     const standing = this.#directory.openIfThere("sbom");
-    if (standing !== undefined) roots.push({ directory: standing, tell: this.#session.log.warn });
+    if (standing !== undefined)
+      roots.push({ directory: standing, tell: (message) => this.#session.log.warn(message, "sbom") });
     return roots;
   }
 
@@ -134,7 +136,7 @@ class Restoration {
       this.#narration.fellBack("SBOM files", unpacked);
       return staging.directory.open(unpacked.place.slot.name);
     }
-    this.#narration.trouble(`Not restoring SBOM files from cache: ${unpacked.reason}`);
+    this.#narration.trouble(`Not restoring SBOM files from cache: ${unpacked.reason}`, "sbom");
     return undefined;
   }
 
@@ -157,7 +159,8 @@ class Restoration {
       this.#layers.inBuildpack(directory, (place) => place.writeFile("store.toml", toml));
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
-      this.#narration.trouble(`Not restoring store.toml of buildpack ${quote(buildpack)}: ${error.message}`);
+      const told = `Not restoring store.toml of buildpack ${quote(buildpack)}: ${error.message}`;
+      this.#narration.trouble(told, "store-refused", { buildpack });
     }
   }
 
@@ -209,6 +212,7 @@ class Restoration {
     };
     const results = await Promise.allSettled(Array.from({ length: Math.min(unpacker.limit, sized.length) }, work));
     progress.stop();
+    this.#narration.tellEfforts();
     signal.throwIfAborted();
     const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
     if (failures.length > 0) throw failures.find((failure) => !(failure instanceof Stopped)) ?? failures[0];
@@ -229,6 +233,7 @@ class Restoration {
   /** False where the layer could not be moved to its place. */
   async #unpackAndPublish(plan: RestorePlan, unpacker: Unpacker, buildpack: BuildpackDirectory): Promise<boolean> {
     const { directory, layer, sha, data } = plan;
+    const began = performance.now();
     let place: Workplace | undefined;
     const newPlace = () => {
       const made = buildpack.workplace(layer);
@@ -247,7 +252,7 @@ class Restoration {
       const toml = formatMetadata(data.read(), this.#toml);
       const publish = (sboms: SbomFile[]) => buildpack.publishLayer(layer, filled, extracted.rootMode, toml, sboms);
       if (!this.#withSboms(plan, publish)) return false;
-      this.#narration.restored(plan, unpacked);
+      this.#narration.restored(plan, { ...unpacked, milliseconds: performance.now() - began });
       this.#narration.dangling(extracted, this.#session.inputs.layersDir);
       return true;
     } catch (error) {

@@ -1,15 +1,17 @@
+import { explainCommand } from "../cli/explain-command.ts";
+import type { Inputs } from "../cli/inputs.ts";
 import { cacheTrouble } from "../failures.ts";
 import type { Log, LogLevel } from "../log.ts";
 import { count, formatBytes } from "../text.ts";
 import type { LayerReport, Report } from "./report.ts";
 
-/** The line a run ends with: what was restored, and how many layers were not. */
-export function summarize(report: Report, log: Log): void {
+/** The line a run ends with: what was restored, and how many layers were not; then, a second one says how to learn more. */
+export function summarize(report: Report, inputs: Inputs, log: Log): void {
   const having = (outcome: LayerReport["outcome"]) => report.layers.filter((layer) => layer.outcome === outcome);
   const restored = having("restored");
-  const sum = (key: "files" | "bytes") => restored.reduce((total, layer) => total + (layer[key] ?? 0), 0);
+  const sum = (key: "files" | "bytesWritten") => restored.reduce((total, layer) => total + (layer[key] ?? 0), 0);
   const parts = [
-    `Restored ${count(restored.length, "layer")} (${count(sum("files"), "file")}, ${formatBytes(sum("bytes"))}) in ${report.seconds.toFixed(1)} s`,
+    `Restored ${count(restored.length, "layer")} (${count(sum("files"), "file")}, ${formatBytes(sum("bytesWritten"))}) in ${report.seconds.toFixed(1)} s`,
   ];
   const rest = [
     [having("metadata"), "metadata only"],
@@ -19,6 +21,9 @@ export function summarize(report: Report, log: Log): void {
   ] as const;
   for (const [layers, what] of rest) if (layers.length > 0) parts.push(`${layers.length} ${what}`);
   log.info(parts.join(", "));
+  const isUnexplained = ({ outcome, code }: LayerReport) =>
+    outcome !== "restored" && outcome !== "metadata" && code !== "not-asked-for";
+  if (report.layers.some(isUnexplained)) log.info(`To learn why, and what can be changed: ${explainCommand(inputs)}`);
 }
 
 /**

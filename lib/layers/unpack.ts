@@ -1,6 +1,6 @@
 import type { Extracted } from "../archive/extract.ts";
 import type { LayerSource } from "../archive/source.ts";
-import { Workers } from "../archive/workers.ts";
+import { type Effort, Workers } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
 import type { ChosenCache } from "../caches/open.ts";
 import type { Workplace } from "../disk/workplace.ts";
@@ -14,6 +14,7 @@ export type Unpacked<P extends Workplace> =
   | {
       readonly isUsable: true;
       readonly extracted: Extracted;
+      readonly effort: Effort;
       readonly place: P;
       /** Where it came from. */
       readonly cache: Cache;
@@ -77,7 +78,7 @@ export class Unpacker {
     for (const cache of [this.#cache, ...this.#fallbacks.keys()]) {
       const place = newPlace();
       const outcome = await this.#unpackFrom(cache, diffId, anchor, place);
-      if ("extracted" in outcome) return { isUsable: true, extracted: outcome.extracted, place, cache, instead };
+      if ("extracted" in outcome) return { isUsable: true, ...outcome, place, cache, instead };
       this.#session.log.debug(`${cache.name}: ${outcome.reason}`);
       instead ??= outcome;
     }
@@ -89,14 +90,14 @@ export class Unpacker {
     diffId: string,
     anchor: readonly string[],
     place: Workplace,
-  ): Promise<{ readonly extracted: Extracted } | Unusable> {
+  ): Promise<{ readonly extracted: Extracted; readonly effort: Effort } | Unusable> {
     const { inputs, umask, signal } = this.#session;
     const { path: root, isMade, writesBehind, inheritsGroup } = place;
     const target = { root, isMade, anchor, writesBehind, inheritsGroup, layersDir: inputs.layersDir, umask };
     try {
       const outcome = await this.#workers.extract(target, diffId, () => this.#open(cache, diffId));
       signal.throwIfAborted();
-      if (outcome.ok) return { extracted: outcome.extracted };
+      if (outcome.ok) return { extracted: outcome.extracted, effort: outcome.effort };
       if (outcome.fault === "cancelled") throw new Stopped("stopped", { exitCode: ExitCode.restoreFailed });
       if (outcome.fault !== "layer") {
         await this.#workers.cancel();

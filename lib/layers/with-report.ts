@@ -1,11 +1,12 @@
 import { sharedPlaces } from "../caches/place.ts";
+import { Interrupted } from "../cli/interrupt.ts";
 import type { SharedPlaces } from "../disk/bounds.ts";
 import { replaceFile } from "../disk/replace-file.ts";
 import { orAsSecondUser } from "../disk/second-user.ts";
 import { describe } from "../errors.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
-import type { RefusedRun, Session } from "../session.ts";
+import { exitCodeOf, type RefusedRun, type Session } from "../session.ts";
 import { writeText } from "../streams.ts";
 import { quote } from "../text.ts";
 import { emptyReport, formatReport, type Report } from "./report.ts";
@@ -30,20 +31,31 @@ export async function withReport(session: Session, story: (report: Report) => Pr
   try {
     await story(report);
   } catch (error) {
-    report.error = describe(error);
+    fail(report, session.signal.aborted ? session.signal.reason : error);
     throw error;
   } finally {
     report.seconds = Number(((performance.now() - began) / 1000).toFixed(3));
-    if (report.error === undefined) summarize(report, log);
+    if (report.error === undefined) summarize(report, inputs, log);
     writeReport(report, { path: inputs.reportPath, shared: sharedPlaces(inputs), umask, log });
   }
 }
 
 /** Writes the report of a run that did not begin, since its inputs are wrong. Throws nothing. */
 export function reportRefused({ error, inputs, umask, log }: RefusedRun): void {
-  const report = { ...emptyReport(inputs.platformApi), error: describe(error) };
+  const report = emptyReport(inputs.platformApi);
+  fail(report, error);
   const shared = { layersDir: inputs.layersDir, kanikoDir: inputs.kanikoDir, cacheDirs: [] };
   writeReport(report, { path: inputs.reportPath, shared, umask, log });
+}
+
+/** Records why a run fails. */
+function fail(report: Report, error: unknown): void {
+  report.exitCode = exitCodeOf(error);
+  report.error = { code: error instanceof RestorerError ? error.code : codeOfOther(error), text: describe(error) };
+}
+
+function codeOfOther(error: unknown): string {
+  return error instanceof Interrupted ? "interrupted" : "failed";
 }
 
 function writeReport(report: Report, { path, shared, umask, log }: Destination): void {
@@ -51,7 +63,7 @@ function writeReport(report: Report, { path, shared, umask, log }: Destination):
   // It may go to stdout.
   log.flush();
   try {
-    const text = formatReport(report);
+    const text = formatReport(report, log.warnings);
     // A link that a buildpack left in the layers directory is not the platform's.
     if (path === "-") writeText(1, text);
     else orAsSecondUser(() => replaceFile(path, Buffer.from(text), { umask, shared, otherLinks: "refuse" }));
@@ -64,6 +76,6 @@ function writeReport(report: Report, { path, shared, umask, log }: Destination):
     });
     // The run's own failure is the one to end with.
     if (report.error === undefined) throw failure;
-    log.warn(failure.message);
+    log.warn(failure.message, "report");
   }
 }

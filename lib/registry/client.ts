@@ -1,7 +1,7 @@
 import type { Environment } from "../environment.ts";
 import { HttpClient } from "../http/client.ts";
 import { concernsTrust, TransportError } from "../http/errors.ts";
-import type { HttpAnswer } from "../http/request.ts";
+import type { HttpAnswer, Listener } from "../http/request.ts";
 import type { Keychain } from "../keychain/keychain.ts";
 import type { Log } from "../log.ts";
 import type { Descriptor } from "../oci/manifest.ts";
@@ -56,6 +56,8 @@ interface RepositoryRequest {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly documentBytes?: number;
+  /** Told what goes on, in place of the registry's patience. */
+  readonly listener?: Listener;
 }
 
 /** What is remembered of a registry. */
@@ -108,13 +110,18 @@ export class RegistryClient {
   }
 
   /** Streams a blob; a large one by several connections, where one is slow. */
-  async *blob(reference: Reference, { digest, size }: Descriptor): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+  async *blob(
+    reference: Reference,
+    { digest, size }: Descriptor,
+    onRetry: () => void = () => {},
+  ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
     const { registry } = reference;
     const { patience, slots } = this.#state(registry);
     const step = `${getBlob} ${digest} of`;
     const store = new Store((request) => this.#http.send(request), size, this.#timing.operationMs);
+    const listener = { heard: () => patience.heard(), excuse: () => patience.excuse(), retried: onRetry };
     const ask = (headers: Record<string, string>, ended: AbortSignal) =>
-      this.#ask({ reference, step, path: `blobs/${digest}`, headers }, ended);
+      this.#ask({ reference, step, path: `blobs/${digest}`, headers, listener }, ended);
     const refuseRedirect = (from: URL, to: URL) => this.#hosts.refuseRedirect(registry, from, to);
     const { connections = 1 } = this.#options;
     const signal = AbortSignal.any([this.#signal, patience.signal]);
@@ -126,9 +133,12 @@ export class RegistryClient {
         signal,
         patience,
         timing: this.#timing,
-        open: (from, end, ended) => store.open({ from, end, ask, refuseRedirect, listener: patience, signal: ended }),
+        open: (from, end, ended) => store.open({ from, end, ask, refuseRedirect, listener, signal: ended }),
         mayWiden: () => ![registry, store.host].some((host) => host !== undefined && this.#http.hasLimited(host)),
-        onResume: (from) => this.#log.debug(`Resuming ${digest} of ${registry} at byte ${from} of ${size}`),
+        onResume: (from) => {
+          onRetry();
+          this.#log.debug(`Resuming ${digest} of ${registry} at byte ${from} of ${size}`);
+        },
         tell: (message) => this.#log.debug(`${digest} of ${registry}: ${message}`),
       });
     } catch (error) {
@@ -166,7 +176,7 @@ export class RegistryClient {
   }
 
   async #send(
-    { reference, path, headers, documentBytes }: RepositoryRequest,
+    { reference, path, headers, documentBytes, listener }: RepositoryRequest,
     authorization: string | undefined,
     signal: AbortSignal,
   ): Promise<HttpAnswer> {
@@ -181,7 +191,7 @@ export class RegistryClient {
       refuseRedirect: (from: URL, to: URL) => this.#hosts.refuseRedirect(registry, from, to),
       ...(documentBytes === undefined ? {} : { documentBytes }),
       signal,
-      listener: state.patience,
+      listener: listener ?? state.patience,
     };
     const answer = await state.patience.while(() => this.#http.send(request));
     // A TLS server answers 400 to plain http: the TLS attempt before it must have had an accident.

@@ -51,8 +51,9 @@ export interface Registry {
   /**
    * The bytes of a blob as stored, exactly as many as the descriptor says; their digest is for the caller to verify.
    * Each chunk has a buffer of its own, unless a broken connection was resumed. Stop iterating to end the download.
+   * `onRetry` is told of each request that is sent again, and each connection that is resumed.
    */
-  blob(image: RemoteImage, descriptor: Descriptor): AsyncIterable<Uint8Array<ArrayBuffer>>;
+  blob(image: RemoteImage, descriptor: Descriptor, onRetry?: () => void): AsyncIterable<Uint8Array<ArrayBuffer>>;
   /** The same, with what is known already; all that it is asked for ends with a further signal, too. */
   endingWith(signal: AbortSignal): Registry;
 }
@@ -153,8 +154,12 @@ class RememberingRegistry implements Registry {
     });
   }
 
-  blob({ reference }: RemoteImage, descriptor: Descriptor): AsyncIterable<Uint8Array<ArrayBuffer>> {
-    return this.#client.blob(reference, descriptor);
+  blob(
+    { reference }: RemoteImage,
+    descriptor: Descriptor,
+    onRetry?: () => void,
+  ): AsyncIterable<Uint8Array<ArrayBuffer>> {
+    return this.#client.blob(reference, descriptor, onRetry);
   }
 }
 

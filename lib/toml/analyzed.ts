@@ -55,10 +55,10 @@ export function readAnalyzed(path: string, log: Log): Analyzed | undefined {
     return readTomlAs(path, (table, isSecret) => toAnalyzed(path, table, isSecret));
   } catch (error) {
     if (hasCode(error, "ENOENT")) {
-      log.warn(`No analyzed metadata found at path ${quote(path)}`);
+      log.warn(`No analyzed metadata found at path ${quote(path)}`, "analyzed");
       return { path, exists: false, table: {}, metadata: noMetadata, runImage: undefined };
     }
-    log.warn(`Not using analyzed data: ${describeFileError(path, error)}`);
+    log.warn(`Not using analyzed data: ${describeFileError(path, error)}`, "analyzed");
     return undefined;
   }
 }

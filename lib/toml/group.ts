@@ -34,7 +34,7 @@ export function readGroup(path: string, log: Pick<Log, "warn">): Group {
   try {
     const group = readTomlAs(path, toGroup);
     if (group.buildpacks.length === 0) {
-      log.warn(`The group file ${quote(path)} lists no buildpacks: it has no [[group]]`);
+      log.warn(`The group file ${quote(path)} lists no buildpacks: it has no [[group]]`, "group");
     }
     return group;
   } catch (error) {

@@ -1,4 +1,5 @@
 import { expect, describe as group } from "bun:test";
+import { readFileSync } from "node:fs";
 import {
   anyManifest,
   blobOf,
@@ -11,6 +12,7 @@ import {
   type Setup,
   status,
 } from "../support/cache-faults.ts";
+import { tempDir } from "../support/harness.ts";
 
 group("what passes is waited for", () => {
   const cases: [what: string, setup: Setup][] = [
@@ -54,6 +56,16 @@ group("what passes is waited for", () => {
   for (const [what, setup] of cases) {
     restoreTest(what, async () => expectWarm(await restore(setup)));
   }
+
+  restoreTest("and told in the report", async () => {
+    using dir = tempDir("retries");
+    const report = dir.join("report.json");
+    const rules: Setup["rules"] = [{ path: blobOf(healthy), times: 2, fault: { kind: "cut" } }];
+    expectWarm(await restore({ rules, args: ["-report", report] }));
+    const { layers } = JSON.parse(readFileSync(report, "utf8"));
+    const retries: number[] = layers.map((layer: { retries: number }) => layer.retries);
+    expect(retries.reduce((sum, one) => sum + one, 0)).toBe(2);
+  });
 
   restoreTest("and every byte of a blob that was cut off is asked for once", async () => {
     const outcome = await restore({ image: plain, rules: [{ path: blobOf(plain), times: 1, fault: { kind: "cut" } }] });

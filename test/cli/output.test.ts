@@ -1,6 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
+import { explainCommand } from "../../lib/cli/explain-command.ts";
+import { readInputs } from "../../lib/cli/inputs.ts";
+import { runRestorer } from "../support/harness.ts";
 import { scene } from "./scene.ts";
 
 describe("what people see", () => {
@@ -21,6 +24,8 @@ describe("what people see", () => {
     const { exitCode, stdout, stderr } = await made.run([], { env: { CNB_PLATFORM_API: "0.13" } });
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
     const lines = stdout.trimEnd().split("\n");
+    const explain = `restorer explain -layers ${made.layers} -cache-dir ${made.cache.path}`;
+    expect(lines.pop()).toBe(`To learn why, and what can be changed: CNB_PLATFORM_API=0.13 ${explain}`);
     expect(lines.slice(0, -1).sort()).toEqual([
       'Not restoring "a/b:not-cached": cache=false in the cache',
       'Restoring data for "a/b:deps" from cache',
@@ -51,6 +56,53 @@ describe("what people see", () => {
     const info = (await made.run()).stdout.split("\n").filter((line) => !line.startsWith("Restored"));
     const debug = (await made.run(["-log-level", "DEBUG"])).stdout.split("\n");
     for (const line of info) expect(debug).toContain(line);
+  });
+});
+
+describe("the line that says how to learn more", () => {
+  test("has all that decides about layers, ready for a shell", () => {
+    const given = [
+      "-layers",
+      "/l",
+      "-group",
+      "/g.toml",
+      "-cache-from",
+      "oci:/a b",
+      "-cache-from",
+      "main",
+      "-only",
+      "it's",
+    ];
+    const env = {
+      CNB_CACHE_IMAGE: "host/cache",
+      CNB_CACHE_DIR: "/unused",
+      CNB_EXEC_ENV: "test",
+      CNB_PLATFORM_API: "0.12",
+    };
+    expect(explainCommand(readInputs([...given, "-report", "/r", "-layout", "-layout-dir", "lay outs"], env))).toBe(
+      "CNB_PLATFORM_API=0.12 CNB_EXEC_ENV=test restorer explain -layers /l -group /g.toml -cache-image host/cache " +
+        "-cache-from 'oci:/a b' -cache-from main -only 'it'\\''s' -layout -layout-dir 'lay outs'",
+    );
+    expect(explainCommand(readInputs([], {}))).toBe("restorer explain");
+  });
+
+  test("explains when it is pasted, and is not there where all came back", async () => {
+    using made = scene({ layers: ["one", "two"] });
+    expect((await made.run()).stdout).not.toContain("restorer explain");
+    expect((await made.run(["-only", "one"])).stdout).not.toContain("restorer explain");
+    unlinkSync(made.cache.blob("bp", "two"));
+    const command = /: restorer (explain .*)\n$/.exec((await made.run()).stdout)?.[1] ?? "";
+    const { exitCode, stdout } = await runRestorer(command.split(" "));
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^refuse +bp:two /m);
+  });
+
+  test("comes after where the time went, at debug", async () => {
+    using made = scene();
+    const { stdout } = await made.run(["-log-level", "debug"]);
+    const spent = /\d+ ms waiting for the registry, \d+ ms decompressing and hashing, \d+ ms writing$/m;
+    expect(stdout).toMatch(new RegExp(`^Restoring "bp:deps" took \\d+ ms: ${spent.source}`, "m"));
+    expect(stdout).toMatch(new RegExp(`^All layers, .*: ${spent.source}`, "m"));
   });
 });
 

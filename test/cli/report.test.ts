@@ -23,8 +23,12 @@ describe("-report", () => {
     const path = made.dir.join("report.json");
     const { stderr } = await made.run(["-report", path]);
     const report = JSON.parse(readFileSync(path, "utf8"));
-    expect(report).toMatchObject({ reportVersion: 1, platformApi: "0.15", seconds: expect.any(Number) });
-    expect(report.cache).toContain(made.cache.path);
+    expect(report).toMatchObject({ reportVersion: 2, platformApi: "0.15", exitCode: 0, seconds: expect.any(Number) });
+    expect(report.cache).toMatchObject({
+      kind: "directory",
+      reference: made.cache.path,
+      ageSeconds: expect.any(Number),
+    });
     const byName = Object.fromEntries(report.layers.map((layer: { layer: string }) => [layer.layer, layer]));
     expect(byName).toEqual({
       deps: {
@@ -37,14 +41,17 @@ describe("-report", () => {
         sha: made.cache.sha("bp", "deps"),
         cache: made.cache.path,
         files: 3,
-        bytes: expect.any(Number),
+        bytesRead: expect.any(Number),
+        bytesWritten: 14,
+        milliseconds: expect.any(Number),
+        retries: 0,
       },
       bad: expect.objectContaining({ outcome: "refused", code: "blob-unusable", reason: expect.any(String) }),
       no: expect.objectContaining({ outcome: "skipped", code: "cache-false", reason: "cache=false in the cache" }),
       app: expect.objectContaining({ outcome: "metadata", code: "launch-layer", source: "app image" }),
     });
-    expect(report.troubles).toHaveLength(1);
-    expect(stderr).toBe(`Warning: ${withShortDigests(report.troubles[0])}\n`);
+    expect(report.warnings).toMatchObject([{ code: "layer-refused", buildpack: "bp", layer: "bad" }]);
+    expect(stderr).toBe(`Warning: ${withShortDigests(report.warnings[0].text)}\n`);
   });
 
   test("is written of a run that fails, too, with the reason", async () => {
@@ -54,8 +61,9 @@ describe("-report", () => {
     writeFileSync(made.cache.metadataPath, "not JSON");
     const { exitCode } = await made.run(["-strict", "-report", report]);
     expect(exitCode).toBe(42);
-    const { error, layers } = JSON.parse(readFileSync(report, "utf8"));
-    expect(error).toContain("restore from the cache");
+    const { error, exitCode: reported, layers } = JSON.parse(readFileSync(report, "utf8"));
+    expect(error).toEqual({ code: "cache-trouble", text: expect.stringContaining("restore from the cache") });
+    expect(reported).toBe(42);
     expect(layers).toEqual([]);
   });
 
@@ -80,7 +88,8 @@ describe("-report", () => {
       expect(JSON.parse(readFileSync(path, "utf8"))).toMatchObject({
         platformApi: api,
         layers: [],
-        error: expect.stringContaining(says),
+        exitCode,
+        error: { text: expect.stringContaining(says) },
       });
     }
   });
@@ -92,7 +101,7 @@ describe("-report", () => {
     expect(byFlag.stderr).toContain('Restoring data for "bp:deps" from cache\n');
     const byVariable = await made.run(["-bogus"], { env: { CNB_RESTORE_REPORT: "-" } });
     expect(byVariable.exitCode).toBe(3);
-    expect(JSON.parse(byVariable.stdout).error).toContain("-bogus");
+    expect(JSON.parse(byVariable.stdout).error.text).toContain("-bogus");
   });
 
   test("is not written through a link that was planted in the layers directory", async () => {

@@ -167,6 +167,28 @@ describe("explain", () => {
   });
 });
 
+describe("-output json", () => {
+  test("tells a failure as data, with its code and exit code", async () => {
+    using made = withTwo();
+    const { found, exitCode } = await data("inspect", join(made.dir.path, "nowhere"));
+    expect(found).toMatchObject({
+      command: "inspect",
+      exitCode,
+      error: { code: "no-cache", text: expect.any(String) },
+    });
+    truncateSync(made.cache.blob("bp", "one"), 4096);
+    const cut = await data("inspect", made.cache.path, "one");
+    expect({ exitCode: cut.exitCode, error: cut.found.error.code }).toEqual({ exitCode: 42, error: "blob-unusable" });
+  });
+
+  test("is for version, help and completion, too", async () => {
+    expect((await data("version")).found.tool.name).toBe("restorer");
+    const { flags } = (await data("help", "verify")).found;
+    expect(flags).toContainEqual(expect.objectContaining({ name: "cache-dir", variables: ["CNB_CACHE_DIR"] }));
+    expect((await data("completion", "bash")).found.script).toContain("complete ");
+  });
+});
+
 describe("restore -only", () => {
   test("restores one layer, and leaves the others as they are", async () => {
     using made = scene({ layers: ["one", "two"], standing: { bp: { two: { old: "" }, "two.toml": "" } } });

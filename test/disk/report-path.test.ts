@@ -25,7 +25,7 @@ function report(here: PlantingScene, path: string, args: readonly string[] = [],
   return restore(here, [...args, "-report", path], options);
 }
 
-const isReport = (text: string) => JSON.parse(text).reportVersion === 1;
+const isReport = (text: string) => JSON.parse(text).reportVersion === 2;
 
 /** What may stand at the path of a report, made as needed; which path to give, and what is said of it. */
 const others: readonly [what: string, make: (here: PlantingScene) => string, says: RegExp][] = [

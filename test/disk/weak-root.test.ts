@@ -92,6 +92,6 @@ describe("root that mode bits hold for tells", () => {
     const { exitCode, stderr } = await restore(dir, "-report", dir.join("files/report.json"));
     expect(stderr).not.toContain("write report");
     expect(exitCode).toBe(12);
-    expect(JSON.parse(readFileSync(dir.join("files/report.json"), "utf8")).error).toContain('"bp"');
+    expect(JSON.parse(readFileSync(dir.join("files/report.json"), "utf8")).error.text).toContain('"bp"');
   });
 });

@@ -17,6 +17,7 @@ export function rememberingLog(): { log: Log; lines: string[] } {
     info: say("info"),
     warn: say("warn"),
     error: say("error"),
+    warnings: [],
     flush() {},
   };
   return { log, lines };

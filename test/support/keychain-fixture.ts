@@ -22,6 +22,7 @@ export function record(): Log & { readonly lines: string[] } {
     info: at("info"),
     warn: at("warn"),
     error: at("error"),
+    warnings: [],
     flush() {},
   };
 }

@@ -41,7 +41,7 @@ export async function client(
 ): Promise<{ registry: Registry; lines: string[] }> {
   const lines: string[] = [];
   const say = (message: string) => void lines.push(message);
-  const log: Log = { level: "debug", debug: say, info: say, warn: say, error: say, flush() {} };
+  const log: Log = { level: "debug", debug: say, info: say, warn: say, error: say, warnings: [], flush() {} };
   const keychainEnv = { HOME: "/nonexistent", ...(setup.auth && { CNB_REGISTRY_AUTH: JSON.stringify(setup.auth) }) };
   const registry = createRegistry({
     keychain: await resolveKeychain({ env: keychainEnv, registries, log }),

@@ -1,4 +1,5 @@
 import { chownSync } from "node:fs";
+import { checkDocuments } from "./documents.ts";
 import { restorerPath } from "./restorer-path.ts";
 import { have, isRoot } from "./skip.ts";
 import { type TempDir, tempDir } from "./tree.ts";
@@ -67,6 +68,7 @@ export function startRestorer(args: readonly string[], options: RunOptions = {})
   const outcome = async (): Promise<RunResult> => {
     const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
     clearTimeout(timer);
+    if (options.command === undefined) checkDocuments(args, { ...options, cwd: options.cwd ?? scratch.path }, stdout);
     scratch[Symbol.dispose]();
     const signal = child.signalCode === null ? null : String(child.signalCode);
     return { exitCode: signal === null ? child.exitCode : null, signal, stdout, stderr };

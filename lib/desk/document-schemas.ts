@@ -1,0 +1,200 @@
+/** What the commands of the desk give as JSON (`-output json`). Loaded for its types only; the tests check what is written. */
+import * as v from "valibot";
+import { cacheSchema, toolSchema, warningSchema } from "../layers/report-schema.ts";
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const text = v.string();
+const texts = v.array(text);
+const digest = v.nullable(v.pipe(text, v.description("As it is recorded: normally sha256 and 64 digits.")));
+const code = v.pipe(text, v.regex(/^[a-z][a-z-]*$/), v.description("Stable; docs/reference.md lists all."));
+const named = { buildpack: text, layer: text };
+const types = { build: v.boolean(), launch: v.boolean(), cache: v.boolean() };
+const fileChanges = v.array(
+  v.object({
+    change: v.picklist(["added", "removed", "changed"]),
+    path: v.pipe(text, v.description("Below the layer, which is . itself; absolute for a directory above it.")),
+    what: v.pipe(texts, v.description("Of one that is changed: what of it is, for people.")),
+  }),
+);
+
+/** A document of a command: what made it, then what it found. */
+function document<C extends string, E extends v.ObjectEntries>(command: C, entries: E) {
+  return v.object({ tool: toolSchema, command: v.literal(command), ...entries });
+}
+
+const image = { image: text, action: text };
+
+export const documentSchemas = {
+  explain: document("explain", {
+    platformApi: text,
+    group: v.nullable(
+      v.pipe(text, v.description("Null: every buildpack of cache and app image is taken to be in it.")),
+    ),
+    cache: v.nullable(cacheSchema),
+    layers: v.array(
+      v.object({
+        ...named,
+        action: v.picklist(["restore", "metadata", "skip", "remove", "refuse"]),
+        code,
+        reason: text,
+        source: v.optional(v.picklist(["app image", "cache"])),
+        sha: v.optional(text),
+        size: v.optional(v.pipe(count, v.description("Bytes of its blob, as stored."))),
+        writes: texts,
+        removes: texts,
+      }),
+    ),
+    stores: v.pipe(texts, v.description("Buildpacks whose store.toml comes back.")),
+    refusedBuildpacks: v.array(v.object({ buildpack: text, code, reason: text })),
+    notInGroup: v.array(v.object({ buildpack: text, layers: count })),
+    images: v.object({
+      build: v.nullable(v.object(image)),
+      run: v.nullable(v.object({ ...image, mirrors: texts })),
+    }),
+    warnings: v.array(warningSchema),
+  }),
+  inspect: document("inspect", {
+    cache: cacheSchema,
+    isEmpty: v.pipe(v.boolean(), v.description("No build has been exported to it yet.")),
+    buildpacks: v.array(
+      v.object({
+        id: text,
+        version: v.nullable(text),
+        hasStore: v.boolean(),
+        layers: v.array(
+          v.object({
+            name: text,
+            ...types,
+            sha: digest,
+            size: v.nullable(v.pipe(count, v.description("Bytes of its blob, as stored."))),
+            state: v.pipe(
+              v.picklist(["held", "missing", "not-kept"]),
+              v.description("Missing: promised by cache=true, but not there."),
+            ),
+          }),
+        ),
+      }),
+    ),
+    sbom: v.nullable(v.object({ sha: text, size: v.nullable(count) })),
+    orphans: v.pipe(v.array(v.object({ sha: text, size: count })), v.description("Blobs that no layer names.")),
+    leftovers: v.pipe(
+      v.array(v.object({ path: text, bytes: count })),
+      v.description("What does not belong to a cache, or was left by an export that did not end."),
+    ),
+  }),
+  "inspect-layer": document("inspect", {
+    cache: cacheSchema,
+    layer: v.object({
+      buildpack: text,
+      version: v.nullable(text),
+      name: text,
+      ...types,
+      sha: digest,
+      metadata: v.any(),
+    }),
+    entries: v.optional(
+      v.array(
+        v.object({
+          type: v.picklist(["file", "directory", "symlink", "link"]),
+          path: text,
+          mode: v.optional(v.pipe(text, v.description("Octal."))),
+          size: v.optional(count),
+          target: v.optional(text),
+        }),
+      ),
+    ),
+    directories: v.optional(v.array(v.object({ path: text, bytes: count, files: count }))),
+    contents: v.optional(v.object({ entries: count, files: count, bytes: count, verified: v.literal(true) })),
+    error: v.optional(v.object({ code, text })),
+  }),
+  verify: document("verify", {
+    cache: cacheSchema,
+    layers: v.array(
+      v.object({
+        buildpack: v.optional(text),
+        layer: v.optional(text),
+        sbom: v.optional(v.pipe(v.literal(true), v.description("The blob of the SBOM files, which is no layer's."))),
+        state: v.picklist(["sound", "bad", "absent"]),
+        code,
+        sha: digest,
+        files: v.optional(count),
+        bytes: v.optional(count),
+        reason: v.optional(text),
+      }),
+    ),
+    bad: v.pipe(count, v.description("How many are bad; the exit code is 42 then.")),
+  }),
+  diff: document("diff", {
+    a: cacheSchema,
+    b: cacheSchema,
+    layers: v.array(
+      v.object({
+        ...named,
+        change: v.picklist(["added", "removed", "changed"]),
+        metadata: v.pipe(texts, v.description("Dotted keys that differ.")),
+        files: v.optional(fileChanges),
+      }),
+    ),
+    sbomChanged: v.boolean(),
+  }),
+  "diff-layers": document("diff", {
+    a: cacheSchema,
+    layersDir: text,
+    layers: v.array(
+      v.object({
+        ...named,
+        outcome: v.picklist(["reused", "anew", "new", "dropped"]),
+        code,
+        reason: text,
+        sha: v.pipe(v.nullable(text), v.description("What the cache records.")),
+        newSha: v.pipe(v.nullable(text), v.description("What the next export will record.")),
+        files: fileChanges,
+      }),
+    ),
+  }),
+  "make-cache": document("make-cache", {
+    cache: cacheSchema,
+    layers: v.array(
+      v.object({
+        ...named,
+        outcome: v.picklist(["packed", "skipped"]),
+        code,
+        reason: text,
+        sha: v.optional(text),
+        size: v.optional(count),
+        files: v.optional(count),
+      }),
+    ),
+    sbom: v.nullable(v.object({ sha: text, size: count })),
+  }),
+  version: document("version", {}),
+  help: document("help", {
+    name: text,
+    words: texts,
+    summary: text,
+    flags: v.array(
+      v.object({
+        name: text,
+        value: v.nullable(text),
+        variables: texts,
+        default: v.nullable(text),
+        description: text,
+      }),
+    ),
+  }),
+  completion: document("completion", { shell: text, script: text }),
+} as const;
+
+/** What a command gives instead where it fails before it has found anything. */
+export const failureSchema = v.object({
+  tool: toolSchema,
+  command: text,
+  exitCode: v.pipe(v.number(), v.integer()),
+  error: v.object({ code, text }),
+});
+
+export type DocumentKind = keyof typeof documentSchemas;
+
+/** What a document says beside what made it. */
+export type Found<K extends DocumentKind> = Omit<v.InferOutput<(typeof documentSchemas)[K]>, "tool" | "command">;
+export type Failure = v.InferOutput<typeof failureSchema>;
