@@ -48,7 +48,7 @@ export interface SignInAnswer {
 
 const answerBytes = 256 * 1024;
 /** Addresses of such requests may be secrets themselves (those of ECS are): the chain says what goes on instead. */
-const silent: Log = { level: "error", debug() {}, info() {}, warn() {}, error() {}, flush() {} };
+const silent: Log = { level: "error", debug() {}, info() {}, warn() {}, error() {}, warnings: [], flush() {} };
 
 /** Requests of a sign-in: certificates always verified, no redirect followed, patience bounded. */
 export class Requests {
