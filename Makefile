@@ -26,22 +26,20 @@ dist/plain/restorer: node_modules/.package-lock.json $(SOURCES)
 	@$(COMPILE) --outfile $@
 
 # The same for a release, for each machine: with Bun and glibc as pinned, see build/fetch.ts.
-dist/release/%/restorer: dist/release/%/plain/restorer
+machines = x64 arm64
+releases = $(machines:%=dist/release/%/restorer)
+$(releases): dist/release/%/restorer: dist/release/%/plain/restorer
 	@directory=$$($(BUN) build/fetch.ts glibc $*) && $(BUN) build/self-contained.ts $< $@ "$$directory"
+
+$(machines:%=dist/release/%/plain/restorer): dist/release/%/plain/restorer: node_modules/.package-lock.json $(SOURCES) dist/release/commit
+	@mkdir -p $(@D)
+	@bun=$$($(BUN) build/fetch.ts bun $*) && $(COMPILE) --target=bun-linux-$* --compile-executable-path="$$bun" --outfile $@
 
 # Another commit makes a release anew, also where no source differs: its name is in the executable.
 dist/release/commit: FORCE
 	@mkdir -p $(@D)
 	@echo '$(VERSION_COMMIT)' | cmp -s - $@ || echo '$(VERSION_COMMIT)' >$@
 FORCE:
-
-.SECONDARY: $(machines:%=dist/release/%/plain/restorer)
-dist/release/%/plain/restorer: node_modules/.package-lock.json $(SOURCES) dist/release/commit
-	@mkdir -p $(@D)
-	@bun=$$($(BUN) build/fetch.ts bun $*) && $(COMPILE) --target=bun-linux-$* --compile-executable-path="$$bun" --outfile $@
-
-machines = x64 arm64
-releases = $(machines:%=dist/release/%/restorer)
 
 ## make dist    for a release: archives for x64 and arm64, and their sums, in dist; the same bytes wherever it is run
 dist: $(releases)
