@@ -30,6 +30,7 @@ export interface DynamicEntry {
 }
 
 export const segmentBytes = 56;
+const sectionBytes = 64;
 const machines: Readonly<Record<number, string>> = { 62: "x64", 183: "arm64" };
 
 /** An ELF file in memory. Reading what is not there throws; the packer looks before it changes. */
@@ -115,6 +116,17 @@ export class Elf {
     const segment = this.loads.find((one) => one.offset <= offset && offset < one.offset + one.fileSize);
     if (segment === undefined) throw new Error(`no segment maps the offset 0x${offset.toString(16)}`);
     return offset - segment.offset + segment.address;
+  }
+
+  /** Has the section that lies at an address lie elsewhere: debuggers go by sections, the loader does not. */
+  moveSection(from: number, to: { address: number; offset: number; size: number }): void {
+    const [table, count] = [this.word(40), this.bytes.readUInt16LE(60)];
+    for (let at = table; at < table + sectionBytes * count; at += sectionBytes) {
+      if (this.word(at + 16) !== from) continue;
+      this.setWord(at + 16, to.address);
+      this.setWord(at + 24, to.offset);
+      this.setWord(at + 32, to.size);
+    }
   }
 
   /** Text up to a NUL. */

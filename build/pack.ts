@@ -101,7 +101,7 @@ class Tail {
   readonly headers: readonly Segment[];
   readonly bytes: Buffer;
   /** The copy of the executable's dynamic strings, with paths of libraries behind: where in memory, and its size. */
-  readonly strings: { readonly address: number; readonly size: number };
+  readonly strings: { readonly address: number; readonly offset: number; readonly size: number };
   /** Where in those strings the path of a library begins. */
   readonly paths: ReadonlyMap<string, number>;
 
@@ -132,7 +132,7 @@ class Tail {
       part.copy(this.bytes, at);
     }
     this.stubAddress = this.#base + code;
-    this.strings = { address: this.#base + data, size: strings.size };
+    this.strings = { address: this.#base + data, offset: this.fileOffset + data, size: strings.size };
     this.paths = strings.paths;
 
     for (const [index, { name, bytes }] of libraries.entries()) {
@@ -259,6 +259,7 @@ function pointNeededAt(program: Elf, { strings, paths }: Tail): void {
   const versions = program.offsetOf(program.dynamicValue(dynamicTag.versionsNeeded));
   const versionsCount = program.dynamicValue(dynamicTag.versionsNeededCount);
   const entries = program.dynamic;
+  program.moveSection(program.dynamicValue(dynamicTag.strings), strings);
   const pathOf = (nameAt: number): number | undefined => {
     const name = program.text(original + nameAt);
     return paths.get(mergedIntoLibc.includes(name) ? "libc.so.6" : name);

@@ -8,6 +8,10 @@ export interface BareRoot {
   /** Further options of bwrap. */
   readonly options?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Default: the one that is tested everywhere. */
+  readonly executable?: string;
+  /** A static emulator that runs the executable of another machine. */
+  readonly emulator?: string;
 }
 
 /**
@@ -15,25 +19,16 @@ export interface BareRoot {
  * and `/dev` are added. bwrap itself sees to `no_new_privs`.
  */
 export function inRoot(root: TempDir, of: BareRoot = {}): string[] {
-  const { isReadOnly = false, options = [], env = {} } = of;
-  writeTree(root.path, { restorer: "", proc: {}, dev: {} });
+  const { isReadOnly = false, options = [], env = {}, executable = restorerPath(), emulator } = of;
+  writeTree(root.path, { restorer: "", proc: {}, dev: {}, ...(emulator && { emulator: "" }) });
   const variables = Object.entries({ CNB_PLATFORM_API: "0.15", HOME: "/home", ...env });
   return [
     ...["bwrap", isReadOnly ? "--ro-bind" : "--bind", root.path, "/", "--proc", "/proc", "--dev", "/dev"],
     ...(isReadOnly ? ["--bind", root.join("layers"), "/layers"] : []),
-    ...[
-      "--ro-bind",
-      restorerPath(),
-      "/restorer",
-      "--cap-add",
-      "ALL",
-      "--chdir",
-      "/",
-      "--die-with-parent",
-      "--clearenv",
-    ],
+    ...["--ro-bind", executable, "/restorer", "--cap-add", "ALL", "--chdir", "/", "--die-with-parent", "--clearenv"],
     ...variables.flatMap(([name, value]) => ["--setenv", name, value]),
-    ...[...options, "/restorer"],
+    ...(emulator === undefined ? [] : ["--ro-bind", emulator, "/emulator"]),
+    ...[...options, ...(emulator === undefined ? [] : ["/emulator"]), "/restorer"],
   ];
 }
 

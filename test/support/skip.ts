@@ -13,6 +13,7 @@ const packages: ReadonlyMap<string, string> = new Map([
   ["bindfs", "bindfs"],
   ["bwrap", "bubblewrap"],
   ["docker-registry", "docker-registry"],
+  ["gdb", "gdb"],
   ["htpasswd", "apache2-utils"],
   ["podman", "podman"],
   ["prlimit", "util-linux"],
