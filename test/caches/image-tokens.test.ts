@@ -1,6 +1,4 @@
 import { afterAll, beforeAll, expect, describe as group } from "bun:test";
-import { createPrivateKey, sign, X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
 import {
   all,
   asVariable,
@@ -14,9 +12,9 @@ import {
   shareRegistry,
   user,
 } from "../support/cache-image-fixture.ts";
-import { certificates } from "../support/certificates.ts";
 import { program, push, type RealRegistry, startRegistry, withRegistry } from "../support/docker-registry.ts";
 import { hangMs, tempDir } from "../support/harness.ts";
+import { registryToken, repositoryOf, service, tokenAuth } from "../support/registry-token.ts";
 
 shareRegistry();
 
@@ -27,29 +25,13 @@ interface TokenServer extends Disposable {
     readonly authorization: string | null;
     readonly scope: string | null;
   }[];
-  /** A token that lets its bearer pull a repository. */
-  token(repository: string): string;
 }
 
-const service = "test-registry";
-const issuer = "test-issuer";
 const refreshToken = "refresh-me-0123456789";
 
-/** Hands out what docker-registry's `auth: token` takes: JWTs signed by a key whose certificate it knows. */
-function startTokenServer({ cert, key }: { readonly cert: string; readonly key: string }): TokenServer {
+/** Hands out what docker-registry's `auth: token` takes. */
+function startTokenServer(): TokenServer {
   const requests: TokenServer["requests"] = [];
-  const privateKey = createPrivateKey(readFileSync(key));
-  const x5c = [new X509Certificate(readFileSync(cert)).raw.toString("base64")];
-  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  function token(repository: string): string {
-    const now = Math.floor(Date.now() / 1000);
-    const access = [{ type: "repository", name: repository, actions: ["pull"] }];
-    const life = { iat: now, nbf: now - 600, exp: now + 3600 };
-    const claims = { iss: issuer, sub: user, aud: service, jti: crypto.randomUUID(), access, ...life };
-    const signed = `${part({ typ: "JWT", alg: "ES256", x5c })}.${part(claims)}`;
-    const signature = sign("sha256", Buffer.from(signed), { key: privateKey, dsaEncoding: "ieee-p1363" });
-    return `${signed}.${signature.toString("base64url")}`;
-  }
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
@@ -59,16 +41,18 @@ function startTokenServer({ cert, key }: { readonly cert: string; readonly key: 
       const [authorization, scope] = [headers.get("authorization"), asked.get("scope")];
       requests.push({ method, authorization, scope });
       const known = authorization === `Basic ${basic(password)}` || asked.get("refresh_token") === refreshToken;
-      const repository = /^repository:([^:]+):pull$/.exec(scope ?? "")?.[1];
+      const repository = repositoryOf(scope);
       if (!known) return Response.json({ details: "incorrect username or password" }, { status: 401 });
       if (repository === undefined || asked.get("service") !== service) return new Response("bad", { status: 400 });
-      return Response.json({ [method === "POST" ? "access_token" : "token"]: token(repository), expires_in: 3600 });
+      return Response.json({
+        [method === "POST" ? "access_token" : "token"]: registryToken(repository, user),
+        expires_in: 3600,
+      });
     },
   });
   return {
     realm: `http://127.0.0.1:${server.port}/token`,
     requests,
-    token,
     [Symbol.dispose]: () => void server.stop(true),
   };
 }
@@ -79,12 +63,8 @@ group("a registry with a token server", () => {
   beforeAll(async () => {
     if (program === null) return;
     const { dir, open } = all();
-    const signer = certificates.alone;
-    tokens = startTokenServer(signer);
-    const { realm } = tokens;
-    registry = await startRegistry(dir, "token", {
-      auth: { token: { realm, service, issuer, rootcertbundle: signer.cert } },
-    });
+    tokens = startTokenServer();
+    registry = await startRegistry(dir, "token", { auth: tokenAuth(tokens.realm) });
     await push(open, "guarded/cache", "latest", cacheImage());
   }, hangMs);
   afterAll(async () => {
@@ -122,7 +102,7 @@ group("a registry with a token server", () => {
   });
 
   withRegistry("opens to a token that is there already", async () => {
-    const token = tokens?.token("guarded/cache") ?? "";
+    const token = registryToken("guarded/cache", user);
     const { result, asked } = await guarded(asVariable(host(), `Bearer ${token}`));
     expectWarm(result);
     expect(asked).toEqual([]);
@@ -136,7 +116,7 @@ group("a registry with a token server", () => {
     expectNoSecret(result, "guess-guess");
     const nobody = await guarded({});
     expectCold(nobody.result, "401", "credentials: none found, anonymous", "CNB_REGISTRY_AUTH");
-    const elsewhere = await guarded(asVariable(host(), `Bearer ${tokens?.token("other/cache")}`));
+    const elsewhere = await guarded(asVariable(host(), `Bearer ${registryToken("other/cache", user)}`));
     expectCold(elsewhere.result, "401", "CNB_REGISTRY_AUTH");
   });
 });

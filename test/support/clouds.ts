@@ -11,7 +11,7 @@ import { certificates } from "./certificates.ts";
 import { close, listen } from "./loopback.ts";
 
 export interface CloudRequest {
-  /** `local` for what is asked on loopback. */
+  /** `local` for what is asked on loopback in the clear. */
   readonly host: string;
   readonly method: string;
   readonly path: string;
@@ -54,7 +54,8 @@ export interface Clouds extends AsyncDisposable {
   readonly env: Readonly<Record<string, string>>;
 }
 
-export async function startClouds(): Promise<Clouds> {
+/** `addresses` of this machine are listened on, too, in the clear and at port 80. */
+export async function startClouds(addresses: readonly string[] = []): Promise<Clouds> {
   const requests: CloudRequest[] = [];
   let answers: Answers = {};
   const serve = (isLocal: boolean) => (request: IncomingMessage, response: ServerResponse) => {
@@ -83,6 +84,10 @@ export async function startClouds(): Promise<Clouds> {
     });
     for (const end of [inner, socket]) end.on("error", () => [inner, socket].map((one) => one.destroy()));
   });
+  const further = addresses.map(() => createServer(serve(true)));
+  for (const [index, one] of addresses.entries()) {
+    await new Promise<void>((done) => void further[index]?.listen(80, one, done));
+  }
   const address = `http://127.0.0.1:${await listen(proxy)}`;
   return {
     proxy: address,
@@ -96,7 +101,7 @@ export async function startClouds(): Promise<Clouds> {
     env: { HTTPS_PROXY: address, HTTP_PROXY: "http://127.0.0.1:1", SSL_CERT_FILE: certificates.clouds.cert },
     async [Symbol.asyncDispose]() {
       for (const socket of tunnels) socket.destroy();
-      for (const server of [proxy, secure, local]) await close(server);
+      for (const server of [proxy, secure, local, ...further]) await close(server);
     },
   };
 }
@@ -106,9 +111,10 @@ async function readRequest(request: IncomingMessage, isLocal: boolean): Promise<
   for await (const part of request) parts.push(part);
   const body = Buffer.concat(parts).toString();
   const { pathname, searchParams } = new URL(request.url ?? "/", "http://host");
+  const host = request.headers.host ?? "";
   const isForm = request.headers["content-type"] === "application/x-www-form-urlencoded";
   return {
-    host: isLocal ? "local" : (request.headers.host ?? ""),
+    host: isLocal && host.startsWith("127.0.0.1:") ? "local" : host,
     method: request.method ?? "",
     path: pathname,
     query: Object.fromEntries(searchParams),

@@ -1,11 +1,20 @@
 import type { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 
+export interface SilentServer extends AsyncDisposable {
+  /** `127.0.0.1:<port>` */
+  readonly host: string;
+  /** Once somebody has connected. */
+  readonly connected: Promise<void>;
+}
+
 /** A listener that accepts connections and never says a word; `await using` ends it. */
-export async function startSilentServer(): Promise<AsyncDisposable & { readonly host: string }> {
+export async function startSilentServer(): Promise<SilentServer> {
   const sockets = new Set<Socket>();
+  const { promise: connected, resolve } = Promise.withResolvers<void>();
   const server = createTcpServer((socket) => {
     sockets.add(socket);
+    resolve();
     socket.on("error", () => {});
   });
   const port = await listen(server);
@@ -13,7 +22,7 @@ export async function startSilentServer(): Promise<AsyncDisposable & { readonly 
     for (const socket of sockets) socket.destroy();
     return close(server);
   };
-  return { host: `127.0.0.1:${port}`, [Symbol.asyncDispose]: end };
+  return { host: `127.0.0.1:${port}`, connected, [Symbol.asyncDispose]: end };
 }
 
 type Server = ReturnType<typeof createServer> | ReturnType<typeof createTcpServer>;

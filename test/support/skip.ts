@@ -15,6 +15,7 @@ const packages: ReadonlyMap<string, string> = new Map([
   ["docker-registry", "docker-registry"],
   ["gdb", "gdb"],
   ["htpasswd", "apache2-utils"],
+  ["ip", "iproute2"],
   ["podman", "podman"],
   ["prlimit", "util-linux"],
   ["script", "bsdutils"],
