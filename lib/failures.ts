@@ -1,3 +1,4 @@
+import type { ErrorCode } from "./error-codes.ts";
 import { describeRefusal, errorCode, hasCode } from "./errors.ts";
 import { quote } from "./text.ts";
 
@@ -30,7 +31,7 @@ export const ExitCode = {
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
 /** The code of an error that has none of its own. */
-const codes: Readonly<Record<ExitCode, string>> = {
+const codes: Readonly<Record<ExitCode, ErrorCode>> = {
   [ExitCode.ok]: "ok",
   [ExitCode.failed]: "failed",
   [ExitCode.invalidArguments]: "invalid-arguments",
@@ -41,8 +42,8 @@ const codes: Readonly<Record<ExitCode, string>> = {
 
 export interface RestorerErrorOptions {
   readonly exitCode?: ExitCode;
-  /** Names the error for programs, in kebab case, the same in every version; by default one that the exit code tells. */
-  readonly code?: string;
+  /** Names the error for programs; by default one that the exit code tells. */
+  readonly code?: ErrorCode;
   readonly cause?: unknown;
   /** What the reader can do about it; printed as a sentence of its own. */
   readonly hint?: string;
@@ -52,7 +53,7 @@ export interface RestorerErrorOptions {
 export class RestorerError extends Error {
   override readonly name = "RestorerError";
   readonly exitCode: ExitCode;
-  readonly code: string;
+  readonly code: ErrorCode;
   readonly hint: string | undefined;
 
   constructor(message: string, options: RestorerErrorOptions = {}) {

@@ -4,34 +4,80 @@ export interface Command {
   /** The words that follow it; in brackets, those that may be missing. */
   readonly words: readonly string[];
   readonly summary: string;
+  /** What for, and the command line. */
+  readonly examples: readonly (readonly [what: string, line: string])[];
 }
 
 const table = [
-  { name: "restore", words: [], summary: "brings layers and metadata back; so does restorer without a command" },
-  { name: "explain", words: ["[LAYER]"], summary: "what a restore would do with each layer, and why; changes nothing" },
+  {
+    name: "restore",
+    words: [],
+    summary: "brings layers and metadata back; so does restorer without a command",
+    examples: [
+      ["volume cache", "restorer -layers layers -cache-dir cache"],
+      ["cache image", "restorer -cache-image registry.example/app-cache"],
+      ["as root, for a user", "restorer -cache-dir /cache -uid 1000 -gid 1000"],
+    ],
+  },
+  {
+    name: "explain",
+    words: ["[LAYER]"],
+    summary: "what a restore would do with each layer, and why; changes nothing",
+    examples: [
+      ["all layers", "restorer explain -layers layers -cache-dir cache"],
+      ["one, in sentences", "restorer explain -layers layers -cache-dir cache node_modules"],
+    ],
+  },
   {
     name: "inspect",
     words: ["[CACHE]", "[LAYER]", "[PATH]"],
     summary: "what is in a cache, in a layer of it, in a file",
+    examples: [
+      ["a cache", "restorer inspect cache"],
+      ["a layer, by directories", "restorer inspect -tree -depth 1 cache jdk"],
+      ["a file, on stdout", "restorer inspect cache jdk release"],
+    ],
   },
   {
     name: "verify",
     words: ["[CACHE]", "[LAYER]"],
     summary: "whether every layer of a cache is sound, read to its end",
+    examples: [
+      ["all layers", "restorer verify cache"],
+      ["one, for programs", "restorer verify -output json cache jdk"],
+    ],
   },
   {
     name: "diff",
     words: ["A", "B", "[LAYER]"],
     summary: "what is different in another cache; or, where B is layers:DIR, what the next export will reuse",
+    examples: [
+      ["two caches", "restorer diff yesterday cache"],
+      ["the next export", "restorer diff cache layers:layers"],
+    ],
   },
   {
     name: "make-cache",
     words: [],
     summary: "a new volume cache of the layers in a layers directory, as an exporter writes it",
+    examples: [
+      ["of cached layers", "restorer make-cache -layers layers -cache-dir new"],
+      ["of one layer", "restorer make-cache -layers layers -cache-dir new -only jdk"],
+    ],
   },
-  { name: "help", words: ["[COMMAND]"], summary: "what a command does, with its flags" },
-  { name: "version", words: [], summary: "the version" },
-  { name: "completion", words: ["SHELL"], summary: "a script that completes command lines in bash, zsh or fish" },
+  {
+    name: "help",
+    words: ["[COMMAND]"],
+    summary: "what a command does, with its flags",
+    examples: [["of a command", "restorer help verify"]],
+  },
+  { name: "version", words: [], summary: "the version", examples: [["as text", "restorer version"]] },
+  {
+    name: "completion",
+    words: ["SHELL"],
+    summary: "a script that completes command lines in bash, zsh or fish",
+    examples: [["for this shell", "restorer completion bash"]],
+  },
 ] as const satisfies readonly Command[];
 
 export type CommandName = (typeof table)[number]["name"];

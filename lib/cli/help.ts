@@ -9,19 +9,14 @@ const widest = 110;
 
 type Row = readonly [name: string, text: string];
 
-const exitCodes: readonly Row[] = [
+/** What a process ends with. */
+export const exitCodes: readonly Row[] = [
   ["0", "done; trouble with the cache is a warning"],
-  ["1", "failed; the message says what and why"],
-  ["3", "unknown flag, wrong value, or unexpected argument"],
+  ["1", "failed; the message says what and why. Of diff -exit-code: there are differences"],
+  ["3", "unknown command or flag, wrong value, or unexpected argument"],
   ["11, 12", "Platform API or Buildpack API not supported"],
-  ["42", "layers cannot be written, or trouble with the cache under -strict"],
+  ["42", "layers cannot be written, trouble with the cache under -strict, or verify found a bad blob"],
   ["128+n", "stopped by signal n"],
-];
-
-const examples: readonly Row[] = [
-  ["volume cache", "restorer -layers layers -cache-dir cache"],
-  ["cache image", "restorer -cache-image registry.example/app-cache"],
-  ["as root, for a user", "restorer -cache-dir /cache -uid 1000 -gid 1000"],
 ];
 
 /**
@@ -36,7 +31,7 @@ export async function helpText(columns: number, command: CommandName): Promise<s
     .help(false)
     .usage(usage(command))
     .wrap(Math.min(columns, widest))
-    .epilogue(command === "restore" ? footer() : shortFooter);
+    .epilogue(command === "restore" ? footer() : shortFooter(command));
   for (const flag of flags.filter((known) => takes(command, known))) {
     parser.option(flag.name, { group: `${flag.section}:`, describe: describeFlag(flag) });
   }
@@ -51,7 +46,12 @@ function usage(name: CommandName): string {
   return `restorer ${name}: ${summary}.\n\nUsage: restorer ${[name, "[flag]...", ...words].join(" ")}`;
 }
 
-const shortFooter = "See `restorer help` for the other commands, variables and exit codes.";
+function shortFooter(command: CommandName): string {
+  return [
+    table("Examples:", commandNamed(command)?.examples ?? []),
+    "See `restorer help` for the other commands, variables and exit codes.",
+  ].join("\n\n");
+}
 
 function describeFlag(flag: Flag): string {
   const notes = [
@@ -80,7 +80,7 @@ function footer(): string {
     ),
     table("Further environment variables:", furtherVariables),
     table("Exit codes:", exitCodes),
-    table("Examples:", examples),
+    table("Examples:", commandNamed("restore")?.examples ?? []),
   ].join("\n\n");
 }
 

@@ -18,22 +18,22 @@ import { pathText } from "./read-layer.ts";
 export const exportOutcomes = ["reused", "anew", "new", "dropped"] as const;
 
 /** Why, for programs, beside the codes of layers that no exporter packs. */
-export const nextExportCodes = [
-  "same-digest",
-  "other-files",
-  "other-archive",
-  "blob-unavailable",
-  "blob-unusable",
-  "not-in-cache",
-  "not-standing",
-] as const;
+export const nextExportCodes = {
+  "same-digest": "the exporter makes the very archive that the cache holds",
+  "other-files": "files, modes, or directories above the layer are other ones",
+  "other-archive": "the files are the same, but their archive was written in another way",
+  "blob-unavailable": "the cache does not have the blob any more",
+  "blob-unusable": "the blob in the cache is not sound",
+  "not-in-cache": "the cache does not hold the layer yet",
+  "not-standing": "the layer does not stand in the layers directory",
+} as const;
 
 /** A layer, what the next export makes of it, and what of it is to blame. */
 export interface NextExport {
   readonly buildpack: string;
   readonly layer: string;
   readonly outcome: (typeof exportOutcomes)[number];
-  readonly code: (typeof nextExportCodes)[number] | ExportCode;
+  readonly code: keyof typeof nextExportCodes | ExportCode;
   readonly reason: string;
   /** What the cache records. */
   readonly sha: string | undefined;

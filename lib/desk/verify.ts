@@ -24,15 +24,15 @@ interface Subject {
 }
 
 /** What came of it, each state with its codes. `absent`: there is no blob, and none is promised. */
-export const findingCodes = [
-  "sound",
-  "not-kept",
-  "no-digest",
-  "bad-digest",
-  "blob-unavailable",
-  "blob-unusable",
-] as const;
-type FindingCode = (typeof findingCodes)[number];
+export const findingCodes = {
+  sound: "it would be extracted as it is",
+  "not-kept": "there is no blob, and cache=false promises none",
+  "no-digest": "no digest is recorded for it, though it is promised",
+  "bad-digest": "what is recorded as its digest is not one",
+  "blob-unavailable": "its blob is not there, or cannot be opened",
+  "blob-unusable": "its blob is cut off or corrupt, or holds what a layer may not hold",
+} as const;
+type FindingCode = keyof typeof findingCodes;
 type Finding =
   | { readonly state: "sound"; readonly code: "sound"; readonly extracted: Extracted }
   | { readonly state: "bad" | "absent"; readonly code: FindingCode; readonly reason: string };
@@ -101,7 +101,9 @@ async function read(
   place: { readonly layersDir: string; readonly umask: number },
 ): Promise<Finding> {
   const absent = (code: FindingCode, reason: string): Finding =>
-    isPromised ? { state: "bad", code, reason } : { state: "absent", code: "not-kept", reason };
+    isPromised
+      ? { state: "bad", code, reason }
+      : { state: "absent", code: "not-kept", reason: "cache=false, its contents are not kept here" };
   if (sha === undefined) return absent("no-digest", "no digest is recorded for it");
   if (!isDigest(sha)) {
     return { state: "bad", code: "bad-digest", reason: "what is recorded as its digest is not a sha256 digest" };

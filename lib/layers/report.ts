@@ -1,5 +1,6 @@
 import type { Cache, CacheFacts } from "../caches/cache.ts";
 import { version } from "../cli/version.ts";
+import type { ErrorCode } from "../error-codes.ts";
 import type { ImagesDone } from "../images/resolve.ts";
 import type { Warning } from "../warnings.ts";
 import type { OutcomeCode } from "./outcomes.ts";
@@ -44,7 +45,7 @@ export interface Report {
   seconds: number;
   exitCode: number;
   /** Why the run failed; absent when it did not. */
-  error?: { readonly code: string; readonly text: string };
+  error?: { readonly code: ErrorCode; readonly text: string };
 }
 
 /** The report of a run that has done nothing yet, at a Platform API such as "0.15". */

@@ -3,6 +3,7 @@ import { Interrupted } from "../cli/interrupt.ts";
 import type { SharedPlaces } from "../disk/bounds.ts";
 import { replaceFile } from "../disk/replace-file.ts";
 import { orAsSecondUser } from "../disk/second-user.ts";
+import type { ErrorCode } from "../error-codes.ts";
 import { describe } from "../errors.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
@@ -54,7 +55,7 @@ function fail(report: Report, error: unknown): void {
   report.error = { code: error instanceof RestorerError ? error.code : codeOfOther(error), text: describe(error) };
 }
 
-function codeOfOther(error: unknown): string {
+function codeOfOther(error: unknown): ErrorCode {
   return error instanceof Interrupted ? "interrupted" : "failed";
 }
 

@@ -2,6 +2,7 @@ import { closeSync } from "node:fs";
 import { liesIn } from "../disk/cache-places.ts";
 import { Directory, makeDirectories } from "../disk/directory.ts";
 import { writeAll } from "../disk/write.ts";
+import type { ErrorCode } from "../error-codes.ts";
 import { describeRefusal } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { quote } from "../text.ts";
@@ -95,7 +96,7 @@ export class NewCache {
     });
   }
 
-  #refuse(why: string, code: string): RestorerError {
+  #refuse(why: string, code: ErrorCode): RestorerError {
     this.#cache.close();
     return new RestorerError(`make cache ${quote(this.#path)}: ${why}`, {
       code,

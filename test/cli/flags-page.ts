@@ -3,6 +3,7 @@ import type { Flag } from "../../lib/cli/flag.ts";
 import { flags, variablesOf } from "../../lib/cli/flags.ts";
 import { type Variable, variables } from "../../lib/cli/variables.ts";
 import { buildpackGates, type Gate, platformGates } from "../../lib/platform-api.ts";
+import { code, plain, table } from "../docs/page.ts";
 
 export const flagsPagePath = resolve(import.meta.dir, "../../docs/flags.md");
 
@@ -44,18 +45,9 @@ function gateRows(api: string, gates: Readonly<Record<string, Gate>>): string[][
   return Object.values(gates).map(({ since, what }) => [`${api} 0.${since}`, plain(what)]);
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`.replace(/ {2,}/g, " ");
-  return [line(head), `|${head.map(() => "---|").join("")}`, ...rows.map(line)].join("\n");
+if (import.meta.main) {
+  await Bun.write(flagsPagePath, flagsPage());
+  // Flags stand there, too.
+  const { writePages } = await import("../docs/pages.ts");
+  await writePages();
 }
-
-function code(text: string): string {
-  return `\`${text}\``;
-}
-
-/** `<name>` would be taken for HTML. */
-function plain(text: string): string {
-  return text.replace(/<[a-z]+>/g, code);
-}
-
-if (import.meta.main) await Bun.write(flagsPagePath, flagsPage());

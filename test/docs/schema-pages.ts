@@ -7,7 +7,7 @@ import { reportSchema } from "../../lib/layers/report-schema.ts";
 const docs = resolve(import.meta.dir, "../../docs");
 
 /** What a schema is of, by the name of its file. */
-const schemas: Readonly<Record<string, readonly [title: string, schema: GenericSchema]>> = {
+export const schemas: Readonly<Record<string, readonly [title: string, schema: GenericSchema]>> = {
   report: ["What -report writes, of a restore", reportSchema],
   failure: ["What a command with -output json writes where it fails before it has found anything", failureSchema],
   ...Object.fromEntries(
@@ -23,12 +23,10 @@ function titleOf(kind: string): string {
   return `What restorer ${words[kind] ?? kind} -output json writes`;
 }
 
-/** The JSON schemas of docs/, made from those in the code: text by path. `bun test/desk/schema-pages.ts` writes them. */
+/** The JSON schemas of docs/, made from those in the code: text by path. `bun test/cli/flags-page.ts` writes them. */
 export const schemaPages: ReadonlyMap<string, string> = new Map(
   Object.entries(schemas).map(([name, [title, schema]]) => {
     const { $schema, ...rest } = toJsonSchema(schema, { typeMode: "output" });
     return [resolve(docs, `${name}.schema.json`), `${JSON.stringify({ $schema, title, ...rest }, null, 2)}\n`];
   }),
 );
-
-if (import.meta.main) for (const [path, text] of schemaPages) await Bun.write(path, text);
