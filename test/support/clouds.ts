@@ -74,9 +74,10 @@ export async function startClouds(addresses: readonly string[] = []): Promise<Cl
   const tls = { key: readFileSync(certificates.clouds.key), cert: readFileSync(certificates.clouds.cert) };
   const [local, secure, proxy] = [createServer(serve(true)), createTlsServer(tls, serve(false)), createServer()];
   const [localPort, securePort] = [await listen(local), await listen(secure)];
-  const tunnels = new Set<{ destroy(): void }>();
+  /** Those that a client leaves in the midst of a handshake would be waited for at the end. */
+  const sockets = new Set<{ destroy(): void }>();
+  for (const server of [secure, proxy]) server.on("connection", (socket) => void sockets.add(socket));
   proxy.on("connect", (_, socket, head) => {
-    tunnels.add(socket);
     const inner = connect(securePort, "127.0.0.1", () => {
       socket.write("HTTP/1.1 200 OK\r\n\r\n");
       inner.write(head);
@@ -100,7 +101,7 @@ export async function startClouds(addresses: readonly string[] = []): Promise<Cl
     },
     env: { HTTPS_PROXY: address, HTTP_PROXY: "http://127.0.0.1:1", SSL_CERT_FILE: certificates.clouds.cert },
     async [Symbol.asyncDispose]() {
-      for (const socket of tunnels) socket.destroy();
+      for (const socket of sockets) socket.destroy();
       for (const server of [proxy, secure, local, ...further]) await close(server);
     },
   };
