@@ -3,8 +3,9 @@ import { LayerPaths, type LayerPlace, type LayerVisitor } from "./layer-paths.ts
 import type { TarEntry, TarHandler } from "./tar.ts";
 import { show, TarError } from "./tar-error.ts";
 
-/** NAME_MAX of Linux. */
+/** NAME_MAX of Linux, and PATH_MAX without the NUL. */
 const maxNameBytes = 255;
+const maxTargetBytes = 4095;
 
 /** A file or link of a layer, as the archive has it: paths are below the layer, names bytes in latin1 strings. */
 export type LayerItem =
@@ -82,6 +83,8 @@ export class LayerCheck implements TarHandler, LayerVisitor {
   }
 
   symlink(path: string, target: string): void {
+    if (target.length > maxTargetBytes)
+      throw new TarError(`${show(path)} has a target longer than ${maxTargetBytes} bytes`);
     this.#put(path, "symlink");
     this.#listener.item?.({ type: "symlink", path, target });
   }

@@ -1,12 +1,12 @@
 import type { Cache } from "../caches/cache.ts";
-import { ExitCode } from "../failures.ts";
+import { ExitCode, RestorerError } from "../failures.ts";
 import { chooseLayer } from "../layers/only.ts";
 import { count } from "../text.ts";
 import type { TomlValue } from "../toml/values.ts";
 import { isTable } from "../toml/values.ts";
 import { type CachedLayer, cachedLayers } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
-import { writeDocument } from "./documents.ts";
+import { errorAsData, writeDocument } from "./documents.ts";
 import { changeAsData, diffFiles, type FileChange } from "./file-changes.ts";
 import { type NamedCache, openNamedCache } from "./named-cache.ts";
 import type { Cell, Color } from "./table.ts";
@@ -19,6 +19,8 @@ interface LayerChange {
   readonly metadata: readonly string[];
   /** Undefined where the contents are the same, or of one side only. */
   readonly files: readonly FileChange[] | undefined;
+  /** Why files are not compared, though their digests differ. */
+  readonly error?: RestorerError;
 }
 
 const colors: Readonly<Record<LayerChange["change"], Color>> = { added: "green", removed: "red", changed: "yellow" };
@@ -37,15 +39,18 @@ export async function diff(desk: Desk): Promise<number> {
   }
   const sbom = wanted === undefined && before.metadata?.sbom !== after.metadata?.sbom;
   if (desk.isJson) {
-    const layers = changes.map(({ layer: { buildpack, layer }, change, metadata, files }) => ({
+    const layers = changes.map(({ layer: { buildpack, layer }, change, metadata, files, error }) => ({
       buildpack,
       layer,
       change,
       metadata: [...metadata],
       ...(files === undefined ? {} : { files: files.map(changeAsData) }),
+      ...(error === undefined ? {} : { error: errorAsData(error) }),
     }));
     writeDocument(desk, "diff", { a: before.cache.facts(), b: after.cache.facts(), layers, sbomChanged: sbom });
   } else tell(desk, changes, sbom);
+  const troubles = changes.flatMap(({ error }) => (error === undefined ? [] : [error.exitCode]));
+  if (troubles.length > 0) return Math.max(...troubles);
   const isSame = changes.length === 0 && !sbom;
   return desk.options.exitCode && !isSame ? ExitCode.failed : ExitCode.ok;
 }
@@ -80,8 +85,15 @@ async function compare(desk: Desk, before: Cache, after: Cache, { a, b }: Pair):
   const metadata = changedKeys(recorded(a), recorded(b));
   const differs = a.metadata.sha !== b.metadata.sha;
   if (!differs && metadata.length === 0) return undefined;
-  const files = differs ? await diffFiles(desk, { cache: before, layer: a }, { cache: after, layer: b }) : undefined;
-  return { change: "changed", layer: b, metadata, files };
+  const change = { change: "changed", layer: b, metadata } as const;
+  if (!differs) return { ...change, files: undefined };
+  try {
+    return { ...change, files: await diffFiles(desk, { cache: before, layer: a }, { cache: after, layer: b }) };
+  } catch (error) {
+    // The other layers are worth comparing all the same.
+    if (!(error instanceof RestorerError)) throw error;
+    return { ...change, files: undefined, error };
+  }
 }
 
 /** Types and data of a layer as one table. */
@@ -100,7 +112,7 @@ export function changedKeys(a: TomlValue | undefined, b: TomlValue | undefined, 
 }
 
 function tell(desk: Desk, changes: readonly LayerChange[], sbom: boolean): void {
-  const rows = changes.flatMap(({ change, layer, metadata, files }): Cell[][] => {
+  const rows = changes.flatMap(({ change, layer, metadata, files, error }): Cell[][] => {
     const name = layerName(layer);
     const what: Cell = { text: change, color: colors[change] };
     if (change !== "changed") return [[what, name, "", ""]];
@@ -110,6 +122,9 @@ function tell(desk: Desk, changes: readonly LayerChange[], sbom: boolean): void 
         const color = colors[change];
         return [{ text: change, color }, name, desk.message(path), desk.message(what.join(", "))];
       }),
+      ...(error === undefined
+        ? []
+        : [[what, name, "", desk.message(`its files cannot be compared: ${error.message}`)]]),
       ...(files?.length === 0 ? [[what, name, "", "the same files in another archive"]] : []),
     ];
   });

@@ -133,6 +133,7 @@ export const documentSchemas = {
         change: v.picklist(["added", "removed", "changed"]),
         metadata: v.pipe(texts, v.description("Dotted keys that differ.")),
         files: v.optional(fileChanges),
+        error: v.optional(v.object({ code, text })),
       }),
     ),
     sbomChanged: v.boolean(),

@@ -36,7 +36,8 @@ export async function run(scene: Scene, api: string, reference?: string): Promis
   return { ...(await result), before, after: recordSurroundings(scene) };
 }
 
-function environment({ path, user }: Scene, api: string, inSandbox: boolean): Record<string, string> {
+/** What a case's run finds in its environment, before what the case says itself. */
+export function environment({ path, user }: Scene, api: string, inSandbox: boolean): Record<string, string> {
   const at = (name: "kaniko" | "work") => (inSandbox ? `/${name}` : path(name));
   const uid = user ?? process.getuid?.();
   const gid = user ?? process.getgid?.();

@@ -1,18 +1,36 @@
-import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { beforeAll, describe, expect, test } from "bun:test";
 import { type Case, caseNames, readCase } from "../conformance/case.ts";
-import { nobody, place } from "../conformance/place.ts";
-import { run } from "../conformance/run.ts";
-import { canRunAs, hangMs, isRoot, tempDir } from "../support/harness.ts";
+import { nobody, place, type Scene } from "../conformance/place.ts";
+import { environment } from "../conformance/run.ts";
+import { canRunAs, hangMs, isRoot, type RunResult, startRestorer } from "../support/harness.ts";
 
 /** What is found out only by reading a blob, or by writing: there `explain` says what is planned. */
 const foundOutLater = new Set(["blob-unusable", "place-taken", "same-place"]);
+
+/** Cases run beside each other, since most of their time they wait. */
+const atOnce = 4;
 
 interface Told {
   readonly buildpack: string;
   readonly layer: string;
   readonly code: string;
+  readonly cache?: string;
 }
+
+interface Report {
+  readonly layers: readonly Told[];
+  readonly error?: unknown;
+}
+
+interface Verified {
+  readonly cache: { readonly reference: string };
+  readonly layers: readonly (Partial<Told> & { readonly state: string })[];
+}
+
+/** What the commands say of a case, and then a restore does; undefined where that is not told, or fails. */
+type Outcome =
+  | { readonly explain: RunResult; readonly verify: RunResult | undefined; readonly report: Report }
+  | undefined;
 
 const cases = caseNames().map(readCase).filter(canRun);
 
@@ -24,39 +42,87 @@ function canRun({ definition: { needs, args } }: Case): boolean {
   return args.every((argument) => !/^--?(help|h|version)$/.test(argument));
 }
 
-/** What a case's run says at its newest Platform API, with these arguments before and behind its own. */
-async function told(theCase: Case, before: readonly string[], behind: readonly string[]) {
+async function outcomeOf(theCase: Case): Promise<Outcome> {
   await using scene = await place(theCase, false);
-  using dir = tempDir("explain");
-  const api = theCase.definition.platformApis.at(-1) ?? "0.15";
-  const report = dir.join("report.json");
-  const { definition } = scene;
-  const args = [...before, ...definition.args.filter((word) => word !== "restore"), ...behind];
-  const env = { ...definition.env, CNB_RESTORE_REPORT: report };
-  const outcome = await run({ ...scene, definition: { ...definition, args, env } }, api);
-  return { ...outcome, report: before.length > 0 ? undefined : read(report) };
+  const args = scene.definition.args.filter((word) => word !== "restore");
+  const start = (...words: string[]) => startOn(scene, theCase, words).result;
+  // It changes nothing, and a restore changes no cache.
+  const explain = await start("explain", ...args, "-output", "json");
+  const report = parse<Report>((await start(...scene.definition.args)).stdout);
+  if (report === undefined || report.error !== undefined) return undefined;
+  const hasBlobs = blobsOf(report).length > 0;
+  const verify = hasBlobs ? await start("verify", ...cacheFlags(args), "-output", "json") : undefined;
+  return { explain, verify, report };
 }
 
-function read(path: string): { layers: Told[]; error?: string } | undefined {
+/** The layers whose blobs the restore wanted. */
+function blobsOf({ layers }: Report): readonly Told[] {
+  return layers.filter(({ code }) => ["cached", "blob-unusable", "blob-unavailable"].includes(code));
+}
+
+function startOn({ definition, path, user, ...rest }: Scene, theCase: Case, words: readonly string[]) {
+  const api = theCase.definition.platformApis.at(-1) ?? "0.15";
+  const scene = { definition, path, user, ...rest };
+  return startRestorer(words, {
+    env: { ...environment(scene, api, false), ...definition.env, CNB_RESTORE_REPORT: "-" },
+    cwd: definition.cwd ?? path("work"),
+    umask: Number.parseInt(definition.umask, 8),
+    ...(user === undefined ? {} : { uid: user, gid: user }),
+  });
+}
+
+/** Of a restore's arguments those that name a cache, and how to reach it. */
+function cacheFlags(args: readonly string[]): string[] {
+  return args.flatMap((word, at) => {
+    const [, name = "", value] =
+      /^--?(cache-dir|cache-image|cache-volume|cache-from|insecure-registry)(=.*)?$/s.exec(word) ?? [];
+    const flag = name === "cache-volume" ? "-cache-dir" : `-${name}`;
+    return name === "" ? [] : [flag, value?.slice(1) ?? args[at + 1] ?? ""];
+  });
+}
+
+function parse<T>(text: string): T | undefined {
   try {
-    return JSON.parse(readFileSync(path, "utf8"));
+    return JSON.parse(text);
   } catch {
-    // Nobody but root may have written there.
     return undefined;
   }
 }
 
-describe("explain says what a restore then does:", () => {
+/** Starts all, some at a time. */
+function startAll(): Map<string, Promise<Outcome>> {
+  const queue = [...cases];
+  const workers = Array.from({ length: atOnce }, () => Promise.resolve());
+  return new Map(
+    queue.map((each, at) => {
+      const outcome = (workers[at % atOnce] ?? Promise.resolve()).then(() => outcomeOf(each));
+      workers[at % atOnce] = outcome.then(
+        () => {},
+        () => {},
+      );
+      return [each.name, outcome];
+    }),
+  );
+}
+
+describe("explain says what a restore then does, and verify what it finds of blobs:", () => {
+  let outcomes = new Map<string, Promise<Outcome>>();
   let compared = 0;
-  for (const each of cases) {
+  const verified = { sound: 0, bad: 0 };
+  beforeAll(() => {
+    outcomes = startAll();
+  });
+
+  for (const { name: caseName } of cases) {
     test(
-      each.name,
+      caseName,
       async () => {
-        const { report } = await told(each, [], []);
-        if (report === undefined || report.error !== undefined) return;
-        const { stdout, exitCode, stderr } = await told(each, ["explain"], ["-output", "json"]);
+        const outcome = await outcomes.get(caseName);
+        if (outcome === undefined) return;
+        const { explain, verify, report } = outcome;
+        const { exitCode, stderr } = explain;
         expect({ exitCode, stderr: exitCode === 0 ? "" : stderr }).toEqual({ exitCode: 0, stderr: "" });
-        const explained: Told[] = JSON.parse(stdout).layers;
+        const explained = parse<Report>(explain.stdout)?.layers ?? [];
         const codes = new Map(explained.map(({ buildpack, layer, code }) => [`${buildpack}:${layer}`, code]));
         const restored = report.layers.map(({ buildpack, layer, code }) => [`${buildpack}:${layer}`, code] as const);
         expect([...codes.keys()].sort()).toEqual(restored.map(([name]) => name).sort());
@@ -64,10 +130,31 @@ describe("explain says what a restore then does:", () => {
           expect({ name, code: codes.get(name) }).toEqual({ name, code });
         }
         compared += restored.length;
+        if (verify !== undefined) compareBlobs(report, verify);
       },
       2 * hangMs,
     );
   }
 
-  test("and it was compared for hundreds of layers", () => expect(compared).toBeGreaterThan(200));
+  /** Of each layer whose blob the restore read, verify says what that found. */
+  function compareBlobs(report: Report, { exitCode, stdout, stderr }: RunResult): void {
+    const found = parse<Verified>(stdout);
+    if (found === undefined) throw new Error(`verify ended with ${exitCode}: ${stderr}`);
+    expect(exitCode).toBe(found.layers.some(({ state }) => state === "bad") ? 42 : 0);
+    for (const { buildpack, layer, code, cache } of blobsOf(report)) {
+      // What a cache to fall back on gave is another blob.
+      if (cache !== undefined && cache !== found.cache.reference) continue;
+      const said = found.layers.find((one) => one.buildpack === buildpack && one.layer === layer);
+      const expected = code === "cached" ? { state: "sound", code: "sound" } : { state: "bad", code };
+      expect({ layer, state: said?.state, code: said?.code }).toEqual({ layer, ...expected });
+      if (code === "cached") verified.sound += 1;
+      else verified.bad += 1;
+    }
+  }
+
+  test("and that was compared for hundreds of layers", () => {
+    expect(compared).toBeGreaterThan(200);
+    expect(verified.sound).toBeGreaterThan(100);
+    expect(verified.bad).toBeGreaterThan(10);
+  });
 });
