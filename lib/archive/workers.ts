@@ -5,8 +5,10 @@ import { until } from "./chunks.ts";
 import { Control } from "./control.ts";
 import type { Extracted } from "./extract.ts";
 import { type BlobResult, Feed } from "./feed.ts";
-import type { LayerJob, LayerOutcome, LayerTarget } from "./layer-thread.ts";
+import type { LayerOutcome, LayerTarget } from "./layer-outcome.ts";
+import type { LayerJob } from "./layer-thread.ts";
 import { Ring } from "./ring.ts";
+import { doSmallLayer, isSmall, type SmallSource } from "./small-layer.ts";
 import { closeSource, type LayerSource } from "./source.ts";
 import { tooFewThreads } from "./spare-threads.ts";
 import { Thread } from "./thread.ts";
@@ -78,11 +80,29 @@ export class Workers {
   /** Extracts one layer, or checks it. Rejects with what `open` throws. */
   async extract(target: LayerTarget, diffId: string, open: () => Promise<LayerSource>): Promise<ExtractionOutcome> {
     if (this.#control.isCancelled) return this.#stopped();
+    const source = await open();
+    try {
+      if (this.#control.isCancelled) return this.#stopped();
+      return isSmall(source) ? this.#doHere(target, diffId, source) : await this.#inThreads(target, diffId, source);
+    } finally {
+      closeSource(source);
+    }
+  }
+
+  #doHere(target: LayerTarget, diffId: string, source: SmallSource): ExtractionOutcome {
+    const outcome = doSmallLayer(source, diffId, target);
+    this.#control.count(source.size);
+    if (!outcome.ok) return named(source, outcome);
+    const { extracted, hashingMs, writingMs } = outcome;
+    return { ok: true, extracted, effort: { bytesRead: source.size, retries: 0, waitingMs: 0, hashingMs, writingMs } };
+  }
+
+  async #inThreads(target: LayerTarget, diffId: string, source: LayerSource): Promise<ExtractionOutcome> {
     const pair = this.#acquire();
     if (pair === undefined) return this.#stopped();
     this.#busy += 1;
     try {
-      return await this.#work(pair, target, diffId, await open());
+      return await this.#work(pair, target, diffId, source);
     } finally {
       this.#busy -= 1;
       this.#idle.push(pair);
@@ -92,16 +112,10 @@ export class Workers {
   async #work(pair: Pair, target: LayerTarget, diffId: string, source: LayerSource): Promise<ExtractionOutcome> {
     const fd = source.kind === "file" ? source.fd : undefined;
     Ring.reset(pair.ring);
-    try {
-      const job = { ring: pair.ring, fd, control: this.#control.memory, target };
-      const [verified, outcome] = await Promise.all([this.#verify(pair, diffId, source), ask(pair.layer, job)]);
-      if (this.#control.isCancelled || outcome === undefined) return this.#stopped();
-      const combined = combine(verified, outcome, source);
-      if (combined.ok || combined.fault !== "layer") return combined;
-      return { ...combined, message: namingBlob(source, combined.message) };
-    } finally {
-      closeSource(source);
-    }
+    const job = { ring: pair.ring, fd, control: this.#control.memory, target };
+    const [verified, outcome] = await Promise.all([this.#verify(pair, diffId, source), ask(pair.layer, job)]);
+    if (this.#control.isCancelled || outcome === undefined) return this.#stopped();
+    return named(source, combine(verified, outcome, source));
   }
 
   /** Has a blob verified; resolves to what is wrong with it, and how long it took. */
@@ -173,6 +187,12 @@ export class Workers {
     if (this.#death !== undefined) return { ok: false, fault: "thread", message: this.#death };
     return { ok: false, fault: "cancelled", message: "stopped" };
   }
+}
+
+/** With the name of the blob, where that is bad. */
+function named(source: LayerSource, outcome: ExtractionOutcome): ExtractionOutcome {
+  if (outcome.ok || outcome.fault !== "layer") return outcome;
+  return { ...outcome, message: namingBlob(source, outcome.message) };
 }
 
 /** What the two threads of a pair say, as one. */

@@ -118,6 +118,11 @@ export class Directory {
     return fstatSync(this.#fd);
   }
 
+  /** When an entry of it was made, removed or renamed last, in nanoseconds. */
+  get changed(): bigint {
+    return fstatSync(this.#fd, { bigint: true }).mtimeNs;
+  }
+
   /** A handle on whatever stands under a name, links included, for `fstat` and `giveHandle`; undefined for nothing. */
   handle(name: Name): number | undefined {
     return unlessAbsent(() => orAsSecondUser(() => openSync(this.at(name), O_PATH | constants.O_NOFOLLOW)));

@@ -20,7 +20,9 @@ export class LayersDirectory {
   #staging: Staging | undefined;
   /** Directories of buildpacks that were not there before. */
   readonly #made = new Set<string>();
-  #open: { readonly name: string; readonly buildpack: BuildpackDirectory } | undefined;
+  /** Directories of buildpacks that are in use, and the one that was used last, for the next layer is likely to be there, too. */
+  readonly #open = new Map<string, { readonly buildpack: BuildpackDirectory; users: number }>();
+  #last: string | undefined;
 
   constructor(directory: Directory, umask: number, log: Log) {
     this.#directory = directory;
@@ -58,19 +60,36 @@ export class LayersDirectory {
     return this.#directory.stat(name)?.isDirectory() === true;
   }
 
-  /** Opens the directory of a buildpack, made as needed; the caller closes it. */
-  buildpack(name: string): BuildpackDirectory {
-    if (this.#directory.stat(name) === undefined) this.#made.add(name);
-    return new BuildpackDirectory(this.#directory, name, this.staging, this.#umask, this.#log);
+  /** Opens the directory of a buildpack, made as needed, for use until `leaveBuildpack`. */
+  enterBuildpack(name: string): BuildpackDirectory {
+    const open = this.#open.get(name) ?? { buildpack: this.#openBuildpack(name), users: 0 };
+    this.#open.set(name, open);
+    open.users += 1;
+    return open.buildpack;
   }
 
-  /** Acts in a buildpack's directory; it stays open, for the next layer is likely to be of the same buildpack. */
+  leaveBuildpack(name: string): void {
+    const open = this.#open.get(name);
+    if (open === undefined) return;
+    open.users -= 1;
+    if (open.users > 0 || this.#last === name) return;
+    this.#closeLast();
+    this.#last = name;
+  }
+
+  /** Acts in a buildpack's directory. */
   inBuildpack(name: string, act: (buildpack: BuildpackDirectory) => void): void {
-    if (this.#open?.name !== name) {
-      this.#leaveBuildpack();
-      this.#open = { name, buildpack: this.buildpack(name) };
+    const buildpack = this.enterBuildpack(name);
+    try {
+      act(buildpack);
+    } finally {
+      this.leaveBuildpack(name);
     }
-    act(this.#open.buildpack);
+  }
+
+  #openBuildpack(name: string): BuildpackDirectory {
+    if (this.#directory.stat(name) === undefined) this.#made.add(name);
+    return new BuildpackDirectory(this.#directory, name, this.staging, this.#umask, this.#log);
   }
 
   /** Removes `<layers>/sbom`, whatever it is. */
@@ -91,7 +110,7 @@ export class LayersDirectory {
 
   /** Cleans up; what cannot be cleaned up is told, but does not change how the run ends. */
   end(): void {
-    this.cleanUp(() => this.#leaveBuildpack());
+    this.cleanUp(() => this.#closeLast());
     this.cleanUp(() => this.#staging?.dispose());
     this.cleanUp(() => this.#removeEmpty());
   }
@@ -105,9 +124,12 @@ export class LayersDirectory {
     }
   }
 
-  #leaveBuildpack(): void {
-    this.#open?.buildpack.close();
-    this.#open = undefined;
+  #closeLast(): void {
+    const open = this.#last === undefined ? undefined : this.#open.get(this.#last);
+    if (this.#last === undefined || open === undefined || open.users > 0) return;
+    this.#open.delete(this.#last);
+    this.#last = undefined;
+    open.buildpack.close();
   }
 
   /** Removes directories made for layers of which none came, unless another restorer may be about to fill them. */

@@ -7,6 +7,7 @@ import { describe, hasCode } from "../errors.ts";
 import { cannotWrite } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
+import { LayerFiles } from "./layer-files.ts";
 import { isSbomFileOf, maxNameBytes } from "./names.ts";
 import type { OutcomeCode } from "./outcomes.ts";
 import type { SbomFile } from "./sbom.ts";
@@ -38,6 +39,7 @@ export class BuildpackDirectory {
   readonly #ownsStaging: boolean;
   readonly #name: string;
   readonly #umask: number;
+  readonly #files: LayerFiles;
 
   constructor(layers: Directory, name: string, staging: Staging, umask: number, log: Log) {
     this.#umask = umask;
@@ -47,6 +49,7 @@ export class BuildpackDirectory {
     } catch (error) {
       throw cannotWrite(`${layers.path}/${name}`, error);
     }
+    this.#files = new LayerFiles(this.#directory);
     try {
       const hasOwnGroup = this.#directory.groupForContents !== layers.groupForContents;
       this.#ownsStaging = hasOwnGroup || this.#directory.mountId !== layers.mountId;
@@ -179,9 +182,7 @@ export class BuildpackDirectory {
   /** Removes what stands of a layer, toml first, and then puts another in its place. */
   #clear<T>(layer: string, putInPlace: () => T): T {
     this.#discard(`${layer}.toml`);
-    // A directory of such a name is a layer of its own.
-    const files = this.#directory.list().filter(({ isDirectory }) => !isDirectory);
-    for (const { name } of files) if (name === `${layer}.sha` || isSbomFileOf(layer, name)) this.#discard(name);
+    for (const name of this.#files.ofLayer(layer)) this.#discard(name);
     // Another restorer may put its copy there at any time.
     for (let attempt = 1; ; attempt++) {
       try {
@@ -225,6 +226,7 @@ export class BuildpackDirectory {
 
   /** Moves a staged file into place, over whatever stands there. */
   #replace(slot: Slot, name: string): void {
+    this.#files.add(name);
     try {
       this.#staging.publishFile(slot, this.#directory, name);
     } catch (error) {
@@ -244,7 +246,7 @@ export class BuildpackDirectory {
 
   #guard<T>(name: string, act: () => T): T {
     try {
-      return act();
+      return this.#files.changing(act);
     } catch (error) {
       if (error instanceof PlaceError) throw error;
       throw cannotWrite(`${this.#directory.path}/${name}`, error);

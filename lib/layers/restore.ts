@@ -5,7 +5,7 @@ import { Staged, type Workplace } from "../disk/workplace.ts";
 import { isDigest } from "../oci/digest.ts";
 import { platformHas } from "../platform-api.ts";
 import type { Session } from "../session.ts";
-import { count, formatBytes, quote } from "../text.ts";
+import { quote } from "../text.ts";
 import { DataError } from "../toml/layer-data.ts";
 import { formatMetadata, TomlBudget } from "../toml/layer-toml.ts";
 import { Pauses } from "../waiting.ts";
@@ -16,6 +16,7 @@ import { type LayerPlan, type MetadataPlan, type Plan, type RestorePlan, type St
 import { type BuildpackDirectory, PlaceError } from "./publish.ts";
 import type { Report } from "./report.ts";
 import { type SbomFile, SbomFiles, type SbomRoot } from "./sbom.ts";
+import { describeProgress, inOrder } from "./schedule.ts";
 import { Stopped, Unpacker } from "./unpack.ts";
 
 /**
@@ -190,12 +191,12 @@ class Restoration {
     if (error.code !== "place-taken") this.#remove(plan);
   }
 
-  /** Layers that come back from the cache: several at once, the largest first so that none is left to run alone at the end. */
+  /** Layers that come back from the cache: several at once. */
   async #restoreContents(plans: readonly RestorePlan[]): Promise<void> {
     const { progress, signal } = this.#session;
     const unpacker = this.#unpacker;
     if (unpacker === undefined || plans.length === 0) return;
-    const sized = plans.map((plan) => ({ plan, size: unpacker.size(plan.sha) })).sort((a, b) => b.size - a.size);
+    const sized = inOrder(plans, (plan) => unpacker.size(plan.sha));
     const total = sized.reduce((sum, { size }) => sum + size, 0);
     const before = unpacker.progress;
     let done = 0;
@@ -208,6 +209,7 @@ class Restoration {
       for (const { plan } of queue) {
         await this.#restoreLayer(plan, unpacker);
         done += 1;
+        await this.#pauses.pause();
       }
     };
     const results = await Promise.allSettled(Array.from({ length: Math.min(unpacker.limit, sized.length) }, work));
@@ -219,14 +221,14 @@ class Restoration {
   }
 
   async #restoreLayer(plan: RestorePlan, unpacker: Unpacker): Promise<void> {
-    const buildpack = this.#layers.buildpack(plan.directory);
+    const buildpack = this.#layers.enterBuildpack(plan.directory);
     try {
       // Again, in its place, where the file system turns out not to rename directories.
       while (!(await this.#unpackAndPublish(plan, unpacker, buildpack)));
     } catch (error) {
       this.#refuseAfter(plan, error);
     } finally {
-      buildpack.close();
+      this.#layers.leaveBuildpack(plan.directory);
     }
   }
 
@@ -288,9 +290,4 @@ function isRestored(plan: LayerPlan): plan is RestorePlan {
 
 function isWritten({ action }: LayerPlan): boolean {
   return action === "restore" || action === "metadata";
-}
-
-function describeProgress(done: number, layers: number, bytes: number, total: number): string {
-  const percent = total === 0 ? 0 : Math.floor((100 * bytes) / total);
-  return `Restoring: ${done} of ${count(layers, "layer")}, ${formatBytes(bytes)} of ${formatBytes(total)}, ${percent}%`;
 }

@@ -1,0 +1,28 @@
+import { smallBytes } from "../archive/small-layer.ts";
+import { count, formatBytes } from "../text.ts";
+import type { RestorePlan } from "./plan.ts";
+
+/** A layer to restore, and the bytes of its blob. */
+interface Sized {
+  readonly plan: RestorePlan;
+  readonly size: number;
+}
+
+/**
+ * In which order layers are restored: the largest first, so that none is left to run alone at the end; small ones, which cost
+ * little but the way to their place, buildpack by buildpack.
+ */
+export function inOrder(plans: readonly RestorePlan[], sizeOf: (plan: RestorePlan) => number): readonly Sized[] {
+  return plans.map((plan) => ({ plan, size: sizeOf(plan) })).sort(compare);
+}
+
+function compare(a: Sized, b: Sized): number {
+  if (a.size > smallBytes || b.size > smallBytes) return b.size - a.size;
+  return a.plan.directory < b.plan.directory ? -1 : Number(a.plan.directory > b.plan.directory);
+}
+
+/** How far a restore is, for people: layers done, bytes read. */
+export function describeProgress(done: number, layers: number, bytes: number, total: number): string {
+  const percent = total === 0 ? 0 : Math.floor((100 * bytes) / total);
+  return `Restoring: ${done} of ${count(layers, "layer")}, ${formatBytes(bytes)} of ${formatBytes(total)}, ${percent}%`;
+}
