@@ -79,13 +79,18 @@ export class Workers {
 
   /** Extracts one layer, or checks it. Rejects with what `open` throws. */
   async extract(target: LayerTarget, diffId: string, open: () => Promise<LayerSource>): Promise<ExtractionOutcome> {
-    if (this.#control.isCancelled) return this.#stopped();
-    const source = await open();
+    if (this.#control.isCancelled || this.#areThreadsRefused) return this.#stopped();
+    this.#busy += 1;
     try {
-      if (this.#control.isCancelled) return this.#stopped();
-      return isSmall(source) ? this.#doHere(target, diffId, source) : await this.#inThreads(target, diffId, source);
+      const source = await open();
+      try {
+        if (this.#control.isCancelled) return this.#stopped();
+        return isSmall(source) ? this.#doHere(target, diffId, source) : await this.#inThreads(target, diffId, source);
+      } finally {
+        closeSource(source);
+      }
     } finally {
-      closeSource(source);
+      this.#busy -= 1;
     }
   }
 
@@ -100,11 +105,9 @@ export class Workers {
   async #inThreads(target: LayerTarget, diffId: string, source: LayerSource): Promise<ExtractionOutcome> {
     const pair = this.#acquire();
     if (pair === undefined) return this.#stopped();
-    this.#busy += 1;
     try {
       return await this.#work(pair, target, diffId, source);
     } finally {
-      this.#busy -= 1;
       this.#idle.push(pair);
     }
   }
@@ -154,11 +157,6 @@ export class Workers {
   #acquire(): Pair | undefined {
     const idle = this.#idle.pop();
     if (idle !== undefined) return idle;
-    this.#refusal ??= { why: tooFewThreads(2 * this.limit) };
-    if (this.#refusal.why !== undefined) {
-      this.#fail(this.#refusal.why);
-      return undefined;
-    }
     const onDeath = (why: string) => this.#fail(why);
     try {
       return {
@@ -170,6 +168,13 @@ export class Workers {
       this.#fail(describe(error));
       return undefined;
     }
+  }
+
+  /** Looked at also for what is done without them: the runtime aborts where its own are refused. */
+  get #areThreadsRefused(): boolean {
+    this.#refusal ??= { why: tooFewThreads(2 * this.limit) };
+    if (this.#refusal.why !== undefined) this.#fail(this.#refusal.why);
+    return this.#refusal.why !== undefined;
   }
 
   #fail(why: string): void {
