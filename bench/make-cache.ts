@@ -13,7 +13,7 @@ import { BlobWriter } from "../test/support/pack.ts";
 import { headerOf, paddingOf, type TarEntry, tarTrailer } from "../test/support/tar-writer.ts";
 import { collect, readPart, roots, type Source } from "./sources.ts";
 
-export const cacheKinds = ["volume", "one-small", "one-large"] as const;
+export const cacheKinds = ["volume", "one-small", "one-large", "many-layers"] as const;
 export type CacheKind = (typeof cacheKinds)[number];
 
 export interface CacheSpec {
@@ -46,10 +46,12 @@ export const defaultSizes: Record<CacheKind, { bytes: number; files: number }> =
   volume: { bytes: 600e6, files: 24_000 },
   "one-small": { bytes: 0, files: 26_000 },
   "one-large": { bytes: 600e6, files: 400 },
+  "many-layers": { bytes: 0, files: 9000 },
 };
 
 /** Raised whenever the same parameters give other bytes. */
 const generation = 1;
+const tinyFile = 4 * 1024;
 const smallFile = 256 * 1024;
 const largeFile = 512 * 1024;
 
@@ -101,6 +103,10 @@ function packAll(committed: string, { kind, layersDir, bytes, files }: CacheSpec
       return [pack("bench/node", "node_modules", manySmall(files))];
     case "one-large":
       return [pack("bench/java", "jdk", fewLarge(bytes, files))];
+    case "many-layers":
+      return inLayersOfThree(manySmall(files, tinyFile)).map((plan, index) =>
+        pack(`bench/many-${index % 3}`, `layer-${index}`, plan),
+      );
     case "volume": {
       const node = pack("bench/node", "node_modules", manySmall(Math.round(files * 0.6)));
       const go = pack("bench/go", "mod", readOnly(Math.round(files * 0.39)), 0o555);
@@ -111,18 +117,25 @@ function packAll(committed: string, { kind, layersDir, bytes, files }: CacheSpec
 }
 
 function metadataOf(layers: readonly BenchLayer[]): string {
-  const buildpacks = layers.map(({ buildpack, name, diffId }) => ({
-    id: buildpack,
-    layers: [{ name, sha: diffId, build: true, data: { made: "for measuring" } }],
+  const buildpacks = [...Map.groupBy(layers, ({ buildpack }) => buildpack)].map(([id, own]) => ({
+    id,
+    layers: own.map(({ name, diffId }) => ({ name, sha: diffId, build: true, data: { made: "for measuring" } })),
   }));
-  return cacheMetadata(buildpacks, (id) => layers.find(({ buildpack }) => buildpack === id)?.diffId ?? "");
+  // The sha is given, so the lookup is never asked.
+  return cacheMetadata(buildpacks, () => "");
+}
+
+/** Layers of three files each. */
+function inLayersOfThree(plan: Plan): Plan[] {
+  const all = [...plan];
+  return Array.from({ length: Math.floor(all.length / 3) }, (_, index) => new Map(all.slice(3 * index, 3 * index + 3)));
 }
 
 /** Like node_modules: thousands of small files, here and there an executable with a link to it in `.bin`. */
-function manySmall(files: number): Plan {
+function manySmall(files: number, max = smallFile): Plan {
   const sources = collect([roots.nodeModules, roots.share, roots.go, roots.lib], {
     min: 0,
-    max: smallFile,
+    max,
     limit: files,
   });
   return repeat(sources, files, (plan, path, source, index) => {
