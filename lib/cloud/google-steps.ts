@@ -24,7 +24,7 @@ async function byWellKnownFile(sources: Sources): Promise<GoogleToken> {
   const directory = CLOUDSDK_CONFIG?.trim() || (HOME ? join(HOME, ".config/gcloud") : "");
   if (directory === "") throw new NotSetUp("neither CLOUDSDK_CONFIG nor HOME is set");
   const path = join(directory, "application_default_credentials.json");
-  if (sources.files.find(path) === undefined) throw new NotSetUp(`there is no ${quote(path)}`);
+  if (sources.files.find(path) === undefined) throw new NotSetUp(`there is no ${quote(path)} to read`);
   return byFile(sources, path);
 }
 

@@ -73,30 +73,40 @@ const fileBytes = 1024 * 1024;
 
 /** Files of credentials: one that this process could read once and cannot read any more, as a user, is as it was. */
 export class Files {
-  readonly #read = new Map<string, string>();
+  readonly #known = new Map<string, string>();
 
-  /** Undefined where there is no such file. Throws a StepFailure for one that cannot be read. */
+  /** Of a file that may be there or not: undefined where it is not, or cannot be read, which the clouds' libraries pass by, too. */
   find(path: string): string | undefined {
+    try {
+      return this.#read(path);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Of a file that was named. Throws a StepFailure where it cannot be read, or nothing is in it. */
+  text(path: string): string {
+    try {
+      const text = this.#read(path).trim();
+      if (text !== "") return text;
+    } catch (error) {
+      throw new StepFailure(`cannot read ${quote(path)}: ${describe(error)}`);
+    }
+    throw new StepFailure(`${quote(path)} is empty`);
+  }
+
+  #read(path: string): string {
     try {
       const text = readWhole(path, fileBytes)
         .toString("utf8")
         .replace(/^\ufeff/, "");
-      this.#read.set(path, text);
+      this.#known.set(path, text);
       return text;
     } catch (error) {
-      if (hasCode(error, "ENOENT", "ENOTDIR")) return undefined;
-      const known = hasCode(error, "EACCES", "EPERM") ? this.#read.get(path) : undefined;
-      if (known !== undefined) return known;
-      throw new StepFailure(`cannot read ${quote(path)}: ${describe(error)}`);
+      const known = hasCode(error, "EACCES", "EPERM") ? this.#known.get(path) : undefined;
+      if (known === undefined) throw error;
+      return known;
     }
-  }
-
-  /** Throws a StepFailure also where there is no such file, or nothing in it. */
-  text(path: string): string {
-    const text = this.find(path)?.trim();
-    if (text === undefined) throw new StepFailure(`cannot read ${quote(path)}: no such file`);
-    if (text === "") throw new StepFailure(`${quote(path)} is empty`);
-    return text;
   }
 }
 

@@ -38,7 +38,12 @@ group("what fails at Amazon's ends the chain, and is told once", () => {
       "without keys",
     ],
     ["no role", {}, () => ({ ...web, AWS_ROLE_ARN: "" }), "AWS_WEB_IDENTITY_TOKEN_FILE is set, but not AWS_ROLE_ARN"],
-    ["no token", {}, () => ({ ...web, AWS_WEB_IDENTITY_TOKEN_FILE: "/absent" }), 'cannot read "/absent": no such file'],
+    [
+      "no token",
+      {},
+      () => ({ ...web, AWS_WEB_IDENTITY_TOKEN_FILE: "/absent" }),
+      'cannot read "/absent": no such file or directory',
+    ],
     ["a region that is none", {}, () => ({ ...web, AWS_REGION: "a/b" }), 'AWS_REGION "a/b" is not a region'],
     ["a pod's agent that refuses", { "GET local/v1/credentials": { status: 400 } }, pod, "answered 400"],
     [

@@ -159,6 +159,19 @@ group("a password of Amazon ECR", () => {
   });
 });
 
+test("a server in trouble is asked again", async () => {
+  let asked = 0;
+  const answers = { [ecr]: () => (++asked === 1 ? { status: 503 } : tokenAnswer) };
+  expect(await scene.signIn(answers, keys)).toMatchObject({ login: `AWS:${password}`, warnings: [] });
+  expect(scene.clouds.asked()).toEqual([ecr, ecr]);
+});
+
+test("shared files that cannot be read are passed by", async () => {
+  const tree: Tree = { ".aws/credentials": {}, ".aws/config": {} };
+  const found = await scene.signIn({ ...machineAnswers, [ecr]: tokenAnswer }, machine(scene.clouds), tree);
+  expect(found).toMatchObject({ source: "Amazon ECR, EC2 metadata", warnings: [] });
+});
+
 group("the service for", () => {
   test.each([
     ["123456789012.dkr.ecr.eu-west-1.amazonaws.com", "https://api.ecr.eu-west-1.amazonaws.com/"],

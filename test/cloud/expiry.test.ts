@@ -204,4 +204,5 @@ test("a file of credentials is read anew each time, and is as it was only where 
   expect(() => files.text(dir.join("empty"))).toThrow("is empty");
   expect(() => files.text(dir.join("absent"))).toThrow("no such file");
   expect(() => files.text(dir.path)).toThrow("is not a regular file");
+  expect([files.find(dir.path), files.find(dir.join("absent"))]).toEqual([undefined, undefined]);
 });

@@ -139,7 +139,7 @@ group("what fails at Google's ends the chain, and is told once", () => {
   const hello = machineAnswers["GET local/"];
 
   test.each<[what: string, answers: Answers, content: unknown, said: string]>([
-    ["a file that is not there", {}, undefined, 'key.json": no such file'],
+    ["a file that is not there", {}, undefined, 'key.json": no such file or directory'],
     [
       "a file that is not JSON",
       {},

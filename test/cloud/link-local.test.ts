@@ -15,7 +15,9 @@ function inNamespace(hosts: readonly string[]): Outcome[] {
   );
   const command = ["ip link set lo up", ...own, 'exec "$@"'].join(" && ");
   const argv = ["unshare", "-n", "sh", "-c", command, "sh", process.execPath, script, ...hosts];
-  const { stdout, stderr, exitCode } = Bun.spawnSync(argv, { stdin: "ignore" });
+  // Neither the runtime's own notion of a proxy.
+  const env = { ...process.env, HTTP_PROXY: "http://127.0.0.1:1", http_proxy: "http://127.0.0.1:1" };
+  const { stdout, stderr, exitCode } = Bun.spawnSync(argv, { stdin: "ignore", env });
   if (exitCode !== 0) throw new Error(stderr.toString());
   return stdout
     .toString()
