@@ -75,7 +75,7 @@ export function bundledFor(machine: Machine): Bundled[] {
       purl: `pkg:deb/debian/libc6@${encodeURIComponent(version)}?arch=${architectures[machine]}&distro=debian-12`,
       sum: { algorithm: "SHA-256", hex: packages[machine].sha256 },
       needs: [],
-      what: "the GNU C library: its loader, libc and libm, unchanged but for the name of the file of preloads",
+      what: "the GNU C library: its loader (changed in two places), libc and libm",
     },
   ];
 }

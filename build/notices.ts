@@ -44,6 +44,9 @@ The loader, libc and libm of glibc ${version} are inside of the executable, as D
   ${packages[machine].path}
   sha256 ${packages[machine].sha256}
 
+The loader is changed in two places, by build/memory-image.ts: it looks for no /etc/ld.so.preload, and its mmap uses what the
+executable has mapped already.
+
 They are free software under the GNU Lesser General Public License, version 2.1 or later: see LGPL-2.1.txt, and
 glibc-copyright.txt for all who hold rights. They come without any warranty. The complete source is Debian's source package,
 which names its files and their sums:

@@ -9,16 +9,21 @@
         .set CFG_BASE, 24
         .set CFG_LDENTRY, 32
         .set CFG_ENTRY, 40
-        .set CFG_PAYLOAD, 48
-        .set CFG_PAYLOAD_SIZE, 56
-        .set CFG_DEBUG, 64
+        .set CFG_DEBUG, 48
+        .set CFG_MMAP_END, 56
         .set LIB_NAME, 0
         .set LIB_ADDR, 8
         .set LIB_SIZE, 16
         .set LIB_DIGITS, 24
         .set LIB_FD, 32
-        .set LIB__SIZE, 40
-        .set MSG_SIZE, 157
+        .set LIB_SEGMENTS, 40
+        .set LIB_IS_PLACED, 48
+        .set LIB__SIZE, 56
+        .set SEGMENT_ADDR, 0
+        .set SEGMENT_SIZE, 8
+        .set SEGMENT_OFFSET, 16
+        .set SEGMENT__SIZE, 24
+        .set MSG_SIZE, 121
         .text
         .globl _start
 _start: hint    #36                     // bti j: a jump may lead here
@@ -33,7 +38,7 @@ _start: hint    #36                     // bti j: a jump may lead here
         add     x1, sp, #32
         mov     x2, sp
         bl      sigxfsz
-/* 1. one memfd per library; its number goes into the library's DT_NEEDED string */
+/* 1. one memfd per library, with the headers that the loader reads; its number goes into the library's DT_NEEDED string */
 1:      ldr     x0, [x21, #LIB_NAME]
         cbz     x0, 5f
         mov     x1, #9                  // MFD_CLOEXEC | MFD_NOEXEC_SEAL
@@ -144,12 +149,83 @@ entered: hint   #36
         add     x10, x10, #LIB__SIZE
 17:     ldr     x9, [x9, #24]           // l_next
         b       15b
-16:     ldp     x0, x1, [x20, #CFG_PAYLOAD]
-        mov     x8, #215                // munmap
-        svc     #0
+16:     ldr     x9, [x20, #CFG_LIBS]
+        str     xzr, [x9, #LIB_NAME]    // from here on mmap is mmap
         ldr     x16, [x20, #CFG_ENTRY]
         mov     x0, x25
         mov     x30, #0
+        br      x16
+/* The loader's mmap comes here in place of its system call: of a memfd it gets what the kernel has mapped already. */
+mmap:   sub     sp, sp, #96
+        stp     x1, x2, [sp]
+        stp     x3, x4, [sp, #16]
+        stp     x5, x9, [sp, #32]
+        stp     x10, x11, [sp, #48]
+        stp     x12, x13, [sp, #64]
+        adr     x9, cfg
+        tbnz    w4, #31, 29f            // no file
+        // which one: e_shoff of a library, which nobody needs, leads to its row
+        mov     x12, x0
+        mov     w0, w4
+        add     x1, sp, #80
+        mov     x2, #8
+        mov     x3, #40
+        mov     x8, #67                 // pread64
+        svc     #0
+        mov     x0, x12
+        ldp     x1, x2, [sp]
+        ldr     x3, [sp, #16]
+        ldr     x13, [sp, #80]
+        ldr     x10, [x9, #CFG_LIBS]
+21:     ldr     x11, [x10, #LIB_NAME]
+        cbz     x11, 29f
+        cmp     x10, x13
+        b.eq    22f
+        add     x10, x10, #LIB__SIZE
+        b       21b
+22:     ldr     x11, [x10, #LIB_IS_PLACED]
+        cbnz    x11, 28f
+        tbnz    w3, #4, 24f             // MAP_FIXED
+        mov     x0, #0
+        mov     x2, #0                  // PROT_NONE: the range alone
+        mov     x3, #0x22               // MAP_PRIVATE | MAP_ANONYMOUS
+        mov     x4, #-1
+        mov     x5, #0
+        mov     x8, #222                // mmap
+        svc     #0
+        cmn     x0, #1, lsl #12
+        b.hi    30f
+        mov     x12, x0
+24:     mov     x11, #1
+        str     x11, [x10, #LIB_IS_PLACED]
+        ldr     x13, [x10, #LIB_SEGMENTS]
+25:     ldr     x1, [x13, #SEGMENT_SIZE]
+        cbz     x1, 27f
+        ldr     x0, [x13, #SEGMENT_ADDR]
+        mov     x2, x1
+        mov     x3, #3                  // MREMAP_MAYMOVE | MREMAP_FIXED
+        ldr     x4, [x13, #SEGMENT_OFFSET]
+        add     x4, x4, x12
+        mov     x8, #216                // mremap
+        svc     #0
+        cmn     x0, #1, lsl #12
+        b.hi    30f
+        add     x13, x13, #SEGMENT__SIZE
+        b       25b
+28:     mov     x8, #226                // mprotect
+        svc     #0
+        cbnz    x0, 30f
+27:     mov     x0, x12
+        b       30f
+29:     mov     x8, #222
+        svc     #0
+30:     ldr     x16, [x9, #CFG_MMAP_END]
+        ldp     x12, x13, [sp, #64]
+        ldp     x10, x11, [sp, #48]
+        ldp     x5, x9, [sp, #32]
+        ldp     x3, x4, [sp, #16]
+        ldp     x1, x2, [sp]
+        add     sp, sp, #96
         br      x16
 /* rt_sigaction(SIGXFSZ, x1, x2) */
 sigxfsz:
@@ -185,7 +261,8 @@ fail:   mov     x0, #2
         mov     x8, #94                 // exit_group
         svc     #0
         .ltorg
-msg:    .ascii "ERROR: restorer cannot start: its C library does not fit into a memory file "
-        .ascii "(memfd_create is refused, or the limit on file sizes, ulimit -f, is below 2 MiB)\n"
+msg:    .ascii "ERROR: restorer cannot start: no memory file can be made "
+        .ascii "(memfd_create is refused, or ulimit -f allows no file of 4 KiB)\n"
         .balign 8
-cfg:    .fill   9, 8, 0
+cfg:    .fill   8, 8, 0
+        .quad   mmap - _start           // for build/pack.ts

@@ -10,16 +10,21 @@
         .set CFG_BASE, 24
         .set CFG_LDENTRY, 32
         .set CFG_ENTRY, 40
-        .set CFG_PAYLOAD, 48
-        .set CFG_PAYLOAD_SIZE, 56
-        .set CFG_DEBUG, 64
+        .set CFG_DEBUG, 48
+        .set CFG_MMAP_END, 56
         .set LIB_NAME, 0
         .set LIB_ADDR, 8
         .set LIB_SIZE, 16
         .set LIB_DIGITS, 24
         .set LIB_FD, 32
-        .set LIB__SIZE, 40
-        .set MSG_SIZE, 157
+        .set LIB_SEGMENTS, 40
+        .set LIB_IS_PLACED, 48
+        .set LIB__SIZE, 56
+        .set SEGMENT_ADDR, 0
+        .set SEGMENT_SIZE, 8
+        .set SEGMENT_OFFSET, 16
+        .set SEGMENT__SIZE, 24
+        .set MSG_SIZE, 121
         .text
         .globl _start
 _start: endbr64
@@ -35,7 +40,7 @@ _start: endbr64
         lea     rsi, [rsp+32]
         mov     rdx, rsp
         call    sigxfsz
-/* 1. one memfd per library; its number goes into the library's DT_NEEDED string */
+/* 1. one memfd per library, with the headers that the loader reads; its number goes into the library's DT_NEEDED string */
 1:      mov     rdi, [r13+LIB_NAME]
         test    rdi, rdi
         jz      5f
@@ -169,14 +174,100 @@ entered: endbr64
         add     r14, LIB__SIZE
 17:     mov     rax, [rax+24]           # l_next
         jmp     15b
-16:
-        mov     rdi, [r12+CFG_PAYLOAD]  # what was copied is not needed any more
-        mov     rsi, [r12+CFG_PAYLOAD_SIZE]
-        mov     eax, 11                 # munmap
-        syscall
+16:     mov     r14, [r12+CFG_LIBS]
+        mov     qword ptr [r14+LIB_NAME], 0 # from here on mmap is mmap
         mov     rdx, r13
         mov     rax, [r12+CFG_ENTRY]
         jmp     rax
+/*
+ * The loader's mmap comes here in place of its system call. What it wants to map of a memfd the kernel has mapped already,
+ * from the executable: that is moved to where the loader wants it, or to where the kernel would have put it.
+ */
+mmap:   test    r8d, r8d
+        jns     20f
+        mov     eax, 9                  # no file
+        syscall
+        jmp     qword ptr [rip+cfg+CFG_MMAP_END]
+20:     push    rbx
+        push    r12
+        push    r13
+        push    rdi
+        push    rsi
+        push    rdx
+        push    r8
+        push    r9
+        push    r10
+        push    rax
+        /* which one: e_shoff of a library, which nobody needs, leads to its row */
+        mov     edi, r8d
+        mov     rsi, rsp
+        mov     edx, 8
+        mov     r10d, 40
+        mov     eax, 17                 # pread64
+        syscall
+        mov     rdi, [rsp+48]           # as they were
+        mov     rsi, [rsp+40]
+        mov     rdx, [rsp+32]
+        mov     r10, [rsp+8]
+        mov     r13, [rip+cfg+CFG_LIBS]
+21:     cmp     qword ptr [r13+LIB_NAME], 0
+        je      29f
+        cmp     r13, [rsp]
+        je      22f
+        add     r13, LIB__SIZE
+        jmp     21b
+22:     cmp     qword ptr [r13+LIB_IS_PLACED], 0
+        jne     28f
+        mov     rbx, rdi
+        test    r10d, 0x10              # MAP_FIXED
+        jnz     24f
+        xor     edi, edi
+        xor     edx, edx                # PROT_NONE: the range alone
+        mov     r10d, 0x22              # MAP_PRIVATE | MAP_ANONYMOUS
+        mov     r8, -1
+        xor     r9d, r9d
+        mov     eax, 9                  # mmap
+        syscall
+        cmp     rax, -4096
+        ja      30f
+        mov     rbx, rax
+24:     mov     qword ptr [r13+LIB_IS_PLACED], 1
+        mov     r12, [r13+LIB_SEGMENTS]
+25:     mov     rsi, [r12+SEGMENT_SIZE]
+        test    rsi, rsi
+        jz      27f
+        mov     rdi, [r12+SEGMENT_ADDR]
+        mov     rdx, rsi
+        mov     r10d, 3                 # MREMAP_MAYMOVE | MREMAP_FIXED
+        mov     r8, [r12+SEGMENT_OFFSET]
+        add     r8, rbx
+        mov     eax, 25                 # mremap
+        syscall
+        cmp     rax, -4096
+        ja      30f
+        add     r12, SEGMENT__SIZE
+        jmp     25b
+27:     mov     rax, rbx
+        jmp     30f
+        /* further segments are in place; the loader may have closed what lies between the first and the last */
+28:     mov     eax, 10                 # mprotect
+        syscall
+        test    rax, rax
+        cmovz   rax, rdi
+        jmp     30f
+29:     mov     eax, 9                  # another file
+        syscall
+30:     pop     r10                     # not rax
+        pop     r10
+        pop     r9
+        pop     r8
+        pop     rdx
+        pop     rsi
+        pop     rdi
+        pop     r13
+        pop     r12
+        pop     rbx
+        jmp     qword ptr [rip+cfg+CFG_MMAP_END]
 /* rt_sigaction(SIGXFSZ, rsi, rdx) */
 sigxfsz:
         mov     edi, 25
@@ -192,7 +283,8 @@ fail:   mov     edi, 2
         mov     edi, 127
         mov     eax, 231                # exit_group
         syscall
-msg:    .ascii "ERROR: restorer cannot start: its C library does not fit into a memory file "
-        .ascii "(memfd_create is refused, or the limit on file sizes, ulimit -f, is below 2 MiB)\n"
+msg:    .ascii "ERROR: restorer cannot start: no memory file can be made "
+        .ascii "(memfd_create is refused, or ulimit -f allows no file of 4 KiB)\n"
         .balign 8
-cfg:    .fill   9, 8, 0
+cfg:    .fill   8, 8, 0
+        .quad   mmap - _start           # for build/pack.ts: where the loader's mmap shall go

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { Elf, segmentBytes, segmentType, writeSegment } from "../../build/elf.ts";
+import { loaderImage } from "../../build/memory-image.ts";
 import { glibcVersion, pack } from "../../build/pack.ts";
 import { builtWithGlibc, runsAnywhere } from "../support/bare-root.ts";
 import { have, runRestorer, skipUnless, tempDir } from "../support/harness.ts";
@@ -66,6 +68,27 @@ describe("what the packer does not know it refuses with a sentence", () => {
   ])("%s", (_, changed, message) => {
     // A header alone has no dynamic section, whose strings are looked for only where something is needed.
     expect(() => pack({ ...parts, ...changed })).toThrow(message);
+  });
+
+  test.each(["x64", "arm64"])("a loader for %s whose mmap is not the one it knows", (machine) => {
+    const call = Buffer.from(machine === "x64" ? "b8090000000f05" : "c81b80d2010000d4", "hex");
+    const preload = Buffer.from("/etc/ld.so.preload\0");
+    const padding = Buffer.alloc(4 - (preload.length % 4));
+    const loader = (...parts: Buffer[]) => {
+      // One segment that holds the whole file, at address 0.
+      const header = Buffer.concat([elf(machine === "x64" ? 62 : 183, 3), Buffer.alloc(segmentBytes)]);
+      const bytes = Buffer.concat([header, preload, padding, ...parts]);
+      bytes.writeBigUInt64LE(64n, 32);
+      bytes.writeUInt16LE(1, 56);
+      const size = bytes.length;
+      const type = segmentType.load;
+      writeSegment(bytes, 64, { type, flags: 5, offset: 0, address: 0, fileSize: size, memorySize: size, align: 4096 });
+      return new Elf(bytes, "the loader");
+    };
+    const { image, mmapEnd } = loaderImage(loader(call), 4096, -0x1000);
+    expect([image.includes(call), image.includes(preload), mmapEnd]).toEqual([false, false, loader(call).bytes.length]);
+    for (const odd of [loader(), loader(call, call)])
+      expect(() => loaderImage(odd, 4096, 0)).toThrow("the loader's call of mmap is not where this packer knows it");
   });
 
   test("glibc's version is read from what it says of itself", () => {
