@@ -50,7 +50,10 @@ function restorer(name: string, path: string): Contender {
     name,
     versions: [[path, "-version"]],
     result: layersDir,
-    commands: ({ args }) => [{ argv: [path, "-layers", layersDir, ...args], env }],
+    commands: (row) =>
+      row.isOwn === true && name !== ownName
+        ? undefined
+        : [{ argv: [path, "-layers", layersDir, ...row.args], env: { ...env, ...row.env } }],
   };
 }
 
@@ -145,9 +148,11 @@ const programs: ReadonlyMap<string, () => Promise<void>> = new Map([
 /** Runs the rows in turn, and prints one table of them and one of the targets they have. */
 async function compareRows(names: readonly string[], list: readonly Contender[]): Promise<void> {
   let registry: Registry | undefined;
+  using helpers = new DisposableStack();
   const workshop = {
     cacheDir,
     makeCache,
+    use: <T extends Disposable>(helper: T) => helpers.use(helper),
     registry: async () => (registry ??= await startRegistry(join(cacheDir, "registry"))),
   };
   const table: string[][] = [];
@@ -195,7 +200,12 @@ function measurementOf(row: Row, outcomes: ReadonlyMap<string, Outcome>): Measur
 /** Counts what a restore of three layers asks of a registry that wants a token. */
 async function countRequests(list: readonly Contender[]): Promise<void> {
   const cache = makeCache("volume", { bytes: 3e6, files: defaultSizes["one-large"].files });
-  const row = await rows.get("volume")?.("requests", { cacheDir, makeCache: () => cache, registry: unused });
+  const row = await rows.get("volume")?.("requests", {
+    cacheDir,
+    makeCache: () => cache,
+    registry: unused,
+    use: unused,
+  });
   using registry = await serveCacheImage(cache, "gzip", { token: true });
   console.log(`\nRequests for a cache image of ${cache.layers.length} layers in a registry that wants a token:`);
   for (const { name, commands } of list) {

@@ -60,14 +60,15 @@ interface Descriptor {
 }
 
 /** A volume cache as the cache image that an exporter would make of it. */
-interface CacheImage {
+export interface CacheImage {
   readonly mediaType: string;
   readonly manifest: Buffer;
   /** Of everything the manifest names, by digest. */
   readonly blobs: ReadonlyMap<string, Blob | Buffer>;
 }
 
-async function imageOf(cache: BenchCache, compression: Compression): Promise<CacheImage> {
+/** Compresses what is not compressed yet. */
+export async function imageOf(cache: BenchCache, compression: Compression): Promise<CacheImage> {
   const layers: Descriptor[] = [];
   const blobs = new Map<string, Blob | Buffer>();
   for (const layer of cache.layers) {

@@ -1,6 +1,8 @@
-import { readdirSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type AppBuildpack, analyzedToml, groupToml } from "../test/support/cache-fixture.ts";
+import { certificates } from "../test/support/certificates.ts";
+import { startExporter, startFarServer } from "./helpers.ts";
 import { type Compression, compressions, pushCacheImage, type Registry } from "./image.ts";
 import { type BenchCache, type CacheKind, defaultSizes } from "./make-cache.ts";
 
@@ -16,6 +18,10 @@ export interface Row {
   readonly blobs: readonly string[];
   /** Throws unless the layers directory holds all that this row restores. */
   verify(layersDir: string): void;
+  /** Variables for the contenders. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Whether no other restorer can do this. */
+  readonly isOwn?: boolean;
   /** What was aimed for; none where a row is there for comparison only. */
   readonly targets?: Targets;
   /** Every start finds an empty page cache, as the first one after boot does. */
@@ -37,6 +43,8 @@ export interface Workshop {
   readonly cacheDir: string;
   makeCache(kind: CacheKind, sizes: { bytes: number; files: number }): BenchCache;
   registry(): Promise<Registry>;
+  /** Has a helper end when all rows are done. */
+  use<T extends Disposable>(helper: T): T;
 }
 
 type MakeRow = (name: string, workshop: Workshop) => Row | Promise<Row>;
@@ -61,6 +69,10 @@ export const rows: ReadonlyMap<string, MakeRow> = new Map<string, MakeRow>([
     [`image-${compression}`, imageRow(compression, defaultSizes.volume)] as const,
     [`image-${compression}${large}`, imageRow(compression, twoGigabytes)] as const,
   ]),
+  ["image-gzip-far", farRow(false)],
+  ["image-gzip-s3", farRow(true)],
+  ["cache-from", cacheFromRow],
+  ["volume-moving", movingRow],
   ["noop", noopRow],
   ["metadata", metadataRow],
   ["cold-version", coldVersionRow],
@@ -74,11 +86,16 @@ export const defaultRows: readonly string[] = ["volume", "one-small", "one-large
 export const rowGroups: Readonly<Record<string, readonly string[]>> = {
   image: compressions.map((compression) => `image-${compression}`),
   cold: ["cold-version", "cold-noop"],
+  far: ["image-gzip-far", "image-gzip-s3"],
   all: [
     `volume${large}`,
     "one-small",
     "one-large",
     ...compressions.map((compression) => `image-${compression}${large}`),
+    "image-gzip-far",
+    "image-gzip-s3",
+    "cache-from",
+    "volume-moving",
     "many-layers",
     "noop",
     "metadata",
@@ -114,6 +131,55 @@ function imageRow(compression: Compression, sizes: { bytes: number; files: numbe
       // Exporters write gzip: that is what another restorer has to read while ours reads zstd.
       targets: { ...imageTargets[compression], referenceRow: name.replace(compression, "gzip") },
     };
+  };
+}
+
+/** A cache image of 2 GB behind a network that gives each connection what object stores give. */
+function farRow(isSigned: boolean): MakeRow {
+  return async (name, workshop) => {
+    const cache = workshop.makeCache("volume", twoGigabytes);
+    const distance = { roundTripMs: 2, bytesPerSecond: 40e6, isSigned };
+    const { says: reference } = workshop.use(await startFarServer(cache, distance));
+    return {
+      ...cacheRow(name, cache),
+      about: `${describeCache(cache)} as a gzip cache image, 2 ms and 40 MB/s a connection away${isSigned ? ", by way of a store" : ""}`,
+      args: ["-cache-image", reference],
+      env: { SSL_CERT_FILE: certificates.authority },
+      blobs: [],
+      targets: { reference: 0.45, stretch: 0.33, rssMiB: 160 },
+    };
+  };
+}
+
+/** The cache to fall back on, where there is none at the first place. */
+function cacheFromRow(name: string, workshop: Workshop): Row {
+  const cache = workshop.makeCache("volume", defaultSizes.volume);
+  return {
+    ...cacheRow(name, cache),
+    about: `${describeCache(cache)}, in the second cache of two`,
+    args: ["-cache-dir", join(cache.path, "absent"), "-cache-from", cache.path],
+    blobs: [],
+    isOwn: true,
+    targets: { reference: 0.65, referenceRow: "volume" },
+  };
+}
+
+/** A cache that an exporter commits to all the time. */
+async function movingRow(name: string, workshop: Workshop): Promise<Row> {
+  const cache = workshop.makeCache("volume", defaultSizes.volume);
+  const path = join(workshop.cacheDir, "moving");
+  const generation = join(cache.path, "committed");
+  rmSync(path, { recursive: true, force: true });
+  mkdirSync(path);
+  cpSync(generation, join(path, "committed"), { recursive: true });
+  workshop.use(await startExporter(path, [generation]));
+  return {
+    ...cacheRow(name, cache),
+    about: `${describeCache(cache)}, committed anew all the time`,
+    args: ["-cache-dir", path],
+    blobs: [],
+    isOwn: true,
+    targets: { reference: 0.65, referenceRow: "volume" },
   };
 }
 
