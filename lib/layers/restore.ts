@@ -204,10 +204,12 @@ class Restoration {
       const bytes = Math.min(total, unpacker.progress - before);
       return describeProgress(done, plans.length, bytes, total);
     });
-    const queue = sized.values();
+    let next = 0;
     const work = async () => {
-      for (const { plan } of queue) {
-        await this.#restoreLayer(plan, unpacker);
+      for (let one = sized[next++]; one !== undefined; one = sized[next++]) {
+        const following = sized[Math.max(next, unpacker.limit)];
+        if (following !== undefined) unpacker.prepare(following.plan.sha);
+        await this.#restoreLayer(one.plan, unpacker);
         done += 1;
         await this.#pauses.pause();
       }

@@ -1,4 +1,5 @@
 import type { Extracted } from "../archive/extract.ts";
+import { readAhead } from "../archive/read-ahead.ts";
 import type { LayerSource } from "../archive/source.ts";
 import { type Effort, Workers } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
@@ -38,6 +39,8 @@ export class Unpacker {
   readonly #fallbacks: Map<Cache, Promise<unknown> | undefined>;
   readonly #session: Session;
   readonly #workers = new Workers();
+  /** Blobs that are asked for before they are wanted, each for one opening. */
+  readonly #ahead = new Map<string, Promise<LayerSource>>();
   /** A thread in the middle of a blob looks at its control word only. */
   readonly #stop = () => void this.#workers.cancel();
 
@@ -114,6 +117,14 @@ export class Unpacker {
     }
   }
 
+  /** Asks for the next blob, so that its way here costs no time once it is wanted. Trouble is left to its opening to tell. */
+  prepare(diffId: string): void {
+    if (this.#cache.facts().kind !== "image" || this.#ahead.has(diffId)) return;
+    const opening = this.#cache.open(diffId).then(begunAhead);
+    this.#ahead.set(diffId, opening);
+    opening.catch(() => {});
+  }
+
   /** Ends all threads' work. */
   async end(): Promise<void> {
     this.#session.signal.removeEventListener("abort", this.#stop);
@@ -124,7 +135,9 @@ export class Unpacker {
     this.#session.signal.throwIfAborted();
     try {
       if (this.#fallbacks.has(cache)) await this.#lookAt(cache);
-      return await cache.open(diffId);
+      const ahead = cache === this.#cache ? this.#ahead.get(diffId) : undefined;
+      this.#ahead.delete(diffId);
+      return await (ahead ?? cache.open(diffId));
     } catch (error) {
       throw new NotOpened("open blob", { cause: error });
     }
@@ -136,4 +149,11 @@ export class Unpacker {
     this.#fallbacks.set(cache, looked);
     await looked;
   }
+}
+
+/** Bytes of the next blob that are kept until it is wanted. */
+const aheadBytes = 4 * 1024 * 1024;
+
+function begunAhead(source: LayerSource): LayerSource {
+  return source.kind === "file" ? source : { ...source, chunks: readAhead(source.chunks, aheadBytes) };
 }
