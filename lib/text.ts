@@ -16,6 +16,11 @@ export function quote(name: string): string {
   return `"${name.replace(/[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"\\]/g, escapeCharacter)}"`;
 }
 
+/** An untrusted name as it is where it is one plain word, else in double quotes. */
+export function plainOrQuoted(name: string): string {
+  return /^[\w.@/+:-]+$/.test(name) ? name : quote(name);
+}
+
 function escapeCharacter(character: string): string {
   switch (character) {
     case "\n":

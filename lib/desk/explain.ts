@@ -2,7 +2,7 @@ import { ExitCode } from "../failures.ts";
 import { chooseLayer } from "../layers/only.ts";
 import type { LayerPlan } from "../layers/plan.ts";
 import { readSituation, type Situation } from "../layers/situation.ts";
-import { count, inline, quote } from "../text.ts";
+import { count, plainOrQuoted, quote } from "../text.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
@@ -46,10 +46,10 @@ function tellAll(desk: Desk, situation: Situation, prospects: readonly Prospect[
   const { plan } = situation;
   const further = [
     ...plan.refused.map(({ buildpack, reason }) => `Nothing of buildpack ${quote(buildpack)} is restored: ${reason}`),
-    ...plan.stores.map(({ buildpack }) => `store.toml of ${inline(buildpack)} is restored`),
+    ...plan.stores.map(({ buildpack }) => `store.toml of ${plainOrQuoted(buildpack)} is restored`),
     ...plan.strangers.map(
       ({ buildpack, layers }) =>
-        `The cache also holds ${inline(buildpack)} (${count(layers, "layer")}), which is not in group.toml`,
+        `The cache also holds ${plainOrQuoted(buildpack)} (${count(layers, "layer")}), which is not in group.toml`,
     ),
     ...describeImages(situation.images),
   ];

@@ -1,5 +1,5 @@
 import type { CacheFacts } from "../caches/cache.ts";
-import { count, inline } from "../text.ts";
+import { count, inline, plainOrQuoted } from "../text.ts";
 import type { ImageMetadata } from "../toml/metadata.ts";
 import { type CachedLayer, cachedLayers, type Stock, takeStock } from "./cached-layers.ts";
 import type { Desk } from "./desk.ts";
@@ -71,7 +71,7 @@ function tellLayers(desk: Desk, layers: readonly CachedLayer[], stock: Stock): v
     layers.map(({ buildpack, version, layer, metadata }): Cell[] => {
       const size = stock.size(metadata.sha);
       return [
-        inline(buildpack),
+        plainOrQuoted(buildpack),
         version === undefined ? "-" : inline(version),
         inline(layer),
         typesOf(metadata).join(",") || "-",

@@ -99,8 +99,16 @@ export function proxyRefusal(status: number, url: URL, proxy: string): Transport
     const hint = `The proxy wants a user name and password, or does not take those given: set ${variable} to http://user:password@host:port.`;
     return new TransportError("ProxyTunnel", words, hint);
   }
-  const hint = `Ask whoever runs the proxy to let ${url.host} through, or add it to NO_PROXY if it can be reached without.`;
-  return new TransportError(status >= 502 && status <= 504 ? "ProxyUnavailable" : "ProxyTunnel", words, hint);
+  const without = `add ${url.host} to NO_PROXY if it can be reached without`;
+  if (status >= 502 && status <= 504) {
+    const hint = `The proxy cannot reach ${url.host}: check that this is the right address, ask whoever runs the proxy, or ${without}.`;
+    return new TransportError("ProxyUnavailable", words, hint);
+  }
+  return new TransportError(
+    "ProxyTunnel",
+    words,
+    `Ask whoever runs the proxy to let ${url.host} through, or ${without}.`,
+  );
 }
 
 function connectionHint(code: string, url: URL, proxy: string | undefined): string | undefined {

@@ -2,7 +2,7 @@ import type { Extracted } from "../archive/extract.ts";
 import type { Effort } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
 import type { Log } from "../log.ts";
-import { count, formatBytes, inline, quote } from "../text.ts";
+import { count, formatBytes, plainOrQuoted, quote } from "../text.ts";
 import type { WarningCode, WarningSubject } from "../warnings.ts";
 import type { Reason } from "./outcomes.ts";
 import type { LayerPlan, RestorePlan, Stranger, Subject } from "./plan.ts";
@@ -33,7 +33,7 @@ export class Narration {
 
   /** A buildpack of the cache that this build does without: where its id was changed, nobody would notice otherwise. */
   stranger({ buildpack, layers }: Stranger): void {
-    const held = `${inline(buildpack)} (${count(layers, "layer")})`;
+    const held = `${plainOrQuoted(buildpack)} (${count(layers, "layer")})`;
     this.#log.info(`The cache also holds ${held}, which is not in group.toml`);
     this.#report.notInGroup.push({ buildpack, layers });
   }

@@ -8,6 +8,8 @@ export interface Challenge {
 
 const token = /[!#$%&'*+.^_`|~0-9a-z-]+/iy;
 const token68 = /[a-z0-9._~+/-]+=*(?=[ \t]*(?:,|$))/iy;
+/** Some servers leave the quotes out of an address. */
+const bare = /[^\s",=][^\s",]*/y;
 const quoted = /"((?:[^"\\]|\\.)*)"/sy;
 const separators = /[ \t,]*/y;
 const equals = /[ \t]*=[ \t]*/y;
@@ -30,7 +32,7 @@ export function parseChallenges(header: string): Challenge[] {
     const before = position;
     const name = take(token)?.[0];
     if (name !== undefined && take(equals) !== null) {
-      const value = take(quoted)?.[1]?.replace(/\\(.)/gs, "$1") ?? take(token68)?.[0] ?? take(token)?.[0];
+      const value = take(quoted)?.[1]?.replace(/\\(.)/gs, "$1") ?? take(bare)?.[0];
       if (value !== undefined) return [name.toLowerCase(), value];
     }
     position = before;

@@ -15,7 +15,7 @@ import { streamInPieces } from "./pieces.ts";
 import { Slots } from "./slots.ts";
 import { Store } from "./store.ts";
 import { defaultTiming, type RegistryTiming } from "./timing.ts";
-import { fetchToken, type Token, type TokenRequest, type TokenServer } from "./tokens.ts";
+import { fetchToken, sendsSecret, type Token, type TokenRequest, type TokenServer } from "./tokens.ts";
 
 export interface ClientOptions {
   readonly keychain: Keychain;
@@ -207,7 +207,7 @@ export class RegistryClient {
     const late = tooLate(host, this.#timing.tokenMs);
     using deadline = new Deadline(this.#timing.tokenMs, late, this.#signal, patience.signal);
     const refuseRedirect = (from: URL, to: URL) =>
-      this.#hosts.refuseRealm(registry, from, to) ?? this.#hosts.refuseRedirect(registry, from, to);
+      this.#refuseRealm(operation, from, to) ?? this.#hosts.refuseRedirect(registry, from, to);
     let authorization: string | undefined;
     const send = ({ url, ...request }: TokenRequest) => {
       authorization = request.authorization;
@@ -223,6 +223,10 @@ export class RegistryClient {
       this.#signal.throwIfAborted();
       throw this.#failed(operation, host, error);
     }
+  }
+
+  #refuseRealm({ reference, credential }: Pick<Operation, "reference" | "credential">, at: URL, realm: URL) {
+    return this.#hosts.refuseRealm(reference.registry, at, realm, sendsSecret(credential));
   }
 
   #failed(operation: Operation, host: string, cause: unknown): Error {
@@ -250,7 +254,7 @@ export class RegistryClient {
     const made = new Access({
       credential,
       repository,
-      refuseRealm: (asked, realm) => this.#hosts.refuseRealm(registry, asked, realm),
+      refuseRealm: (asked, realm) => this.#refuseRealm({ reference, credential }, asked, realm),
       fetchToken: (server) => this.#token({ step: getToken, reference, credential }, server),
     });
     accesses.set(repository, made);

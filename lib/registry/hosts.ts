@@ -12,8 +12,11 @@ export interface Hosts {
   similarInsecure(host: string): string | undefined;
   /** Why a registry may not send us to this address with a redirect; undefined when it may. */
   refuseRedirect(registry: string, from: URL, to: URL): string | undefined;
-  /** Why a registry, spoken to at `at`, may not name this address as its token server; undefined when it may. */
-  refuseRealm(registry: string, at: URL, realm: URL): string | undefined;
+  /**
+   * Why a registry, spoken to at `at`, may not name this address as its token server; undefined when it may. One that is
+   * asked without a secret of ours may be at an http: address: what it gives goes to the registry alone.
+   */
+  refuseRealm(registry: string, at: URL, realm: URL, sendsSecret: boolean): string | undefined;
 }
 
 /** Names under which clouds serve the credentials of the machine. */
@@ -50,10 +53,10 @@ export function createHosts(insecureRegistries: readonly string[]): Hosts {
       const downgrade = from.protocol === "https:" && to.protocol === "http:" && !isInsecure(to);
       return refuse(registry, to) ?? (downgrade ? "it leads from https to plain http" : undefined);
     },
-    refuseRealm(registry, at, realm) {
+    refuseRealm(registry, at, realm, sendsSecret) {
       if (realm.username !== "" || realm.password !== "") return "it has a user name in it";
       const refused = refuse(registry, realm);
-      if (refused !== undefined || realm.protocol === "https:") return refused;
+      if (refused !== undefined || realm.protocol === "https:" || !sendsSecret) return refused;
       if (isInsecure(realm) || (at.protocol === "http:" && mayBePlain(registry))) return undefined;
       return `credentials are sent over https only; if it has no https, pass -insecure-registry ${realm.host}`;
     },

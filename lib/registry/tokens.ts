@@ -56,6 +56,11 @@ export async function fetchToken(
   return await readToken(await send(plainRequest(server, basic)));
 }
 
+/** Whether a token server is sent a secret: else anybody may ask it the same. */
+export function sendsSecret(credential: Credential): boolean {
+  return credential.reveal("identity") !== undefined || credential.reveal("basic") !== undefined;
+}
+
 function refreshRequest({ realm, service, scopes }: TokenServer, refreshToken: string): TokenRequest {
   const form = new URLSearchParams({ grant_type: "refresh_token", refresh_token: refreshToken, client_id: "restorer" });
   form.set("scope", scopes.join(" "));

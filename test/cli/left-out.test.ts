@@ -33,11 +33,15 @@ describe("a buildpack of the cache that the group lacks", () => {
     ]);
   });
 
-  test("whose id is made to look like another line stays on one", async () => {
-    const id = "x\nERROR: forged";
+  test.each([
+    ["", '""'],
+    [" ", '" "'],
+    ["my node", '"my node"'],
+    ["x\nERROR: forged", '"x\\nERROR: forged"'],
+  ])("whose id is not a plain word is quoted: %j", async (id, shown) => {
     using made = scene({ buildpacks: (tree) => [{ id, layers: [{ name: "a", tree }] }], group: groupToml([]) });
     const { stdout } = await restore(made);
-    expect(stdout).toContain("The cache also holds x\\nERROR: forged (1 layer), which is not in group.toml\n");
+    expect(stdout).toContain(`The cache also holds ${shown} (1 layer), which is not in group.toml\n`);
   });
 
   test("is not spoken of with skipped layers, or where all are in the group", async () => {

@@ -165,8 +165,10 @@ group("proxies", () => {
   });
 
   test.each([
-    ["403 Forbidden", 1, "Ask whoever runs the proxy"],
-    ["502 Bad Gateway", 4, "Ask whoever runs the proxy"],
+    ["403 Forbidden", 1, "Ask whoever runs the proxy to let reg.example.test through"],
+    ["502 Bad Gateway", 4, "The proxy cannot reach reg.example.test"],
+    ["503 Service Unavailable", 4, "The proxy cannot reach reg.example.test"],
+    ["504 Gateway Timeout", 4, "The proxy cannot reach reg.example.test"],
   ])("that refuse a registry which must have TLS are told: %s", async (tunnel, times, words) => {
     await using proxy = await startProxy(tunnel, (response) => response.end());
     const { registry } = await client([], { env: { HTTPS_PROXY: `http://127.0.0.1:${proxy.port}` } });

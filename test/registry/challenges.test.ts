@@ -30,6 +30,17 @@ test("an unquoted address is taken as it is", () => {
   expect(parsed("Bearer realm=https-token/x==, service=y")).toEqual([
     ["bearer", { realm: "https-token/x==", service: "y" }],
   ]);
+  expect(parsed("Bearer realm=http://h:5000/token?a=b&c")).toEqual([
+    ["bearer", { realm: "http://h:5000/token?a=b&c" }],
+  ]);
+  expect(parsed('Bearer realm=https://h/token,service=reg.io,scope="repository:a:pull", Basic realm=my place')).toEqual(
+    [
+      ["bearer", { realm: "https://h/token", service: "reg.io", scope: "repository:a:pull" }],
+      ["basic", { realm: "my" }],
+      ["place", {}],
+    ],
+  );
+  expect(parsed("Bearer service=s realm=https://h/t")).toEqual([["bearer", { service: "s", realm: "https://h/t" }]]);
 });
 
 test("credentials in one piece are no parameters, and hide no challenge after them", () => {

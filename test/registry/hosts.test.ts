@@ -3,7 +3,8 @@ import { createHosts } from "../../lib/registry/hosts.ts";
 
 group("where credentials may go", () => {
   const { refuseRealm, refuseRedirect, schemes, verifies } = createHosts(["insecure.example:5000", "plain.example"]);
-  const realm = (registry: string, at: string, to: string) => refuseRealm(registry, new URL(at), new URL(to));
+  const realm = (registry: string, at: string, to: string, sendsSecret = true) =>
+    refuseRealm(registry, new URL(at), new URL(to), sendsSecret);
 
   test("a public registry's token server is asked over https only", () => {
     expect(realm("reg.io", "https://reg.io/", "https://auth.else.io/token")).toBeUndefined();
@@ -35,6 +36,16 @@ group("where credentials may go", () => {
         expect(realm(registry, `https://${registry}/`, `http://${token}/token`)).toBeUndefined();
       }
     }
+  });
+
+  test("who has no secret to send may ask in the clear, but nobody that others may not be led to", () => {
+    const ask = (registry: string, to: string) => realm(registry, `https://${registry}/`, to, false);
+    expect(ask("reg.io", "http://auth.else.io/token")).toBeUndefined();
+    expect(ask("10.1.2.3", "http://10.1.2.4/token")).toBeUndefined();
+    expect(ask("reg.io", "http://10.1.2.4/token")).toContain("internal");
+    expect(ask("10.1.2.3", "http://169.254.169.254/token")).toContain("metadata");
+    expect(ask("reg.io", "http://u:p@auth.else.io/token")).toContain("user name");
+    expect(ask("reg.io", "ftp://auth.else.io/token")).toContain("not a web address");
   });
 
   test("nobody's may be a machine's metadata service", () => {
