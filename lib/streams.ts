@@ -159,12 +159,13 @@ export class ReaderGone extends Error {
   override readonly name = "ReaderGone";
 }
 
-/** Writes results to stdout. Throws a ReaderGone when nobody reads them any more, and the system's error. */
+/** Writes results to stdout. Throws a ReaderGone when nobody reads them any more, else an Error with the system's. */
 export function writeResult(text: string | Uint8Array): void {
   try {
     writeText(1, text);
   } catch (error) {
-    throw hasCode(error, "EPIPE") ? new ReaderGone("nobody reads stdout", { cause: error }) : error;
+    if (hasCode(error, "EPIPE")) throw new ReaderGone("nobody reads stdout", { cause: error });
+    throw new Error("write the result to stdout", { cause: error });
   }
 }
 

@@ -163,7 +163,11 @@ export class LayerPaths {
   #nothing(): TarError {
     const wanted = this.#anchor.join("/");
     const other = lookalike(this.#waiting, wanted);
-    if (other === undefined) return new TarError(`it holds nothing below ${show(wanted)}`);
+    if (other === undefined) {
+      const last = this.#waiting.at(-1);
+      const instead = last === undefined ? "nothing at all" : show(last.path);
+      return new TarError(`it holds nothing below ${show(wanted)}, but ${instead}`);
+    }
     const differ = "which differ only in Unicode normalization";
     return new TarError(`it holds nothing below ${showEscaped(wanted)}, but ${showEscaped(other)}, ${differ}`);
   }

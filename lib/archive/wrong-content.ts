@@ -102,14 +102,18 @@ function followHeaders(blockAt: (at: number) => Buffer, size: number): string {
   return wholeButOther;
 }
 
-/** Behind the first block of zeros, which ends an archive, there are no others than zeros. */
-function lookBehind(blockAt: (at: number) => Buffer, end: number): string {
-  for (let at = end, count = 0; count < mostHeaders; at += blockBytes, count++) {
-    const block = blockAt(at);
-    if (block.some((byte) => byte !== 0)) return `goes on after the end of its archive, at byte ${thousands(at)}`;
+/** Behind the first block of zeros, which ends an archive, comes another one, and no more than that. */
+function lookBehind(blockAt: (at: number) => Buffer, start: number): string {
+  let end = start;
+  for (let blocks = 0; blocks < mostHeaders; blocks++) {
+    const block = blockAt(end);
+    const byte = block.findIndex((value) => value !== 0);
+    if (byte !== -1) return `goes on after the end of its archive, at byte ${thousands(end + byte)}`;
+    end += block.length;
     if (block.length < blockBytes) break;
   }
-  return wholeButOther;
+  const more = end - start - blockBytes;
+  return more > 0 ? `goes on for ${count(more, "byte")} of zeros after the end of its archive` : wholeButOther;
 }
 
 const wholeButOther = "is complete by its own headers, so that bytes in it were changed, or it is another layer";

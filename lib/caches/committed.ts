@@ -1,7 +1,8 @@
 import { statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { DirectoryHandle } from "../disk/directory-handle.ts";
 import { hasCode } from "../errors.ts";
+import { quote } from "../text.ts";
 
 /** How an exporter that commits has only the backup for a moment, and then only the new directory. */
 const places = ["committed", "committed-backup", "committed"];
@@ -54,6 +55,6 @@ function openIfThere(path: string): DirectoryHandle | undefined {
     return new DirectoryHandle(path);
   } catch (error) {
     if (hasCode(error, "ENOENT")) return undefined;
-    throw error;
+    throw hasCode(error, "ENOTDIR") ? new Error(`its ${quote(basename(path))} is not a directory`) : error;
   }
 }

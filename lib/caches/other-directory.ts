@@ -34,7 +34,9 @@ export function describeOtherDirectory(dir: string): string | undefined {
 function describeInside(dir: string, names: readonly string[]): string {
   const blobs = count(names.filter((name) => blobName.test(name)).length, "layer");
   const what = names.includes(metadataFile) ? `metadata and ${blobs}` : blobs;
-  return `it holds ${what} itself, and no "committed"; did you mean ${quote(dirname(dir))}?`;
+  const isCommitted = ["committed", "committed-backup"].includes(basename(dir));
+  const meant = isCommitted ? `did you mean ${quote(dirname(dir))}?` : `a cache has them in a directory "committed"`;
+  return `it holds ${what} itself, and no "committed"; ${meant}`;
 }
 
 /** What an OCI layout should be, and is not; undefined where nothing is there yet. */
@@ -53,6 +55,13 @@ export function describeAbsent(dir: string): string {
   const given = relative(process.cwd(), dir);
   const isImage = isLayoutReference(given) || (/^[\w-]+(\.[\w-]+)+(:\d+)?\/./.test(given) && !exists(dirname(dir)));
   return isImage ? `; if it is an image, give it as -cache-image ${given}` : "";
+}
+
+/** What is meant by a file that was named as a cache directory, where it is one of a cache. */
+export function describeFile(path: string): string {
+  const [name, committed] = [basename(path), dirname(path)];
+  const isOfCache = (name === metadataFile || blobName.test(name)) && basename(committed) === "committed";
+  return isOfCache ? `; did you mean ${quote(dirname(committed))}?` : "";
 }
 
 /** Where a link leads that leads to nothing; undefined for everything else. */

@@ -15,7 +15,7 @@ import { Pauses } from "../waiting.ts";
 import { type Cache, type CacheContents, CacheError, type CacheFacts, type HeldBlob } from "./cache.ts";
 import { Committed } from "./committed.ts";
 import { type BlobPlace, HeldBlobs, outOfReach } from "./held-blobs.ts";
-import { describeAbsent, describeOtherDirectory, metadataFile, namesIn } from "./other-directory.ts";
+import { describeAbsent, describeFile, describeOtherDirectory, metadataFile, namesIn } from "./other-directory.ts";
 import { recordedDigests } from "./recorded.ts";
 
 /** How often a cache is looked at that is replaced meanwhile, which takes about a millisecond each. */
@@ -60,7 +60,7 @@ export class VolumeCache implements Cache {
       return committed;
     } catch (error) {
       const isFirstBuild = hasCode(error, "ENOENT");
-      const meant = isFirstBuild ? describeAbsent(this.#dir) : "";
+      const meant = isFirstBuild ? describeAbsent(this.#dir) : describeFile(this.#dir);
       throw new CacheError(`cannot open ${this.name}: ${describe(error)}${meant}`, { cause: error, isFirstBuild });
     }
   }

@@ -6,6 +6,8 @@ import { flags, takes, variablesOf } from "./flags.ts";
 import { type Variable, variables } from "./variables.ts";
 
 const widest = 110;
+/** A longer one has a line of its own, or it would push the texts of all tables to the right. */
+const longestName = 24;
 
 type Row = readonly [name: string, text: string];
 
@@ -91,5 +93,6 @@ function describeVariable(variable: Variable): string {
 }
 
 function table(title: string, rows: readonly Row[]): string {
-  return [title, ...rows.map(([name, text]) => `  ${name}\t  ${text}`)].join("\n");
+  const line = ([name, text]: Row) => (name.length > longestName ? `  ${name}\n  \t  ${text}` : `  ${name}\t  ${text}`);
+  return [title, ...rows.map(line)].join("\n");
 }

@@ -6,7 +6,7 @@ import { optionalText, optionalTexts } from "../lenient.ts";
 import type { Log } from "../log.ts";
 import { dockerHub, parseReference } from "../oci/reference.ts";
 import { quote } from "../text.ts";
-import { judgeJson, parseIfJson } from "../toml/json.ts";
+import { judgeJson, parseIfJson, parseIfObject } from "../toml/json.ts";
 import type { KnownImage } from "./known-image.ts";
 
 /** Bytes an answer may have: an inspected image is a few KiB, long labels included. */
@@ -169,7 +169,8 @@ function refused(host: string, name: string, { status, text }: Answer): DaemonEr
 }
 
 const imageSchema = v.object({
-  Id: v.pipe(v.string(), v.regex(/^(sha256:)?[0-9a-f]{64}$/, "not an image id")),
+  /** Only an image that is to be extended needs it. */
+  Id: v.fallback(v.pipe(v.string(), v.regex(/^(sha256:)?[0-9a-f]{64}$/)), ""),
   Os: optionalText,
   Architecture: optionalText,
   Variant: optionalText,
@@ -178,19 +179,22 @@ const imageSchema = v.object({
 
 function parseImage(host: string, name: string, body: string): KnownImage {
   const description = `the daemon at ${quote(host)} gives a description of the image ${quote(name)} that`;
+  const hint = "Check that DOCKER_HOST names a Docker or podman daemon.";
   try {
     judgeJson(Buffer.from(body));
   } catch (cause) {
     throw new DaemonError(`${description} ${describe(cause)}`, { cause, hint: "Look at its labels." });
   }
-  try {
-    const { Id, Os, Architecture, Variant, Config } = v.parse(imageSchema, JSON.parse(body));
-    const config = { os: Os, architecture: Architecture, variant: Variant, labels: new Map(Config.Labels) };
-    return { reference: Id.replace("sha256:", ""), config: async () => config };
-  } catch (cause) {
-    throw new DaemonError(`${description} cannot be used`, {
-      cause,
-      hint: "Check that DOCKER_HOST names a Docker or podman daemon.",
-    });
-  }
+  const parsed = v.safeParse(imageSchema, parseIfObject(body));
+  if (!parsed.success) throw new DaemonError(`${description} is not a JSON object`, { hint });
+  const { Id, Os, Architecture, Variant, Config } = parsed.output;
+  if (Id === "" && Os === "") throw new DaemonError(`${description} has neither an "Id" nor an "Os"`, { hint });
+  const config = { os: Os, architecture: Architecture, variant: Variant, labels: new Map(Config.Labels) };
+  return {
+    get reference() {
+      if (Id === "") throw new DaemonError(`${description} has no "Id" of 64 hexadecimal digits`, { hint });
+      return Id.replace("sha256:", "");
+    },
+    config: async () => config,
+  };
 }

@@ -5,7 +5,7 @@ export type BaseConfig = Pick<ImageConfig, "os" | "architecture" | "variant" | "
 
 /** An image that is looked at, but not saved. */
 export interface KnownImage {
-  /** As it is recorded in analyzed.toml: exactly this image, whatever its tag will mean later. */
+  /** As it is recorded in analyzed.toml: exactly this image, whatever its tag will mean later. Throws where that is not told. */
   readonly reference: string;
   /** May cost a request. */
   config(): Promise<BaseConfig>;

@@ -141,9 +141,9 @@ async function complete(completion: Completion, context: Context): Promise<RunIm
   using deadline = new Deadline(lookMs, new Error(`no answer within ${lookMs / 1000} s`), signal);
   const registry = sources.registry?.endingWith(deadline.signal);
   const look = async (): Promise<RunImageFacts> => {
-    const { reference, config } = await readImage(plan.source, name, { ...sources, registry });
-    const target = completion.target ? { target: await config() } : {};
-    return { ...(completion.reference ? { reference } : {}), ...target };
+    const image = await readImage(plan.source, name, { ...sources, registry });
+    const target = completion.target ? { target: await image.config() } : {};
+    return { ...(completion.reference ? { reference: image.reference } : {}), ...target };
   };
   try {
     return await orAbort(look(), deadline.signal);

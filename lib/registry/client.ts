@@ -8,7 +8,7 @@ import type { Descriptor } from "../oci/manifest.ts";
 import type { Reference } from "../oci/reference.ts";
 import { Deadline } from "../waiting.ts";
 import { Access, Entrance } from "./access.ts";
-import { failedError, getBlob, getToken, type Operation, statusError } from "./errors.ts";
+import { failedError, getToken, type Operation, statusError } from "./errors.ts";
 import { createHosts, type Hosts, type Scheme } from "./hosts.ts";
 import { Patience, type Silence } from "./patience.ts";
 import { streamInPieces } from "./pieces.ts";
@@ -117,7 +117,7 @@ export class RegistryClient {
   ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
     const { registry } = reference;
     const { patience, slots } = this.#state(registry);
-    const step = `${getBlob} ${digest} of`;
+    const step = `get the blob ${digest} of`;
     const store = new Store((request) => this.#http.send(request), size, this.#timing.operationMs);
     const listener = { heard: () => patience.heard(), excuse: () => patience.excuse(), retried: onRetry };
     const ask = (headers: Record<string, string>, ended: AbortSignal) =>
@@ -272,6 +272,7 @@ async function refusal(
     host: answered.host,
     status: response.status,
     body: await response.text(),
+    challenges: response.headers.has("www-authenticate"),
     askedMs,
     redirectedFrom,
     proxy,

@@ -60,6 +60,8 @@ export interface Refusal {
   readonly host: string;
   readonly status: number;
   readonly body: string;
+  /** Whether it names a way to log in. */
+  readonly challenges: boolean;
   /** The wait that it asks for, in milliseconds, where that is longer than ours may be. */
   readonly askedMs?: number | undefined;
   /** The host that was asked, where its redirect led to this one: no credentials were sent here. */
@@ -109,7 +111,6 @@ function withoutSecrets(text: string, { credential, authorization = "" }: Operat
 }
 
 export const getManifest = "get the manifest of";
-export const getBlob = "get the blob";
 export const getToken = "get a token for";
 
 /** What a refused manifest may mean besides: who may not see an image may not know whether there is one. */
@@ -137,8 +138,10 @@ function statusHint({ status, body }: Refusal, { reference, credential }: Operat
 }
 
 /** What to do about the host that answered: the one that redirects there is not the one to log in to. */
-function redirectHint({ status, host }: Refusal, from: string, { reference, step }: Operation): string | undefined {
-  if (status === 403 && step.startsWith(getBlob)) {
+function redirectHint(refusal: Refusal, from: string, { reference }: Operation): string | undefined {
+  const { status, host, challenges } = refusal;
+  // A store of blobs, where nobody logs in.
+  if (status === 403 && !challenges) {
     return `${host} does not take the address that ${from} gives for it, which may have expired: check this machine's clock, try again, or ask whoever runs ${from}.`;
   }
   if (status === 401 || status === 403) {

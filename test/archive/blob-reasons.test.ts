@@ -78,6 +78,7 @@ const cutZstd = zstdCompressSync(plain).subarray(0, -3);
 const longGzip = Buffer.concat([gzipSync(plain), Buffer.from("more")]);
 const longZstd = Buffer.concat([zstdCompressSync(plain), Buffer.from("more")]);
 const longTar = Buffer.concat([plain, Buffer.from("more")]);
+const zeroTar = Buffer.concat([plain, Buffer.alloc(10_240)]);
 const word = Buffer.from("hello");
 const xz = Buffer.concat([Buffer.from("fd377a585a00", "hex"), Buffer.alloc(300, 1)]);
 const inFile = (blob: Buffer, reason: string) => `${reason}: "blob.tar" has ${thousands(blob.length)} bytes`;
@@ -139,6 +140,12 @@ const rows: readonly [name: string, diffId: string, make: Make, reason: string][
     id,
     () => file(longTar),
     wrong(longTar, id, `goes on after the end of its archive, at byte ${thousands(plain.length)}`),
+  ],
+  [
+    "a file that goes on with zeros after its archive",
+    id,
+    () => file(zeroTar),
+    wrong(zeroTar, id, "goes on for 10,240 bytes of zeros after the end of its archive"),
   ],
   ["a stream of nothing", id, () => stream(nothing), otherContent(nothing, nothing, "is empty")],
   ["a stream of a few bytes", id, () => stream(word), otherContent(word, word, "is not a tar archive")],

@@ -108,8 +108,13 @@ describe("the prefix of a layer's entries", () => {
   test("is found within the first entries, or not at all", () => {
     const strangers = (count: number) => Array.from({ length: count }, (_, index) => dir(`/stranger/${index}`));
     expect(events(strangers(limits.undecided + 1))).toEqual(["refused: its first entries do not lead to the layer"]);
-    expect(events([dir("/layers"), dir("/layers/bp")])).toEqual(['refused: it holds nothing below "bp/l"']);
-    expect(events([])).toEqual(['refused: it holds nothing below "bp/l"']);
+    expect(events([dir("/layers"), dir("/layers/bp")])).toEqual([
+      'refused: it holds nothing below "bp/l", but "/layers/bp"',
+    ]);
+    expect(events([dir("/layers"), dir("/layers/bp"), dir("/layers/bp/L"), file("/layers/bp/L/x")])).toEqual([
+      'refused: it holds nothing below "bp/l", but "/layers/bp/L/x"',
+    ]);
+    expect(events([])).toEqual(['refused: it holds nothing below "bp/l", but nothing at all']);
   });
 
   test("is looked for by bytes, whatever the name of the layer is made of", () => {

@@ -28,16 +28,22 @@ describe("a cache directory that is", () => {
     { what: "one too deep", given: "good/cache/committed", says: 'did you mean "/good/cache"?' },
     { what: "one too high", given: "good", says: 'did you mean "/good/cache"?' },
     { what: "full of other files", place: { b: "", a: "", c: {}, d: "" }, says: '"a", "b", "c" and 1 other entry' },
-    { what: "full of blobs", place: { [`${digest}.tar`]: "" }, says: 'it holds 1 layer itself, and no "committed"' },
+    { what: "full of blobs", place: { [`${digest}.tar`]: "" }, says: 'a cache has them in a directory "committed"' },
+    {
+      what: "the metadata of one",
+      given: "good/cache/committed/io.buildpacks.lifecycle.cache.metadata",
+      says: 'did you mean "/good/cache"?',
+    },
     { what: "blobs without metadata", place: { committed: { [`${digest}.tar`]: "" } }, says: "but no io.buildpacks" },
     { what: "an image layout", place: { "oci-layout": "{}", blobs: {} }, says: "-cache-image" },
     { what: "the layers directory", given: "layers", says: "it looks like a layers directory" },
+    { what: "a file with the name of one", place: { committed: "" }, says: 'its "committed" is not a directory' },
     { what: "a link to nothing inside", place: { committed: link("gone") }, says: '"committed" is a link to "gone"' },
     { what: "a cache's metadata alone", place: { "io.buildpacks.lifecycle.cache.metadata": "{}" }, says: "metadata" },
   ])("$what: a warning says so, and a strict run fails", async ({ says, ...given }) => {
     const relaxed = await restore(given);
     expect(relaxed.exitCode).toBe(0);
-    expect(relaxed.stderr).toContain("Warning: Not using the cache: cache directory ");
+    expect(relaxed.stderr).toMatch(/Warning: Not using the cache: (cannot open )?cache directory /);
     expect(relaxed.stderr).toContain(says);
     const strict = await restore(given, "-strict");
     expect(strict.exitCode).toBe(42);

@@ -68,7 +68,8 @@ describe("-help", () => {
       expect(line.length).toBeLessThanOrEqual(columns);
       expect(line).not.toMatch(/\s$/);
       const next = lines[at + 1] ?? "";
-      const isContinued = /^ {9,}\S/.test(next) || (/^\S/.test(line) && /^\S/.test(next));
+      const hasOwnLine = /^ {2}\S.{24,}$/.test(line) && !line.slice(2).includes("  ");
+      const isContinued = (/^ {9,}\S/.test(next) && !hasOwnLine) || (/^\S/.test(line) && /^\S/.test(next));
       const [word = ""] = next.trim().split(" ");
       if (isContinued) expect(`${line} ${word}`.length).toBeGreaterThan(columns - 2);
     }

@@ -113,6 +113,23 @@ group("an image in a daemon", () => {
   });
 });
 
+group("a daemon that does not say all", () => {
+  test.each([undefined, null, "", 5, "../../x"])("tells what an image is for, whatever its id is: %p", async (Id) => {
+    using dir = tempDir();
+    using daemon = daemonIn(dir, () => Response.json({ ...image, Id }));
+    const known = await ask("run", daemon.env);
+    expect(await known.config()).toMatchObject({ os: "linux" });
+    expect(() => known.reference).toThrow('has no "Id" of 64 hexadecimal digits');
+  });
+
+  test("has what is deep in its answer passed over", async () => {
+    using dir = tempDir();
+    const deep = JSON.parse(`${"[".repeat(1000)}${"]".repeat(1000)}`);
+    using daemon = daemonIn(dir, () => Response.json({ ...image, GraphDriver: deep, RootFS: null }));
+    expect((await ask("run", daemon.env)).reference).toBe(id);
+  });
+});
+
 group("trouble with a daemon is told", () => {
   const answers: [what: string, handle: Handler, says: RegExp][] = [
     [
@@ -120,9 +137,9 @@ group("trouble with a daemon is told", () => {
       () => Response.json({ message: "bad\u001b" }, { status: 500 }),
       /500.*bad\\x1b/,
     ],
-    ["no JSON", () => new Response("<html>"), /cannot be used/],
-    ["another thing's JSON", () => Response.json({ Id: "../../x" }), /not an image id/],
-    ["a list", () => Response.json([]), /cannot be used/],
+    ["no JSON", () => new Response("<html>"), /is not a JSON object/],
+    ["another thing's JSON", () => Response.json({ Id: "../../x" }), /has neither an "Id" nor an "Os"/],
+    ["a list", () => Response.json([]), /is not a JSON object/],
     ["a flood", () => new Response(Buffer.alloc(17 * 1024 * 1024, " ")), /larger than/],
     ["a redirect, not followed", () => Response.redirect("http://127.0.0.1:1/", 302), /302/],
   ];

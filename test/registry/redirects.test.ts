@@ -109,12 +109,15 @@ group("redirects", () => {
   });
 
   test("of a blob to a store that refuses it do not lead to a login there", async () => {
-    await using store = await startFaultRegistry({ rules: [{ path: /./, fault: { kind: "status", status: 403 } }] });
+    const refusal: Fault = { kind: "status", status: 403, headers: {} };
+    await using store = await startFaultRegistry({ rules: [{ path: /./, fault: refusal }] });
     const redirect: Fault = { kind: "redirect", to: `${store.url}/bucket?signature=old` };
-    await using all = await serving({ rules: [{ path: /blobs/, after: 1, fault: redirect }] });
-    const { hint = "" } = await failure(pull(all));
-    expect(hint).toContain(`${store.host} does not take the address that ${all.server.host} gives for it`);
-    expect(hint).not.toContain("log in");
+    for (const rule of [{ path: /blobs/, after: 1 }, { path: /blobs/ }, { path: /manifests/ }]) {
+      await using all = await serving({ rules: [{ ...rule, fault: redirect }] });
+      const { hint = "" } = await failure(pull(all));
+      expect(hint).toContain(`${store.host} does not take the address that ${all.server.host} gives for it`);
+      expect(hint).not.toContain("log in");
+    }
   });
 
   test("end", async () => {
