@@ -22,7 +22,7 @@ export async function tellHelp(desk: Desk): Promise<number> {
   const command = commandNamed(word);
   if (command === undefined) throw invalid(`help: ${quote(word)} is not a command`);
   if (desk.isJson) writeDocument(desk, "help", asData(command));
-  else desk.line(await help(command.name));
+  else desk.write(`${await help(command.name)}\n`);
   return ExitCode.ok;
 }
 

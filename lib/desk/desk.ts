@@ -2,7 +2,7 @@ import type { Options } from "../cli/options.ts";
 import type { Session } from "../session.ts";
 import { isTerminal, writeResult } from "../streams.ts";
 import { formatBytes, inline, thousands, withShortDigests } from "../text.ts";
-import { type Cell, type Color, type Column, formatTable, paint } from "./table.ts";
+import { type Cell, type Color, type Column, formatTable, paint, wrap } from "./table.ts";
 
 /** What a command has to work with: a session, what it was asked for, and how its results are shown. */
 export class Desk {
@@ -27,9 +27,11 @@ export class Desk {
     return this.options.format === "json";
   }
 
-  /** A line of text; names in it must be safe to show. */
-  line(text = ""): void {
-    this.write(`${text}\n`);
+  /** A line of text; on a terminal it is wrapped, its further lines indented. Names in it must be safe to show. */
+  line(text = "", indent = 0): void {
+    const wrapped = (line: string) => line.slice(0, indent) + wrap(line.slice(indent), this.#width, indent);
+    const lines = text.split("\n").map(wrapped);
+    this.write(`${lines.join("\n")}\n`);
   }
 
   table(columns: readonly Column[], rows: readonly (readonly Cell[])[]): void {

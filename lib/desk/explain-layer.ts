@@ -13,19 +13,22 @@ const verdicts = {
   refuse: "would be refused",
 } as const;
 
+/** Sentences begin behind labels of one width. */
+const labelWidth = 14;
+
 /** One layer in full sentences: what app image and cache say, which rule decides, and what can be changed. */
 export function explainLayer(desk: Desk, situation: Situation, { plan, size, writes, removes }: Prospect): void {
   const { rule, change } = advice[plan.code];
   const contents = size === undefined ? "" : ` (${desk.size(size)})`;
-  for (const line of describeSources(desk, situation)) desk.line(line);
+  for (const line of describeSources(desk, situation)) desk.line(line, labelWidth);
   desk.line(`\n${desk.paint(layerName(plan), "bold")} ${verdicts[plan.action]}${contents}.\n`);
-  desk.line(`Because:      ${desk.message(plan.reason)} [${plan.code}]`);
-  desk.line(`The app image ${say(desk, entryOf(situation.app, plan))}`);
-  desk.line(`The cache     ${sayCache(desk, situation, entryOf(situation.cached, plan))}`);
-  desk.line(`The rule:     ${rule}`);
-  desk.line(`To change it: ${change}`);
-  for (const path of removes) desk.line(`Removes       ${inline(path)}`);
-  for (const path of writes) desk.line(`Writes        ${inline(path)}`);
+  desk.line(`Because:      ${desk.message(plan.reason)} [${plan.code}]`, labelWidth);
+  desk.line(`The app image ${say(desk, entryOf(situation.app, plan))}`, labelWidth);
+  desk.line(`The cache     ${sayCache(desk, situation, entryOf(situation.cached, plan))}`, labelWidth);
+  desk.line(`The rule:     ${rule}`, labelWidth);
+  desk.line(`To change it: ${change}`, labelWidth);
+  for (const path of removes) desk.line(`Removes       ${inline(path)}`, labelWidth);
+  for (const path of writes) desk.line(`Writes        ${inline(path)}`, labelWidth);
 }
 
 function entryOf(image: ImageMetadata, { buildpack, layer }: Prospect["plan"]): LayerMetadata | undefined {

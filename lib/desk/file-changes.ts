@@ -68,7 +68,8 @@ export async function aspectsOf(desk: Desk, { cache, layer }: LayerOf): Promise<
 export class CollectedAspects {
   readonly #found = new Map<string, Aspects>();
   #present: LayerItem | undefined;
-  #hash = new Digester();
+  /** One for all files: layers have tens of thousands. */
+  readonly #hash = new Digester();
 
   readonly item = (item: LayerItem): void => {
     this.#endFile();
@@ -86,7 +87,6 @@ export class CollectedAspects {
   #endFile(): void {
     if (this.#present?.type !== "file") return;
     this.#found.set(this.#present.path, { ...toAspects(this.#present), content: this.#hash.digest() });
-    this.#hash = new Digester();
   }
 }
 

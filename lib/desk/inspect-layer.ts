@@ -24,12 +24,12 @@ async function tell(desk: Desk, cache: Cache, layer: CachedLayer): Promise<void>
   desk.line(`Digest:   ${desk.digest(metadata.sha)}`);
   const toml = formatMetadata(metadata.data.read());
   desk.line(`Metadata: ${toml === "" ? "none" : ""}`);
-  for (const line of toml.split("\n").filter((text) => text !== "")) desk.line(`  ${inline(line)}`);
+  for (const line of toml.split("\n").filter((text) => text !== "")) desk.write(`  ${inline(line)}\n`);
   desk.line();
   const tree = new LayerTree();
   const isTree = desk.options.tree;
   const extracted = await readLayer(desk, cache, layer, {
-    item: (item) => (isTree ? tree.add(item) : desk.line(listing(desk, item))),
+    item: (item) => (isTree ? tree.add(item) : desk.write(`${listing(desk, item)}\n`)),
   });
   if (isTree) tellTree(desk, tree);
   const { files, entries, bytes } = extracted;

@@ -25,10 +25,14 @@ export interface TableOptions {
 }
 
 const gap = "  ";
-/** The last column is never wrapped to less. */
-const narrowest = 20;
+/** Where the last column would have less, it goes to lines of its own. */
+const narrowest = 30;
+const ownLineIndent = 4;
 
-/** A table as text, its columns aligned, one record a line; only for a terminal are long records wrapped. */
+/**
+ * A table as text, its columns aligned, one record a line. Only for a terminal are long records wrapped, or their last column put
+ * below the others.
+ */
 export function formatTable(
   columns: readonly Column[],
   rows: readonly (readonly Cell[])[],
@@ -39,18 +43,24 @@ export function formatTable(
   const last = columns.length - 1;
   const widths = columns.map((_, at) => Math.max(0, ...all.map((row) => widthOf(textOf(row[at])))));
   const indent = widths.slice(0, last).reduce((sum, one) => sum + one + gap.length, 0);
-  const room = width === undefined ? Number.POSITIVE_INFINITY : Math.max(narrowest, width - indent);
+  const fits = width === undefined || indent + Math.min(narrowest, widths[last] ?? 0) <= width;
   const line = (row: readonly Cell[]) => {
-    const cells = columns.map(({ align }, at) => {
-      const text = at === last ? wrap(textOf(row[at]), room, indent) : textOf(row[at]);
+    const cells = columns.slice(0, fits ? columns.length : last).map(({ align }, at) => {
+      const text = at === last ? wrap(textOf(row[at]), width, indent) : textOf(row[at]);
       const padding =
         at === last && align === undefined ? "" : " ".repeat(Math.max(0, (widths[at] ?? 0) - widthOf(textOf(row[at]))));
       const shown = paint(text, row[at], colors);
       return align === "right" ? padding + shown : shown + padding;
     });
-    return cells.join(gap).trimEnd();
+    const own = fits || textOf(row[last]) === "" ? "" : `\n${ownLine(row[last], width, colors)}`;
+    return `${cells.join(gap).trimEnd()}${own}`;
   };
   return all.map((row) => `${line(row)}\n`).join("");
+}
+
+function ownLine(cell: Cell | undefined, width: number | undefined, colors: boolean): string {
+  const text = `${" ".repeat(ownLineIndent)}${wrap(textOf(cell), width, ownLineIndent)}`;
+  return paint(text, cell, colors);
 }
 
 /** Text in a colour, where there are any. */
@@ -67,16 +77,21 @@ function widthOf(text: string): number {
   return Bun.stringWidth(text);
 }
 
-/** Breaks text at spaces, its further lines indented. */
-function wrap(text: string, room: number, indent: number): string {
+/** Breaks text that begins at a column of a terminal at spaces, and words that are too long anywhere; further lines begin there, too. */
+export function wrap(text: string, width: number | undefined, indent: number): string {
+  const room = Math.max(1, (width ?? Number.POSITIVE_INFINITY) - indent);
   if (widthOf(text) <= room) return text;
   const lines: string[] = [];
   let line = "";
-  for (const word of text.split(" ")) {
+  for (const word of text.split(" ").flatMap((long) => pieces(long, room))) {
     if (line !== "" && widthOf(line) + 1 + widthOf(word) > room) {
       lines.push(line);
       line = word;
     } else line = line === "" ? word : `${line} ${word}`;
   }
   return [...lines, line].join(`\n${" ".repeat(indent)}`);
+}
+
+function pieces(word: string, room: number): string[] {
+  return widthOf(word) <= room ? [word] : (word.match(new RegExp(`.{1,${room}}`, "gsu")) ?? [word]);
 }

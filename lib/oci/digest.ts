@@ -19,7 +19,7 @@ export class Digester {
     return this;
   }
 
-  /** The digest of all that came; nothing may come afterwards. */
+  /** The digest of all that came; what comes afterwards is another. */
   digest(): string {
     return `${algorithm}:${this.#hasher.digest("hex")}`;
   }

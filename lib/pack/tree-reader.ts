@@ -4,7 +4,7 @@ import type { Directory } from "../disk/directory.ts";
 import { describe } from "../errors.ts";
 import { quote } from "../text.ts";
 
-const chunkBytes = 256 * 1024;
+const chunkBytes = 64 * 1024;
 
 /** Something of a layer that cannot be packed. */
 export class PackError extends Error {
