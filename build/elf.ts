@@ -1,6 +1,14 @@
 /** What of an ELF file (64 bit, little endian; elf(5)) the packer reads and changes. */
 
-export const segmentType = { load: 1, dynamic: 2, interpreter: 3, note: 4, header: 6, threadLocal: 7 } as const;
+export const segmentType = {
+  none: 0,
+  load: 1,
+  dynamic: 2,
+  interpreter: 3,
+  note: 4,
+  header: 6,
+  threadLocal: 7,
+} as const;
 export const dynamicTag = {
   end: 0,
   needed: 1,

@@ -1,6 +1,7 @@
 /**
  * `bun build/self-contained.ts <executable> <output> [<directory>]`: the self-contained file, with the glibc of a directory,
- * or else of this machine. Where this machine has none that fits, the output is the executable itself, and a sentence says why.
+ * or else of this machine. Where this machine has none that fits, or what was made does not run, the output is the executable
+ * itself, and a sentence says why.
  */
 import { copyFileSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -33,6 +34,12 @@ function selfContained(executable: string, directory: string | undefined): Buffe
   return pack({ executable: bytes, stub, ...libraries(files, where) });
 }
 
+/** Throws where a glibc that the packer takes for one it knows is not. */
+function tryOut(path: string): void {
+  const { exitCode, signalCode, stderr } = Bun.spawnSync([path, "-version"], { stderr: "pipe" });
+  if (exitCode !== 0) throw new Error(`with this machine's glibc it ends with ${signalCode ?? exitCode}: ${stderr}`);
+}
+
 function write(output: string, make: (temporary: string) => void): void {
   // A file that is being run cannot be written to: another one takes its place.
   const temporary = `${output}.new`;
@@ -48,7 +55,10 @@ if (executable === undefined || output === undefined) {
 }
 try {
   const bytes = selfContained(executable, directory);
-  write(output, (temporary) => writeFileSync(temporary, bytes, { mode: 0o755 }));
+  write(output, (temporary) => {
+    writeFileSync(temporary, bytes, { mode: 0o755 });
+    if (directory === undefined) tryOut(temporary);
+  });
 } catch (error) {
   const why = error instanceof Error ? error.message : String(error);
   if (directory !== undefined) {

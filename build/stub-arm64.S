@@ -10,7 +10,6 @@
         .set CFG_LDENTRY, 32
         .set CFG_ENTRY, 40
         .set CFG_DEBUG, 48
-        .set CFG_MMAP_END, 56
         .set LIB_NAME, 0
         .set LIB_ADDR, 8
         .set LIB_SIZE, 16
@@ -155,7 +154,7 @@ entered: hint   #36
         mov     x0, x25
         mov     x30, #0
         br      x16
-/* The loader's mmap comes here in place of its system call: of a memfd it gets what the kernel has mapped already. */
+/* The loader's calls of mmap come here: of a memfd they get what the kernel has mapped already. x16 is where to go on. */
 mmap:   sub     sp, sp, #96
         stp     x1, x2, [sp]
         stp     x3, x4, [sp, #16]
@@ -219,8 +218,7 @@ mmap:   sub     sp, sp, #96
         b       30f
 29:     mov     x8, #222
         svc     #0
-30:     ldr     x16, [x9, #CFG_MMAP_END]
-        ldp     x12, x13, [sp, #64]
+30:     ldp     x12, x13, [sp, #64]
         ldp     x10, x11, [sp, #48]
         ldp     x5, x9, [sp, #32]
         ldp     x3, x4, [sp, #16]
@@ -264,5 +262,5 @@ fail:   mov     x0, #2
 msg:    .ascii "ERROR: restorer cannot start: no memory file can be made "
         .ascii "(memfd_create is refused, or ulimit -f allows no file of 4 KiB)\n"
         .balign 8
-cfg:    .fill   8, 8, 0
-        .quad   mmap - _start           // for build/pack.ts
+cfg:    .fill   7, 8, 0
+        .quad   mmap - _start           // for the packer

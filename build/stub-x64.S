@@ -11,7 +11,6 @@
         .set CFG_LDENTRY, 32
         .set CFG_ENTRY, 40
         .set CFG_DEBUG, 48
-        .set CFG_MMAP_END, 56
         .set LIB_NAME, 0
         .set LIB_ADDR, 8
         .set LIB_SIZE, 16
@@ -180,14 +179,16 @@ entered: endbr64
         mov     rax, [r12+CFG_ENTRY]
         jmp     rax
 /*
- * The loader's mmap comes here in place of its system call. What it wants to map of a memfd the kernel has mapped already,
+ * The loader's calls of mmap come here in place of the system call, which spoils rcx and r11: that is where to go on. What it wants to map of a memfd the kernel has mapped already,
  * from the executable: that is moved to where the loader wants it, or to where the kernel would have put it.
  */
-mmap:   test    r8d, r8d
+mmap:   lea     rsp, [rsp-128]          # what a function keeps below its stack
+        push    r11
+        test    r8d, r8d
         jns     20f
         mov     eax, 9                  # no file
         syscall
-        jmp     qword ptr [rip+cfg+CFG_MMAP_END]
+        jmp     31f
 20:     push    rbx
         push    r12
         push    r13
@@ -267,7 +268,9 @@ mmap:   test    r8d, r8d
         pop     r13
         pop     r12
         pop     rbx
-        jmp     qword ptr [rip+cfg+CFG_MMAP_END]
+31:     pop     r11
+        lea     rsp, [rsp+128]
+        jmp     r11
 /* rt_sigaction(SIGXFSZ, rsi, rdx) */
 sigxfsz:
         mov     edi, 25
@@ -286,5 +289,5 @@ fail:   mov     edi, 2
 msg:    .ascii "ERROR: restorer cannot start: no memory file can be made "
         .ascii "(memfd_create is refused, or ulimit -f allows no file of 4 KiB)\n"
         .balign 8
-cfg:    .fill   8, 8, 0
-        .quad   mmap - _start           # for build/pack.ts: where the loader's mmap shall go
+cfg:    .fill   7, 8, 0
+        .quad   mmap - _start           # for the packer: where the loader's calls of mmap shall go

@@ -1,6 +1,6 @@
 /** What is put behind the executable: segments that the kernel maps, and the program headers that say so. */
 import { dynamicTag, type Elf, type Segment, segmentBytes, segmentType, writeSegment } from "./elf.ts";
-import { checkHead, loaderImage, memoryImage, up } from "./memory-image.ts";
+import { divert, loaderImage, memoryImage, shortenHead, trampolineBytes, up } from "./memory-image.ts";
 
 /** A library that goes into the file, by the name under which the loader knows it. */
 export interface Library {
@@ -9,7 +9,7 @@ export interface Library {
 }
 
 /** The stub's words, which stand at its end; those of each library, and of each segment of one (see `cfg` in the stub). */
-const configWords = 9;
+const configWords = 8;
 const libraryWords = 7;
 const segmentWords = 3;
 /** What the loader reads of a library through a memory file: its headers and notes. All else it maps. */
@@ -46,20 +46,26 @@ export class Tail {
 
     const strings = stringsOf(program, libraries);
     const code = page;
-    const data = code + up(stub.length, page);
+    const { image, mmaps } = loaderImage(loader, page);
+    const codeSize = stub.length + trampolineBytes * mmaps.length;
+    const data = code + up(codeSize, page);
     let end = data + up(strings.bytes.length, page);
-    const images = libraries.map(({ name, elf }) => {
-      checkHead(elf, name, readOfLibrary);
+    const images = libraries.map(({ elf }) => {
       const at = end;
       const image = memoryImage(elf, page);
+      shortenHead(elf, image, readOfLibrary);
       end += image.length;
       return { at, image };
     });
     // Last, since the kernel puts the heap behind the last segment, and only this one is whole: the loader makes the others' zeros.
     const loaderAt = end;
-    const hook = code + Number(stub.readBigUInt64LE(stub.length - 8));
-    const { image, mmapEnd } = loaderImage(loader, page, hook - loaderAt);
-    const parts = [{ at: code, image: stub }, { at: data, image: strings.bytes }, ...images, { at: loaderAt, image }];
+    const hook = this.#base + code + Number(stub.readBigUInt64LE(stub.length - 8));
+    const trampolines = mmaps.map((mmap, index) => {
+      const at = code + stub.length + trampolineBytes * index;
+      return { at, image: divert(image, mmap, { image: this.#base + loaderAt, trampoline: this.#base + at, hook }) };
+    });
+    const own = [{ at: code, image: stub }, ...trampolines, { at: data, image: strings.bytes }];
+    const parts = [...own, ...images, { at: loaderAt, image }];
     this.bytes = Buffer.alloc(loaderAt + image.length);
     for (const part of parts) part.image.copy(this.bytes, part.at);
     this.stubAddress = this.#base + code;
@@ -95,11 +101,10 @@ export class Tail {
       this.#base + loaderAt + loader.entry,
       program.entry,
       debugAddress(program),
-      this.#base + loaderAt + mmapEnd,
     ]);
     this.headers = this.#headersOf(program, [
       this.#segment(4, 0, headersRoom),
-      this.#segment(5, code, stub.length),
+      this.#segment(5, code, codeSize),
       this.#segment(6, data, strings.bytes.length),
       ...placed.flat(),
       ...loader.loads.map(({ flags, address, memorySize }) => this.#segment(flags, loaderAt + address, memorySize)),

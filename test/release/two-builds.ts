@@ -7,10 +7,14 @@ import { tempDir } from "../support/harness.ts";
 
 const project = resolve(import.meta.dir, "../..");
 
-/** Builds the commit that is checked out in a directory of its own; the sums of all that a release consists of. */
+/** Somebody may commit while this runs. */
+const commit = run("git", "-C", project, "rev-parse", "HEAD").trim();
+
+/** Builds the commit in a directory of its own; the sums of all that a release consists of. */
 function build(directory: string, { umask, TZ }: { umask: string; TZ: string }): string[] {
   mkdirSync(dirname(directory), { recursive: true });
   run("git", "clone", "--quiet", project, directory);
+  run("git", "-C", directory, "checkout", "--quiet", "--detach", commit);
   cpSync(join(project, "node_modules"), join(directory, "node_modules"), { recursive: true, verbatimSymlinks: true });
   const argv = ["sh", "-c", `umask ${umask} && exec make dist image`];
   const env = { PATH: process.env.PATH, HOME: process.env.HOME, TZ, DOWNLOADS: join(project, "tmp/downloads") };
