@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { NotAFile, readWhole } from "../disk/read-file.ts";
 import { describe, hasCode } from "../errors.ts";
-import { optionalEntries, optionalText, optionalTexts } from "../lenient.ts";
+import { inLowerCase, optionalEntries, optionalText, optionalTexts } from "../lenient.ts";
 import { canonicalRegistry, dockerHub } from "../oci/reference.ts";
 import { quote } from "../text.ts";
 import { isTable } from "../toml/values.ts";
@@ -11,21 +11,25 @@ import { decodeText, parseWritten, withoutSpace } from "./written.ts";
 
 const maximumBytes = 4 * 1024 * 1024;
 
-const configSchema = v.object({
-  auths: v.optional(v.unknown()),
-  credHelpers: v.fallback(optionalTexts, []),
-  credsStore: optionalText,
-});
+const configSchema = v.pipe(
+  inLowerCase,
+  v.object({
+    auths: v.optional(v.unknown()),
+    credhelpers: v.fallback(optionalTexts, []),
+    credsstore: optionalText,
+  }),
+);
 
-const entrySchema = v.object({
+const secretsSchema = v.object({
   auth: optionalText,
   username: optionalText,
   password: optionalText,
   identitytoken: optionalText,
   registrytoken: optionalText,
 });
+const entrySchema = v.pipe(inLowerCase, secretsSchema);
 
-/** A docker `config.json`, or podman's `auth.json`, which has the same form. */
+/** A docker `config.json`; podman's `auth.json`, which has the same form; or a `.dockercfg`, which is only its `auths`. */
 export interface DockerConfig {
   readonly path: string;
   /** The credential helper for a registry: its own in `credHelpers`, else `credsStore`. */
@@ -41,15 +45,27 @@ export interface DockerConfig {
 export function readDockerConfig(path: string): DockerConfig | undefined {
   const text = readText(path);
   if (text === undefined) return undefined;
-  const parsed = v.safeParse(configSchema, parseWritten(text));
+  const written = parseWritten(text);
+  const parsed = v.safeParse(configSchema, isLegacy(written) ? { auths: written } : written);
   if (!parsed.success) throw new Error("it is not a docker configuration (not a JSON object)");
-  const { auths, credHelpers, credsStore } = parsed.output;
-  const helpers = new Map(credHelpers.map(([key, name]) => [splitKey(key).registry, name.trim()]));
+  const { auths, credhelpers, credsstore } = parsed.output;
+  const helpers = new Map(credhelpers.map(([key, name]) => [splitKey(key).registry, name.trim()]));
   return {
     path,
-    helper: (registry) => helpers.get(registry.toLowerCase()) || credsStore.trim() || undefined,
+    helper: (registry) => helpers.get(registry.toLowerCase()) || credsstore.trim() || undefined,
     stored: (registry, warn) => storedIn(auths, path, registry, warn),
   };
+}
+
+/** Whether it is what docker wrote before there was a config.json, as Kubernetes' secrets of type dockercfg still are. */
+function isLegacy(written: unknown): boolean {
+  const entries = v.parse(optionalEntries, written);
+  if (entries.some(([name]) => /^(auths|credHelpers|credsStore)$/i.test(name))) return false;
+  return entries.some(([, value]) => v.parse(optionalEntries, value).some(([name]) => isSecretName(name)));
+}
+
+function isSecretName(name: string): boolean {
+  return Object.hasOwn(secretsSchema.entries, name.toLowerCase());
 }
 
 function readText(path: string): string | undefined {
@@ -123,8 +139,7 @@ function splitAuth(auth: string): [user: string, password: string] | undefined {
 
 /** Whether a field of an entry holds something else than the text that belongs there. */
 function hasOthers(entry: unknown): boolean {
-  const names = Object.keys(entrySchema.entries);
   return v
     .parse(optionalEntries, entry)
-    .some(([name, value]) => names.includes(name) && value !== null && typeof value !== "string");
+    .some(([name, value]) => isSecretName(name) && value !== null && typeof value !== "string");
 }

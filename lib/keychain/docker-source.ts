@@ -12,6 +12,9 @@ import { type DockerConfig, readDockerConfig } from "./docker-config.ts";
 import { askHelper } from "./helper.ts";
 import type { AskOptions, CredentialSource, ScopedCredential } from "./source.ts";
 
+/** Names that files of credentials have in a directory: docker's, and those of Kubernetes' two types of secrets. */
+const configNames = ["config.json", ".dockerconfigjson", ".dockercfg"] as const;
+
 /** The credentials in a docker configuration, and those of the helpers that it names. */
 export class DockerSource implements CredentialSource {
   readonly name: string;
@@ -60,7 +63,7 @@ export function readOwnConfig(env: Environment): DockerConfig | undefined {
     const config = readDockerConfig(path);
     if (config !== undefined) return config;
     if (!isDirectory(path)) throw new Error("no such file");
-    const inside = ["config.json", ".dockerconfigjson"].map((file) => join(path, file)).find(isFile);
+    const inside = configNames.map((file) => join(path, file)).find(isFile);
     throw new Error(`it is a directory${inside === undefined ? "" : `; did you mean ${quote(inside)}?`}`);
   } catch (error) {
     throw new RestorerError(`failed to read ${name} ${quote(path)}: ${describe(error)}`, { hint });
@@ -92,7 +95,10 @@ function misplacedConfig(env: Environment): string | undefined {
     return `DOCKER_CONFIG names a file, ${quote(named)}, not a directory that holds a config.json: set CNB_REGISTRY_AUTH_FILE to it instead.`;
   }
   const usual = join(directory, "config.json");
-  const secret = [join(directory, ".dockerconfigjson"), join(usual, ".dockerconfigjson"), join(usual, "config.json")];
+  if (named && isAbsent(named)) {
+    return `DOCKER_CONFIG names a directory, ${quote(named)}, that does not exist: there are no credentials in it.`;
+  }
+  const secret = [directory, usual].flatMap((place) => configNames.map((name) => join(place, name)));
   const meant = isFile(usual) ? undefined : secret.find(isFile);
   if (meant === undefined) {
     return isDirectory(usual)
@@ -109,6 +115,15 @@ function look(path: string): Stats | undefined {
     return orAsSecondUser(() => statSync(path, { throwIfNoEntry: false }));
   } catch {
     return undefined;
+  }
+}
+
+/** Whether nothing is there, as far as can be seen. */
+function isAbsent(path: string): boolean {
+  try {
+    return orAsSecondUser(() => statSync(path, { throwIfNoEntry: false })) === undefined;
+  } catch {
+    return false;
   }
 }
 

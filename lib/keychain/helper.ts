@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { asSecondUser, type UserIds } from "../disk/second-user.ts";
 import type { Environment } from "../environment.ts";
 import { describe } from "../errors.ts";
-import { optionalText } from "../lenient.ts";
+import { inLowerCase, optionalText } from "../lenient.ts";
 import { quote } from "../text.ts";
 import { Deadline, orAbort } from "../waiting.ts";
 import { basicSecret, Credential } from "./credential.ts";
@@ -21,7 +21,7 @@ const graceMs = 100;
 const passedOn =
   /^(PATH|HOME|USER|LOGNAME|LANG|LC_ALL|TMPDIR|XDG_\w+|DOCKER_CONFIG|DBUS_SESSION_BUS_ADDRESS|DISPLAY|GNUPGHOME|PASSWORD_STORE_\w+|(AWS|AZURE|GOOGLE|CLOUDSDK|ECS|ACR)_\w+|SSL_CERT_(FILE|DIR)|(HTTPS?|NO|ALL)_PROXY)$/i;
 
-const answerSchema = v.object({ Username: optionalText, Secret: optionalText });
+const answerSchema = v.pipe(inLowerCase, v.object({ username: optionalText, secret: optionalText }));
 
 export interface HelperOptions {
   readonly env: Environment;
@@ -33,7 +33,7 @@ export interface HelperOptions {
 
 /**
  * Asks `docker-credential-<name>` for the credentials of a server (docker's credential helper protocol): the server on
- * stdin, JSON on stdout. Undefined when it has none. Throws the signal's reason, or an Error that names the helper, never
+ * stdin, JSON on stdout. Undefined when it says that it has none. Throws the signal's reason, or an Error that names the helper, never
  * what it printed: that may be a secret. What it says when it fails goes to `debug`.
  */
 export async function askHelper(name: string, server: string, options: HelperOptions): Promise<Credential | undefined> {
@@ -49,9 +49,12 @@ export async function askHelper(name: string, server: string, options: HelperOpt
   }
   const answer = v.safeParse(answerSchema, parseWritten(output));
   if (!answer.success) throw new Error(`${program} printed something other than credentials`);
-  const user = answer.output.Username.trim();
-  const secret = answer.output.Secret.replace(/[\r\n]+$/, "");
-  if (secret === "") return undefined;
+  const user = answer.output.username.trim();
+  const secret = answer.output.secret.replace(/[\r\n]+$/, "");
+  if (secret === "") {
+    const printed = output.trim() === "" ? "nothing" : 'no credentials, for "Secret" is missing or empty';
+    throw new Error(`${program} printed ${printed}, though it ended with exit 0`);
+  }
   // The protocol's way to say that the secret is a refresh token, not a password.
   if (user === "<token>") return new Credential(program, { identity: withoutSpace(secret) });
   return new Credential(program, { basic: basicSecret(user, secret) });

@@ -196,6 +196,7 @@ test.each<[what: string, tree: Tree, named: string, meant: string]>([
     "secret",
     "secret/.dockerconfigjson",
   ],
+  ["has only what Kubernetes mounted once", { secret: { ".dockercfg": "{}" } }, "secret", "secret/.dockercfg"],
   [
     "has a directory where the file should be",
     { secret: { "config.json": { "config.json": auths({}) } } },
@@ -238,6 +239,7 @@ test.each<[what: string, tree: Tree, words: string[]]>([
 test.each<[what: string, tree: Tree, words: string]>([
   ["a directory", { secret: {} }, '"~/secret": it is a directory'],
   ["a directory with docker's", { secret: { "config.json": auths({}) } }, 'did you mean "~/secret/config.json"?'],
+  ["an old secret", { secret: { ".dockercfg": "{}" } }, 'did you mean "~/secret/.dockercfg"?'],
   ["a mounted secret", { secret: { ".dockerconfigjson": auths({}) } }, 'did you mean "~/secret/.dockerconfigjson"?'],
 ])("CNB_REGISTRY_AUTH_FILE that names %s says what was meant", async (_, tree, words) => {
   let home = "";
@@ -249,15 +251,33 @@ test.each<[what: string, tree: Tree, words: string]>([
   expect(error.message.replaceAll(home, "~")).toContain(words);
 });
 
-test("what DOCKER_CONFIG names that is fine, or is not there, is not worth a word", async () => {
+test("what DOCKER_CONFIG names that is fine is not worth a word; what is not there is", async () => {
   const both = {
     dir: { "config.json": auths({ "reg.io": { auth: basic("u:p") } }), ".dockerconfigjson": "{}" },
     empty: {},
   };
-  for (const named of ["dir", "empty", "absent"]) {
+  const warnings = async (named: string) => {
     const { log } = await lookUp(both, (home) => ({ DOCKER_CONFIG: home.join(named) }));
-    expect(log.filter((line) => line.startsWith("warn"))).toEqual([]);
+    return log.filter((line) => line.startsWith("warn"));
+  };
+  expect([await warnings("dir"), await warnings("empty")]).toEqual([[], []]);
+  for (const named of ["absent", "dir/absent/deeper"]) {
+    const words = `DOCKER_CONFIG names a directory, "~/${named}", that does not exist: there are no credentials in it.`;
+    expect(await warnings(named)).toEqual([`warn ${words}`]);
   }
+});
+
+test.each<[what: string, text: object, login: string | undefined]>([
+  ["a .dockercfg, which is auths alone", { "https://reg.io/v1/": { auth: basic("u:p"), email: "x" } }, "u:p"],
+  ["a .dockercfg with user names", { "else.io": null, "reg.io": { Username: "u", Password: "p" } }, "u:p"],
+  ["no .dockercfg, as it has helpers", { "reg.io": { auth: basic("u:p") }, CredHelpers: {} }, undefined],
+  ["no .dockercfg, as nothing in it is a secret", { "reg.io": { email: "x" } }, undefined],
+  ["names in other cases", { AUTHS: { "reg.io": { Auth: basic("u:p") } } }, "u:p"],
+  ["a name twice, once null", { Auths: { "reg.io": { auth: basic("u:p"), AUTH: null } }, auths: null }, "u:p"],
+])("CNB_REGISTRY_AUTH_FILE may name %s", async (_, content, login) => {
+  const tree = { secret: { ".dockercfg": JSON.stringify(content) } };
+  const found = await lookUp(tree, (home) => ({ CNB_REGISTRY_AUTH_FILE: home.join("secret/.dockercfg") }));
+  expect([found.login, found.log.filter((line) => line.startsWith("warn"))]).toEqual([login, []]);
 });
 
 test("what is wrong with one part of a configuration spoils no other", async () => {

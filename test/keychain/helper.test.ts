@@ -28,11 +28,38 @@ describe("a credential helper", () => {
     ["null for a user", '{"Username":null,"Secret":"p"}', ":p"],
     ["more than was asked for", '{"ServerURL":null,"Username":"u","Secret":"p","Expires":5}', "u:p"],
     ["a line break too many", '\\n{"Username":"u\\\\n","Secret":"p\\\\n"}\\n', "u:p"],
-    ["null", "null", undefined],
-    ["null for a secret", '{"Username":"u","Secret":null}', undefined],
+    ["names in lower case", '{"serverurl":"x","username":"u","secret":"p"}', "u:p"],
+    ["names in upper case", '{"USERNAME":"u","SECRET":"p"}', "u:p"],
+    ["a name twice", '{"Secret":"p","secret":null,"Username":"x","username":"u"}', "u:p"],
   ])("may answer with %s", async (_, output, login) => {
     const { login: found, log } = await run(`printf '${output}'`, { credsStore: "test" });
     expect([found, log.filter((line) => line.startsWith("warn"))]).toEqual([login, []]);
+  });
+
+  test.each([
+    ["nothing", "", "printed nothing, though it ended with exit 0"],
+    ["a line break", "\\n", "printed nothing"],
+    ["null", "null", '"Secret" is missing or empty'],
+    ["null for a secret", '{"Username":"u","Secret":null}', '"Secret" is missing or empty'],
+    ["other names", '{"user":"u","password":"s3cret"}', '"Secret" is missing or empty'],
+    ["an empty secret", '{"ServerURL":"reg.io","Username":"","Secret":""}', '"Secret" is missing or empty'],
+  ])("that answers with %s is a warning, and leaves it to auths", async (_, output, words) => {
+    const config = { credsStore: "test", auths: { "reg.io": { auth: basic("file:p") } } };
+    const { login, log } = await run(`printf '${output}'`, config);
+    expect(login).toBe("file:p");
+    const warnings = log.filter((line) => line.startsWith("warn"));
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toContain(`docker-credential-test ${words.startsWith("printed") ? words : ""}`);
+    expect(warnings[0]).toContain(words);
+    expect(warnings[0]).not.toContain("s3cret");
+  });
+
+  test.each([
+    { CredHelpers: { "reg.io": "test" } },
+    { credhelpers: { "https://REG.io": "test" }, CREDSSTORE: "absent" },
+    { credsstore: "test" },
+  ])("is found under names in any case: %j", async (config) => {
+    expect((await run(answer("u", "p"), config)).login).toBe("u:p");
   });
 
   test("may answer with an identity token", async () => {
