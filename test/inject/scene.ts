@@ -22,7 +22,7 @@ const raw =
 
 /** Layers of one version that stand, and a cache with another, to be restored while system calls fail. */
 export class InjectionScene implements Disposable {
-  readonly #caches = new Caches(8);
+  readonly #caches = new Caches(8, 100 * 1024, ["big"]);
   readonly #dir: TempDir;
   readonly #variant: Variant;
   #count = 0;

@@ -20,7 +20,7 @@ const canLimit = isRoot && have("prlimit") && canRunAs(lonely);
 describe("a limit on threads:", () => {
   let caches: Caches;
   beforeAll(() => {
-    caches = new Caches(8);
+    caches = new Caches(8, 100 * 1024);
   });
   afterAll(() => caches[Symbol.dispose]());
 
