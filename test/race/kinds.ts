@@ -83,6 +83,18 @@ const linksFollowed = 38;
 
 const analyzed = analyzedToml({ runImage: { reference: "host.test/run", image: "host.test/run" } });
 
+const staging: Kind = {
+  name: "staging",
+  // All beside what it takes the place of: nobody may move root's directories to another one.
+  tree: ({ canary }) => ({
+    layers: {
+      lure: directory(Object.fromEntries(slots.map((name) => [`to-${name}`, link(`${canary}/dir`)])), 0o777),
+    },
+  }),
+  swaps: [{ place: "layers", pairs: slots.map((name) => [name, `./to-${name}`] as const), lure: "layers/lure" }],
+  slow: "mkdir",
+};
+
 export const kinds: readonly Kind[] = [
   {
     name: "sweep",
@@ -138,17 +150,9 @@ export const kinds: readonly Kind[] = [
     ],
     args: ({ registry }) => ["-build-image", `${registry}/build`],
   },
-  {
-    name: "staging",
-    // All beside what it takes the place of: nobody may move root's directories to another one.
-    tree: ({ canary }) => ({
-      layers: {
-        lure: directory(Object.fromEntries(slots.map((name) => [`to-${name}`, link(`${canary}/dir`)])), 0o777),
-      },
-    }),
-    swaps: [{ place: "layers", pairs: slots.map((name) => [name, `./to-${name}`] as const), lure: "layers/lure" }],
-    slow: "mkdir",
-  },
+  staging,
+  // Below a setgid directory what root makes gets a group, and modes that a umask does not tell.
+  { ...staging, name: "setgid", mode: 0o2777 },
   {
     name: "hand-over",
     tree: ({ canary }) => ({
