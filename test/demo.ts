@@ -1,20 +1,15 @@
 /**
- * Shows a restore: packs trees that are on this machine as an exporter does, restores them with the executable into a
- * fresh layers directory, and holds the result against the originals.
+ * Shows a restore: lays out trees that are on this machine as buildpacks leave their layers, makes a cache of them
+ * (`restorer make-cache`), restores that into a fresh layers directory, and holds the result against the originals.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { writeCacheImage } from "./demo/cache-image.ts";
 import { earlierBuild, sbomFile, sbomTree } from "./demo/earlier-build.ts";
+import { makeCacheOf, writeLayers } from "./demo/layers.ts";
 import { aligned, bold, check, describeTree, dim, say, shown, wrapped } from "./demo/screen.ts";
-import {
-  analyzedToml,
-  type CachedBuildpack,
-  type CacheFixture,
-  groupToml,
-  makeCache,
-} from "./support/cache-fixture.ts";
+import { analyzedToml, type CachedBuildpack, type CacheFixture, groupToml } from "./support/cache-fixture.ts";
 import { restorerPath } from "./support/restorer-path.ts";
 import { differences, type Snapshot, snapshot } from "./support/snapshot.ts";
 import { removeTree } from "./support/tree.ts";
@@ -48,6 +43,7 @@ function spoil(blob: string): void {
 }
 
 function writeInputs(buildpacks: readonly CachedBuildpack[]): void {
+  removeTree(layersDir);
   mkdirSync(layersDir);
   writeFileSync(join(layersDir, "group.toml"), groupToml(buildpacks.map(({ id, version = "" }) => ({ id, version }))));
   const runtime = { name: "runtime", metadata: { version: "22.9.0", stack: "demo" } };
@@ -146,7 +142,9 @@ const originals: Originals = new Map(
     layers.map(({ name, tree = "" }): [string, Snapshot] => [`${id}:${name}`, snapshot(tree)]),
   ),
 );
-const cache = makeCache(join(home, "cache"), buildpacks, { prefix: layersDir, sbom: { tree: sbomTree(sources) } });
+writeInputs(buildpacks);
+writeLayers(layersDir, buildpacks, sbomTree(sources));
+const cache = makeCacheOf(layersDir, join(home, "cache"));
 writeCacheImage(cache, cacheImage);
 spoil(cache.blob("demo/compiler", "stdlib"));
 writeInputs(buildpacks);
