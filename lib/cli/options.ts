@@ -29,7 +29,8 @@ export function readOptions(command: CommandName, { given, words }: CommandLine,
   const depth = values.text("depth");
   if (depth !== undefined && !/^\d{1,9}$/.test(depth))
     throw invalid(`-depth: ${quote(depth)} is not a number of levels`);
-  const cacheByFlag = ["cache-dir", "cache-volume", "cache-image"].some((flag) => given.text.has(flag));
+  const cacheByFlag =
+    given.lists.has("cache-from") || ["cache-dir", "cache-volume", "cache-image"].some((flag) => given.text.has(flag));
   return {
     words,
     format,
@@ -40,7 +41,7 @@ export function readOptions(command: CommandName, { given, words }: CommandLine,
     exitCode: values.boolean("exit-code"),
     named: {
       cacheByFlag,
-      cache: cacheByFlag || Boolean(env["CNB_CACHE_DIR"] || env["CNB_CACHE_IMAGE"]),
+      cache: cacheByFlag || Boolean(env["CNB_CACHE_DIR"] || env["CNB_CACHE_IMAGE"] || env["CNB_CACHE_FROM"]),
       group: given.text.has("group") || Boolean(env["CNB_GROUP_PATH"]),
     },
   };

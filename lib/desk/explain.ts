@@ -2,7 +2,7 @@ import { ExitCode } from "../failures.ts";
 import { chooseLayer } from "../layers/only.ts";
 import type { LayerPlan } from "../layers/plan.ts";
 import { readSituation, type Situation } from "../layers/situation.ts";
-import { count, plainOrQuoted, quote } from "../text.ts";
+import { count, inline, plainOrQuoted, quote } from "../text.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
@@ -44,7 +44,9 @@ function tellAll(desk: Desk, situation: Situation, prospects: readonly Prospect[
   if (prospects.length === 0) desk.line("There are no layers to decide about.");
   else tellLayers(desk, prospects);
   const { plan } = situation;
+  const gone = prospects.filter(({ plan: { action } }) => action === "remove" || action === "refuse");
   const further = [
+    ...gone.flatMap(({ removes }) => removes.map((path) => `Would remove ${inline(path)}`)),
     ...plan.refused.map(({ buildpack, reason }) => `Nothing of buildpack ${quote(buildpack)} is restored: ${reason}`),
     ...plan.stores.map(({ buildpack }) => `store.toml of ${plainOrQuoted(buildpack)} is restored`),
     ...plan.strangers.map(
@@ -65,6 +67,7 @@ function tellLayers(desk: Desk, prospects: readonly Prospect[]): void {
     { title: "SIZE", align: "right" },
     { title: "DIGEST" },
     { title: "METADATA FROM" },
+    { title: "CODE" },
     { title: "WHY" },
   ] as const;
   desk.table(
@@ -75,6 +78,7 @@ function tellLayers(desk: Desk, prospects: readonly Prospect[]): void {
       size === undefined ? "-" : desk.size(size),
       desk.digest("sha" in plan ? plan.sha : undefined),
       "source" in plan ? plan.source : "-",
+      plan.code,
       desk.message(plan.reason),
     ]),
   );

@@ -27,6 +27,14 @@ describe("inspect", () => {
     expectPlain({ stdout, stderr });
   });
 
+  test("takes the first that exists of those to fall back on", async () => {
+    using made = withTwo();
+    const args = ["-cache-from", join(made.dir.path, "nowhere"), "-cache-from", made.cache.path];
+    const { exitCode, stdout } = await desk("inspect", ...args, "bp:one");
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain("Layer:    bp:one");
+  });
+
   test("tells missing and orphan blobs, and what an export left", async () => {
     using made = withTwo();
     rmSync(made.cache.blob("bp", "one"));
@@ -157,6 +165,18 @@ describe("explain", () => {
     const { stdout } = await desk("explain", "-layers", made.layers, "-cache-dir", made.cache.path, "bp:one");
     expect(stdout).toContain("bp:one would be restored");
     expect(stdout).toContain(`Writes        ${join(made.layers, "bp/one.toml")}`);
+  });
+
+  test("shows codes, and what would be removed", async () => {
+    const sha = `sha256:${"0".repeat(64)}`;
+    using made = scene({
+      buildpacks: (tree) => [{ id: "bp", layers: [{ name: "deps", tree, launch: true }] }],
+      analyzed: { buildpacks: [{ id: "bp", layers: [{ name: "deps", sha, cache: true }] }] },
+      standing: { bp: { deps: { old: "" }, "deps.toml": "" } },
+    });
+    const { stdout } = await desk("explain", "-layers", made.layers, "-cache-dir", made.cache.path);
+    expect(stdout).toMatch(/^remove +bp:deps .* stale +wrong sha/m);
+    expect(stdout).toContain(`Would remove ${join(made.layers, "bp/deps.toml")}\n`);
   });
 
   test("foresees a blob that is missing", async () => {
