@@ -2,6 +2,7 @@ import { ExitCode } from "../failures.ts";
 import { chooseLayer } from "../layers/only.ts";
 import type { LayerPlan } from "../layers/plan.ts";
 import { readSituation, type Situation } from "../layers/situation.ts";
+import { describeStranger } from "../layers/strangers.ts";
 import { count, inline, plainOrQuoted, quote } from "../text.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
@@ -49,10 +50,8 @@ function tellAll(desk: Desk, situation: Situation, prospects: readonly Prospect[
     ...gone.flatMap(({ removes }) => removes.map((path) => `Would remove ${inline(path)}`)),
     ...plan.refused.map(({ buildpack, reason }) => `Nothing of buildpack ${quote(buildpack)} is restored: ${reason}`),
     ...plan.stores.map(({ buildpack }) => `store.toml of ${plainOrQuoted(buildpack)} is restored`),
-    ...plan.strangers.map(
-      ({ buildpack, layers }) =>
-        `The cache also holds ${plainOrQuoted(buildpack)} (${count(layers, "layer")}), which is not in group.toml`,
-    ),
+    ...plan.unreadable,
+    ...plan.strangers.map(describeStranger),
     ...describeImages(situation.images),
   ];
   if (further.length > 0) desk.line();
@@ -125,7 +124,7 @@ function asData({ session }: Desk, situation: Situation, prospects: readonly Pro
     }),
     stores: plan.stores.map(({ buildpack }) => buildpack),
     refusedBuildpacks: [...plan.refused],
-    notInGroup: [...plan.strangers],
+    notInGroup: plan.strangers.map(({ buildpack, layers }) => ({ buildpack, layers })),
     images: imagesAsData(situation.images),
     warnings: [...session.log.warnings],
   };

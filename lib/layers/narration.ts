@@ -2,11 +2,12 @@ import type { Extracted } from "../archive/extract.ts";
 import type { Effort } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
 import type { Log } from "../log.ts";
-import { count, formatBytes, plainOrQuoted, quote } from "../text.ts";
+import { count, formatBytes, quote } from "../text.ts";
 import type { WarningCode, WarningSubject } from "../warnings.ts";
 import type { Reason } from "./outcomes.ts";
-import type { LayerPlan, RestorePlan, Stranger, Subject } from "./plan.ts";
+import type { LayerPlan, RestorePlan, Subject } from "./plan.ts";
 import type { LayerReport, Report } from "./report.ts";
+import { describeStranger, type Stranger } from "./strangers.ts";
 
 /** Tells what happens to each layer, in one line, and keeps the report of it. */
 export class Narration {
@@ -31,10 +32,10 @@ export class Narration {
     if (plan.action === "skip") this.#log.info(`Not restoring ${name}: ${plan.reason}`);
   }
 
-  /** A buildpack of the cache that this build does without: where its id was changed, nobody would notice otherwise. */
-  stranger({ buildpack, layers }: Stranger): void {
-    const held = `${plainOrQuoted(buildpack)} (${count(layers, "layer")})`;
-    this.#log.info(`The cache also holds ${held}, which is not in group.toml`);
+  /** A buildpack of the cache that this build does without. */
+  stranger(stranger: Stranger): void {
+    const { buildpack, layers } = stranger;
+    this.#log.info(describeStranger(stranger));
     this.#report.notInGroup.push({ buildpack, layers });
   }
 

@@ -6,6 +6,7 @@ import { buildpackMetadata, type ImageMetadata, type LayerMetadata } from "../to
 import { type ExecEnvRules, execEnvProblem } from "./exec-env.ts";
 import { buildpackNameProblem, escapeId, isLayersOwnPlace, layerNameProblem } from "./names.ts";
 import type { OutcomeCode, Reason } from "./outcomes.ts";
+import { findStrangers, type Stranger } from "./strangers.ts";
 
 /** Where the metadata of a layer come from. */
 export type MetadataSource = "app image" | "cache";
@@ -56,12 +57,8 @@ export interface Plan {
   readonly refused: readonly RefusedBuildpack[];
   /** Buildpacks of the cache that the group lacks, of which nothing is restored. */
   readonly strangers: readonly Stranger[];
-}
-
-/** A buildpack outside of the group; `layers` is how many of its layers the cache holds. */
-export interface Stranger {
-  readonly buildpack: string;
-  readonly layers: number;
+  /** Sentences about entries of metadata that cannot be used, and are nobody's. */
+  readonly unreadable: readonly string[];
 }
 
 export interface RefusedBuildpack extends Reason {
@@ -99,6 +96,8 @@ interface Chosen {
 
 interface NotChosen extends Reason {
   readonly isChosen: false;
+  /** Something is wrong with what is recorded of it. */
+  readonly isRefused?: boolean;
 }
 
 /** Decides what happens to every layer (contract §3): a pure function of its inputs. */
@@ -110,7 +109,7 @@ export function planLayers(inputs: PlanInputs): Plan {
   const buildpacks = new Map(inputs.buildpacks.map((buildpack) => [buildpack.id, buildpack]));
   for (const { id, api } of buildpacks.values()) {
     const directory = escapeId(id);
-    const problem = buildpackNameProblem(directory);
+    const problem = buildpackProblem(inputs, id);
     if (problem !== undefined) {
       refused.push({ buildpack: id, ...problem });
       continue;
@@ -121,17 +120,34 @@ export function planLayers(inputs: PlanInputs): Plan {
     if (store !== undefined && !isTaken) stores.push({ buildpack: id, directory, data: store });
     if (!inputs.skipLayers) layers.push(...planBuildpack(inputs, id, directory, api));
   }
-  return { layers: refuseClashes(layers), stores, refused, strangers: findStrangers(inputs) };
+  const { buildpacks: group, cache } = inputs;
+  const strangers = findStrangers(group, cache);
+  return { layers: refuseClashes(layers), stores, refused, strangers, unreadable: findUnreadable(inputs) };
 }
 
-/** The buildpacks of the cache that are not in the group: of several entries with the same id the first one counts. */
-function findStrangers({ buildpacks, cache }: PlanInputs): Stranger[] {
-  const seen = new Set(buildpacks.map(({ id }) => id));
-  return (cache?.buildpacks ?? []).flatMap(({ id, layers }) => {
-    if (seen.has(id)) return [];
-    seen.add(id);
-    return [{ buildpack: id, layers: [...layers.values()].filter((layer) => layer.cache).length }];
-  });
+/** Why nothing of a buildpack can be restored: its id, or what is recorded of it. */
+function buildpackProblem({ app, cache }: PlanInputs, id: string): Reason | undefined {
+  const problem = buildpackNameProblem(escapeId(id));
+  if (problem !== undefined) return problem;
+  const ofCache = cache && buildpackMetadata(cache, id)?.problem;
+  return ofCache === undefined
+    ? badMetadata("app image", buildpackMetadata(app, id)?.problem)
+    : badMetadata("cache", ofCache);
+}
+
+function badMetadata(source: MetadataSource, problem: string): Reason;
+function badMetadata(source: MetadataSource, problem: string | undefined): Reason | undefined;
+function badMetadata(source: MetadataSource, problem: string | undefined): Reason | undefined {
+  return problem === undefined
+    ? undefined
+    : { code: "bad-metadata", reason: `the ${source}'s metadata of it cannot be used: ${problem}` };
+}
+
+/** What is wrong with entries of metadata of which nobody knows whose they are. */
+function findUnreadable({ app, cache }: PlanInputs): string[] {
+  const told = (source: MetadataSource, problems: readonly string[] = []) =>
+    problems.map((problem) => `An entry of the ${source}'s metadata cannot be used: ${problem}`);
+  return [...told("app image", app.problems), ...told("cache", cache?.problems)];
 }
 
 /** The passes of contract §3 over the layers of one buildpack. */
@@ -160,6 +176,7 @@ function layersOf(image: ImageMetadata | undefined, id: string): ReadonlyMap<str
 
 /** App pass: is the metadata of a layer of the app image restored? */
 function appPass(app: LayerMetadata, cached: LayerMetadata | undefined, isCacheUsed: boolean): Choice {
+  if (app.problem !== undefined) return refused("app image", app.problem);
   if (!app.launch) return notChosen("not-launch", "launch=false in the app image");
   if (app.build && !app.cache) {
     return notChosen("build-layer", "build=true and cache=false in the app image, the buildpack makes it anew");
@@ -176,6 +193,7 @@ function appPass(app: LayerMetadata, cached: LayerMetadata | undefined, isCacheU
 /** Cache pass: does the metadata of a layer of the cache take the place of what the app pass said, if it has the layer? */
 function cachePass(cached: LayerMetadata, fromApp: Choice | undefined, platformApi: number): Choice {
   if (!cached.cache) return fromApp ?? notChosen("cache-false", "cache=false in the cache");
+  if (cached.problem !== undefined) return refused("cache", cached.problem);
   if (cached.launch && fromApp !== undefined) return fromApp;
   if (cached.launch && !platformHas(platformApi, "launch-from-cache")) {
     return notChosen("only-in-cache", "launch=true in the cache, but not in the app image");
@@ -202,6 +220,7 @@ function namePass(layer: string, choice: Choice, cached: LayerMetadata | undefin
 /** Data pass: do the contents come back, too? `cached` is the layer's entry in the cache, if that says cache=true. */
 function dataPass(choice: Choice, cached: LayerMetadata | undefined, isOnDisk: boolean): Decision {
   if (!choice.isChosen) {
+    if (choice.isRefused === true) return refuse(choice.code, choice.reason);
     if (cached === undefined || !isOnDisk) return skip(choice);
     return { action: "remove", code: choice.code, reason: `wrong sha: ${choice.reason}` };
   }
@@ -262,6 +281,10 @@ function layerOfFile(name: string): string | undefined {
 
 function notChosen(code: OutcomeCode, reason: string): NotChosen {
   return { isChosen: false, code, reason };
+}
+
+function refused(source: MetadataSource, problem: string): NotChosen {
+  return { isChosen: false, isRefused: true, ...badMetadata(source, problem) };
 }
 
 function skip({ code, reason }: NotChosen): Decision {

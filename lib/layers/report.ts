@@ -4,7 +4,7 @@ import type { ErrorCode } from "../error-codes.ts";
 import type { ImagesDone } from "../images/resolve.ts";
 import type { Warning } from "../warnings.ts";
 import type { OutcomeCode } from "./outcomes.ts";
-import type { MetadataSource, Stranger } from "./plan.ts";
+import type { MetadataSource } from "./plan.ts";
 import type { ReportDocument } from "./report-schema.ts";
 
 /** What happened to one layer. */
@@ -39,7 +39,7 @@ export interface Report {
   /** In the order in which they ended. */
   readonly layers: LayerReport[];
   /** Buildpacks of the cache that the group lacks, and how many of their layers it holds. */
-  readonly notInGroup: Stranger[];
+  readonly notInGroup: { readonly buildpack: string; readonly layers: number }[];
   /** Trouble with the cache, as it was warned about. */
   readonly troubles: string[];
   seconds: number;

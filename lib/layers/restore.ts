@@ -68,6 +68,7 @@ class Restoration {
       const told = `Not restoring layers of buildpack ${quote(buildpack)}: ${reason}`;
       this.#narration.trouble(told, "buildpack-refused", { buildpack });
     }
+    for (const told of plan.unreadable) this.#narration.trouble(told, "buildpack-refused");
     for (const store of plan.stores) {
       this.#restoreStore(store);
       await this.#pauses.pause();

@@ -28,6 +28,16 @@ export function knownData(value: TomlValue | undefined): LayerData {
   return { execEnv: () => execEnvIn(value), read: () => value };
 }
 
+/** Data that is not of the right kind. */
+export function unusableData(problem: string): LayerData {
+  return {
+    execEnv: () => undefined,
+    read() {
+      throw new DataError(`metadata: ${problem}`);
+    },
+  };
+}
+
 /** Data that an outline holds right below its depth: it may be a part. */
 export function dataOfPart(source: ByteSource, value: TomlValue): LayerData {
   const part = toPart(value);

@@ -1,7 +1,7 @@
 import { limits } from "../limits.ts";
 import { count } from "../text.ts";
 import { type ByteSource, bytesInMemory } from "./byte-source.ts";
-import { parseJson } from "./json.ts";
+import { parseAsWritten } from "./json.ts";
 import { JsonOutline } from "./json-outline.ts";
 import { dataOfPart, dataOfParts, readPart, toPart } from "./layer-data.ts";
 import { type ImageMetadata, noMetadata, toImageMetadata } from "./metadata.ts";
@@ -43,7 +43,8 @@ function* readingMetadata(source: ByteSource): Generator<undefined, ImageMetadat
     judge(outline);
     yield;
   }
-  const raw = parseJson(outline.bytes);
+  // With its nulls, so that places are those of the text.
+  const raw = parseAsWritten(outline.bytes);
   if (raw === null) return noMetadata;
   const budget = new Budget();
   const metadata = toImageMetadata(raw, {

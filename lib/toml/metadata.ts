@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { limits, refuseMore } from "../limits.ts";
-import { knownData, type LayerData } from "./layer-data.ts";
+import { knownData, type LayerData, unusableData } from "./layer-data.ts";
 import { describeParseError } from "./parse-error.ts";
 import { isTable, mapTable, type TomlTable, type TomlValue } from "./values.ts";
 
@@ -12,6 +12,8 @@ export interface LayerMetadata {
   readonly launch: boolean;
   readonly cache: boolean;
   readonly data: LayerData;
+  /** Why what is recorded of it cannot be used: something is not of the right kind. What is not counts as absent, `cache` as true. */
+  readonly problem?: string;
 }
 
 export interface BuildpackMetadata {
@@ -21,48 +23,52 @@ export interface BuildpackMetadata {
   readonly layers: ReadonlyMap<string, LayerMetadata>;
   /** The content of store.toml's `[metadata]`. */
   readonly store: LayerData | undefined;
+  /** Why what is recorded of it cannot be used; it has no layers then. */
+  readonly problem?: string;
 }
 
 /** The metadata of a cache, or of an app image (which has no cached SBOM layer). */
 export interface ImageMetadata {
   readonly buildpacks: readonly BuildpackMetadata[];
-  /** diffID of the cache's SBOM layer, unchecked; undefined where none is recorded. */
+  /** What is recorded as the diffID of the cache's SBOM layer, unchecked; undefined where nothing is. */
   readonly sbom: string | undefined;
+  /** What is wrong with entries of which nobody knows whose they are, each with its place. */
+  readonly problems: readonly string[];
 }
 
-export const noMetadata: ImageMetadata = { buildpacks: [], sbom: undefined };
-
-const anyValue = v.custom<TomlValue>((value) => value !== undefined);
+export const noMetadata: ImageMetadata = { buildpacks: [], sbom: undefined, problems: [] };
 
 /** Exporters write an empty text where there is none. */
 const sha = v.pipe(
-  v.optional(v.string(), ""),
+  v.nullish(v.string(), ""),
   v.transform((text) => (text === "" ? undefined : text)),
 );
+const flag = v.nullish(v.boolean(), false);
 
-const layerSchema = v.object({
-  sha,
-  build: v.optional(v.boolean(), false),
-  launch: v.optional(v.boolean(), false),
-  cache: v.optional(v.boolean(), false),
+const layerSchema = v.object({ sha, build: flag, launch: flag, cache: flag });
+
+/** As `layerSchema`, of a layer with a problem. */
+const oddLayerSchema = v.object({
+  sha: v.fallback(sha, undefined),
+  build: v.fallback(flag, false),
+  launch: v.fallback(flag, false),
+  cache: v.fallback(flag, true),
 });
 
 // A custom check, since valibot's record drops keys such as `constructor`, which are fine names of layers.
 const table = v.custom<TomlTable>(isTable, "a table of layers");
-
-const buildpackSchema = v.object({
-  key: v.optional(v.string(), ""),
-  version: v.fallback(v.optional(v.string()), undefined),
-  layers: v.optional(table, {}),
-  store: v.optional(v.object({ metadata: v.optional(anyValue), data: v.optional(anyValue) })),
-});
-
 // valibot takes an array for an object.
 const object = v.custom<TomlTable>(isTable, "an object");
 
+const buildpackSchema = v.object({
+  key: v.nullish(v.string(), ""),
+  version: v.fallback(v.optional(v.string()), undefined),
+  layers: v.nullish(table, {}),
+});
+
 const metadataSchema = v.object({
-  buildpacks: v.optional(v.array(buildpackSchema), []),
-  sbom: v.optional(v.object({ sha }), {}),
+  buildpacks: v.nullish(v.array(v.unknown()), []),
+  sbom: v.optional(v.unknown()),
 });
 
 /** How the values of a layer, its data and a store are read where not all of them have been parsed. */
@@ -76,40 +82,87 @@ const parsed: Form = { member: (value) => value, data: knownData, store: knownDa
 
 /**
  * Reads layer metadata in either form: TOML (analyzed.toml `[metadata]`, layer data in `metadata`) or JSON (image labels
- * and a volume cache's metadata file, layer data in `data`). Throws Errors for values of the wrong type, with their path,
- * and for more buildpacks or layers than any build has.
+ * and a volume cache's metadata file, layer data in `data`). What is wrong with one layer, buildpack or store costs no more
+ * than that. Throws Errors where it is something else altogether, and for more buildpacks or layers than any build has.
  */
 export function toImageMetadata(raw: unknown, form = parsed): ImageMetadata {
   const { buildpacks, sbom } = v.parse(metadataSchema, v.parse(object, raw), { abortEarly: true });
   refuseMore(buildpacks.length, limits.buildpacks, "buildpack");
-  const layers = buildpacks.reduce((sum, buildpack) => sum + Object.keys(buildpack.layers).length, 0);
+  const layers = buildpacks.reduce((sum: number, buildpack) => sum + countLayers(buildpack), 0);
   refuseMore(layers, limits.layers, "layer");
-  return {
-    sbom: sbom.sha,
-    buildpacks: buildpacks.map(({ key, version, layers, store }, at) => {
-      const content = store?.metadata ?? store?.data;
-      return {
-        id: key,
-        version: version === "" ? undefined : version,
-        layers: toLayers(layers, `buildpacks.${at}.layers`, form),
-        store: content === undefined ? undefined : form.store(content),
-      };
-    }),
-  };
+  const problems: string[] = [];
+  const known = buildpacks.flatMap((buildpack, at) => {
+    // Null is absent.
+    const read = buildpack === null ? undefined : toBuildpack(buildpack, form);
+    if (typeof read !== "string") return read ?? [];
+    problems.push(`buildpacks.${at}${read}`);
+    return [];
+  });
+  return { sbom: toSbom(sbom), buildpacks: known, problems };
 }
 
-function toLayers(layers: TomlTable, path: string, form: Form): ReadonlyMap<string, LayerMetadata> {
-  return new Map(
-    Object.entries(layers).map(([name, layer]) => [name, toLayerMetadata(layer, `${path}.${name}`, form)]),
-  );
+function countLayers(buildpack: unknown): number {
+  return isTable(buildpack) && isTable(buildpack["layers"]) ? Object.keys(buildpack["layers"]).length : 0;
 }
 
-function toLayerMetadata(raw: unknown, path: string, { member, data: toData }: Form): LayerMetadata {
-  const { data: rawData, metadata: rawMetadata, ...types } = isTable(raw) ? raw : {};
-  const { success, output, issues } = v.safeParse(layerSchema, isTable(raw) ? mapTable(types, member) : raw);
-  if (!success) throw new Error(describeParseError(new v.ValiError(issues), { path }));
-  const data = rawMetadata ?? rawData;
-  return { ...output, data: data === undefined ? knownData(undefined) : toData(data) };
+/** What is not text is no digest: whoever wants SBOM files is told so. */
+function toSbom(sbom: unknown): string | undefined {
+  if (sbom === undefined || sbom === null) return undefined;
+  const { success, output } = v.safeParse(v.object({ sha }), isTable(sbom) ? sbom : undefined);
+  return success ? output.sha : "(not text)";
+}
+
+/** What is wrong is told, behind the place of the entry, where nobody knows whose it is. */
+function toBuildpack(raw: unknown, form: Form): BuildpackMetadata | string {
+  if (!isTable(raw)) return `: ${problemOf(v.safeParse(object, raw))}`;
+  const read = v.safeParse(buildpackSchema, raw, { abortEarly: true });
+  if (read.success) {
+    const { key, version, layers } = read.output;
+    return {
+      id: key,
+      version: version === "" ? undefined : version,
+      layers: toLayers(layers, form),
+      store: toStore(raw["store"], form),
+    };
+  }
+  const id = raw["key"] ?? "";
+  if (typeof id !== "string") return `.${problemOf(read)}`;
+  return { id, version: undefined, layers: new Map(), store: toStore(raw["store"], form), problem: problemOf(read) };
+}
+
+function toStore(store: TomlValue | undefined, form: Form): LayerData | undefined {
+  if (store === undefined || store === null) return undefined;
+  if (!isTable(store)) return unusableData(problemOf(v.safeParse(object, store)));
+  const content = store["metadata"] ?? store["data"];
+  return content === undefined || content === null ? undefined : form.store(content);
+}
+
+function toLayers(layers: TomlTable, form: Form): ReadonlyMap<string, LayerMetadata> {
+  const given = Object.entries(layers).filter(([, layer]) => layer !== null);
+  return new Map(given.map(([name, layer]) => [name, toLayerMetadata(layer, form)]));
+}
+
+function toLayerMetadata(raw: TomlValue, { member, data: toData }: Form): LayerMetadata {
+  if (!isTable(raw)) {
+    const problem = problemOf(v.safeParse(object, raw));
+    return { sha: undefined, build: false, launch: false, cache: true, data: knownData(undefined), problem };
+  }
+  const { data: rawData, metadata: rawMetadata, ...rest } = raw;
+  const members = mapTable(rest, member);
+  const content = rawMetadata ?? rawData;
+  const data = content === undefined || content === null ? knownData(undefined) : toData(content);
+  const read = v.safeParse(layerSchema, members);
+  if (read.success) return { ...read.output, data };
+  return { ...v.parse(oddLayerSchema, members), data, problem: problemOf(read) };
+}
+
+/** What a schema found wrong; there is something. */
+function problemOf({
+  issues,
+}: {
+  readonly issues: [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]] | undefined;
+}): string {
+  return issues === undefined ? "" : describeParseError(new v.ValiError(issues));
 }
 
 /** The metadata of one buildpack; of several entries with the same id the first one counts. */

@@ -284,7 +284,7 @@ group("an app image in place of analyzed.toml", () => {
     ];
     for (const [metadata, rules, line] of cases) {
       const { found, lines } = await read(metadata, rules);
-      expect(found).toEqual({ buildpacks: [], sbom: undefined });
+      expect(found).toEqual({ buildpacks: [], sbom: undefined, problems: [] });
       expect(lines).toHaveLength(1);
       expect(lines[0]).toMatch(line);
     }

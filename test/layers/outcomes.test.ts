@@ -108,6 +108,30 @@ describe("a layer's code and sentence, where", () => {
       cached: cached({ sha: undefined }),
       is: ["refuse", "no-digest", "the cache names no digest for it"],
     },
+    "what the cache says of it is not of the right kind": {
+      cached: cached({ sha: undefined, problem: "sha: expected a string, found a number" }),
+      is: [
+        "refuse",
+        "bad-metadata",
+        "the cache's metadata of it cannot be used: sha: expected a string, found a number",
+      ],
+    },
+    "what the cache says of it is not of the right kind, but it is a launch layer": {
+      app: launch({ cache: true }),
+      cached: cached({ launch: true, problem: "x" }),
+      onDisk: true,
+      is: ["refuse", "bad-metadata", "the cache's metadata of it cannot be used: x"],
+    },
+    "what the app image says of it is not of the right kind": {
+      app: launch({ problem: "x" }),
+      cached: cached({ launch: true }),
+      is: ["refuse", "bad-metadata", "the app image's metadata of it cannot be used: x"],
+    },
+    "what the app image says of it is not of the right kind, but it is the cache's alone": {
+      app: launch({ problem: "x" }),
+      cached: cached(),
+      is: ["restore", "cached", "cached"],
+    },
     "its digest is not one": {
       cached: cached({ sha: "sha1:1" }),
       is: ["refuse", "bad-digest", "what is recorded as its digest is not a sha256 digest"],
@@ -128,6 +152,13 @@ describe("a layer's code and sentence, where", () => {
     const cache = image(buildpack("bp", { x: cached(), "x.toml": cached() }));
     const reason = "another layer of this build has the same place";
     expect(plan({ cache }).layers.at(-1)).toMatchObject({ action: "refuse", code: "same-place", reason });
+  });
+
+  test.each(["cache", "app"] as const)("what is recorded of its buildpack cannot be used: %s", (where) => {
+    const odd = image({ ...buildpack("bp", {}), problem: "layers: wrong" }, buildpack("other", { x: cached() }));
+    const { refused, layers } = plan({ [where]: odd });
+    const reason = `the ${where === "app" ? "app image" : "cache"}'s metadata of it cannot be used: layers: wrong`;
+    expect([refused, layers]).toEqual([[{ buildpack: "bp", code: "bad-metadata", reason }], []]);
   });
 
   test.each([

@@ -20,7 +20,7 @@ export function buildpack(id: string, layers: Readonly<Record<string, LayerMetad
 
 /** The metadata of a cache or app image. */
 export function image(...buildpacks: readonly BuildpackMetadata[]): ImageMetadata {
-  return { buildpacks, sbom: undefined };
+  return { buildpacks, sbom: undefined, problems: [] };
 }
 
 /** The plan for a group of one buildpack, `bp`, at the newest APIs, where the inputs do not say otherwise. */

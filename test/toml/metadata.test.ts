@@ -137,28 +137,70 @@ describe("metadata of the wrong kind is refused, with the path of what is wrong"
     ["1", "expected an object, found a number"],
     ['"x"', "expected an object, found a string"],
     ['{"buildpacks":{}}', "buildpacks: expected an array, found an object"],
-    ['{"buildpacks":["x"]}', "buildpacks.0: expected an object, found a string"],
-    ['{"buildpacks":[{"key":1}]}', "buildpacks.0.key: expected a string, found a number"],
-    ['{"buildpacks":[{"key":"bp","layers":[]}]}', "buildpacks.0.layers: expected a table of layers, found an array"],
-    ['{"buildpacks":[{"key":"bp","layers":"x"}]}', "buildpacks.0.layers: "],
-    [
-      '{"buildpacks":[{"key":"bp","layers":{"x":{"cache":"true"}}}]}',
-      "buildpacks.0.layers.x.cache: expected a boolean, found a string",
-    ],
-    [
-      '{"buildpacks":[{"key":"bp","layers":{"x":{"sha":1}}}]}',
-      "buildpacks.0.layers.x.sha: expected a string, found a number",
-    ],
-    [
-      '{"buildpacks":[{"key":"bp","layers":{"x":{"launch":1}}}]}',
-      "buildpacks.0.layers.x.launch: expected a boolean, found a number",
-    ],
-    ['{"sbom":"x"}', "sbom: "],
-    ['{"sbom":{"sha":1}}', "sbom.sha: "],
   ];
   test.each(table)("%s", (text, message) => {
     expect(problemOf(text)).toContain(message);
     expect(problemOf(text)).not.toContain("\n");
+  });
+});
+
+describe("metadata of the wrong kind costs no more than", () => {
+  const good = { key: "good", layers: { y: { sha, cache: true } } };
+  const withGood = (...entries: readonly unknown[]) => {
+    const found = parse(JSON.stringify({ sbom: { sha }, buildpacks: [...entries, good] }));
+    expect(found.buildpacks.at(-1)?.layers.get("y")).toMatchObject({ sha, cache: true });
+    expect(found.sbom).toBe(sha);
+    return found;
+  };
+
+  test.each<[layer: unknown, problem: string, rest: object]>([
+    [{ sha: 7, cache: true }, "sha: expected a string, found a number", { sha: undefined, cache: true }],
+    [{ sha: ["x"], cache: true }, "sha: expected a string, found an array", { sha: undefined }],
+    [{ sha: { a: { b: 1 } } }, "sha: expected a string, found an object", { sha: undefined, cache: false }],
+    [{ sha, cache: "yes" }, "cache: expected a boolean, found a string", { sha, cache: true }],
+    [{ sha, launch: 1, cache: true }, "launch: expected a boolean, found a number", { sha, launch: false }],
+    [{ sha, build: [], cache: false }, "build: expected a boolean, found an array", { build: false, cache: false }],
+    ["x", "expected an object, found a string", { sha: undefined, cache: true }],
+    [7, "expected an object, found a number", { cache: true }],
+    [[], "expected an object, found an array", { cache: true }],
+    [true, "expected an object, found a boolean", { cache: true }],
+  ])("one layer: %j", (layer, problem, rest) => {
+    const { buildpacks, problems } = withGood({ key: "bp", layers: { x: layer, y: { sha, cache: true }, z: null } });
+    const layers = buildpacks[0]?.layers;
+    expect(layers?.get("x")).toMatchObject({ problem, ...rest });
+    expect([layers?.get("y")?.problem, layers?.get("y")?.sha, layers?.size]).toEqual([undefined, sha, 2]);
+    expect([buildpacks[0]?.problem, problems]).toEqual([undefined, []]);
+  });
+
+  test.each([
+    [[], "layers: expected a table of layers, found an array"],
+    ["x", "layers: expected a table of layers, found a string"],
+    [7, "layers: expected a table of layers, found a number"],
+  ])("one buildpack: layers %j", (layers, problem) => {
+    const { buildpacks, problems } = withGood({ key: "bp", version: "1", layers });
+    expect(buildpacks[0]).toMatchObject({ id: "bp", problem, layers: new Map() });
+    expect(problems).toEqual([]);
+  });
+
+  test("one entry, which is told by its place in the text", () => {
+    expect(withGood(7, null, "x", { key: 1 }, { key: {} }, [], null).problems).toEqual([
+      "buildpacks.0: expected an object, found a number",
+      "buildpacks.2: expected an object, found a string",
+      "buildpacks.3.key: expected a string, found a number",
+      "buildpacks.4.key: expected a string, found an object",
+      "buildpacks.5: expected an object, found an array",
+    ]);
+  });
+
+  test("one store", () => {
+    const [bp] = withGood({ key: "bp", layers: { x: { sha } }, store: 7 }).buildpacks;
+    expect(bp?.layers.get("x")?.sha).toBe(sha);
+    expect(() => bp?.store?.read()).toThrow("metadata: expected an object, found a number");
+  });
+
+  test.each([[{ sha: 7 }], [{ sha: {} }], [{ sha: ["x"] }], [7], ["x"], [[]], [true]])("the SBOM files: %j", (sbom) => {
+    const found = parse(JSON.stringify({ sbom, buildpacks: [good] }));
+    expect([found.sbom, found.buildpacks[0]?.layers.size]).toEqual(["(not text)", 1]);
   });
 });
 

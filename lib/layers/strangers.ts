@@ -1,0 +1,27 @@
+import { count, plainOrQuoted } from "../text.ts";
+import type { ImageMetadata } from "../toml/metadata.ts";
+
+/** A buildpack of the cache outside of the group; `layers` is how many of its layers the cache holds. */
+export interface Stranger {
+  readonly buildpack: string;
+  readonly layers: number;
+  /** Why that is not known. */
+  readonly problem?: string;
+}
+
+/** The buildpacks of the cache that are not in the group: of several entries with the same id the first one counts. */
+export function findStrangers(group: readonly { readonly id: string }[], cache: ImageMetadata | undefined): Stranger[] {
+  const seen = new Set(group.map(({ id }) => id));
+  return (cache?.buildpacks ?? []).flatMap(({ id, layers, problem }) => {
+    if (seen.has(id)) return [];
+    seen.add(id);
+    const held = [...layers.values()].filter((layer) => layer.cache).length;
+    return [{ buildpack: id, layers: held, ...(problem === undefined ? {} : { problem }) }];
+  });
+}
+
+/** A buildpack that this build does without: where its id was changed, nobody would notice otherwise. */
+export function describeStranger({ buildpack, layers, problem }: Stranger): string {
+  const held = problem === undefined ? count(layers, "layer") : `its layers cannot be read, ${problem}`;
+  return `The cache also holds ${plainOrQuoted(buildpack)} (${held}), which is not in group.toml`;
+}
