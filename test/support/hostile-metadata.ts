@@ -7,6 +7,8 @@ export interface HostileMetadata {
   readonly text: (pieces: number) => string;
   /** Why it is refused. */
   readonly says: RegExp;
+  /** How its warning begins where it costs no more than a layer. */
+  readonly warns?: string;
 }
 
 const beside = /holds more than the (200,000 values|8,388,608 bytes) beside the layers' own data that are allowed/;
@@ -63,7 +65,8 @@ export const hostileMetadata: readonly HostileMetadata[] = [
   {
     what: "an endless digest",
     text: (pieces) => buildpack(layer("deps", `"sha":"${"a".repeat(10 * pieces)}"`)),
-    says: /buildpacks\.0\.layers\.deps\.sha: expected a string, found an array/,
+    says: /metadata of it cannot be used: sha: expected a string, found an array/,
+    warns: 'Warning: Not restoring "bp:deps": ',
   },
   { what: "white space", text: (pieces) => `{"buildpacks":[]}${" ".repeat(10 * pieces)}`, says: beside },
   { what: "brackets that nobody closes", text: (pieces) => "[".repeat(10 * pieces), says: /JSON/ },
