@@ -50,7 +50,9 @@ describe("on a terminal", () => {
       const slowly = ["strace", "-f", "-qq", "-o", "/dev/null"];
       const holdUp = ["-e", "trace=mkdir,mkdirat", "-e", "inject=mkdir,mkdirat:delay_enter=200000"];
       using made = scene();
-      using many = tempDir("many", { tree: Object.fromEntries([...Array(8).keys()].map((i) => [`d${i}`, {}])) });
+      const directories = Object.fromEntries([...Array(8).keys()].map((i) => [`d${i}`, {}]));
+      // Small layers are done at once, and show nothing.
+      using many = tempDir("many", { tree: { ...directories, large: new Uint8Array(100_000) } });
       makeCache(made.dir.join("cache"), [{ id: "bp", layers: [{ name: "deps", tree: many.join("tree") }] }]);
       const args = ["-layers", made.layers, "-cache-dir", made.dir.join("cache")];
       const command = [...slowly, ...holdUp, restorerPath(), ...args];

@@ -167,6 +167,17 @@ describe("explain", () => {
     expect(stdout).toContain(`Writes        ${join(made.layers, "bp/one.toml")}`);
   });
 
+  test("changes nothing, neither layers nor cache, and makes no layers directory", async () => {
+    using made = withTwo();
+    const before = snapshot(made.dir.path);
+    const none = join(made.dir.path, "none");
+    for (const layers of [made.layers, none]) {
+      const { exitCode } = await desk("explain", "-layers", layers, "-cache-dir", made.cache.path, "-uid", "1000");
+      expect(exitCode).toBe(0);
+    }
+    expect(snapshot(made.dir.path)).toEqual(before);
+  });
+
   test("shows codes, and what would be removed", async () => {
     const sha = `sha256:${"0".repeat(64)}`;
     using made = scene({
