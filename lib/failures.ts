@@ -64,6 +64,9 @@ export class RestorerError extends Error {
   }
 }
 
+/** What is given up because the run fails for another reason. */
+export class Stopped extends RestorerError {}
+
 /**
  * Whether a system error of writing a layer is about the disk, which concerns every layer, rather than about this layer,
  * whose names may be too long or not to the liking of the file system.

@@ -2,20 +2,10 @@ import { fileReader } from "./blob-file.ts";
 import { type Extracted, LayerExtractor } from "./extract.ts";
 import { LayerCheck } from "./layer-check.ts";
 import { type LayerTarget, outcomeOf } from "./layer-outcome.ts";
-import type { BlobFile, LayerSource } from "./source.ts";
+import type { SmallSource } from "./source.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import { TarReader } from "./tar.ts";
 import { Content } from "./verification.ts";
-
-/** Bytes of a blob that is done here in less time than it takes to tell two threads of it. */
-export const smallBytes = 64 * 1024;
-
-/** A small blob that is at hand. */
-export type SmallSource = BlobFile & { readonly kind: "file" };
-
-export function isSmall(source: LayerSource): source is SmallSource {
-  return source.kind === "file" && source.size <= smallBytes;
-}
 
 type SmallOutcome =
   | { readonly ok: true; readonly extracted: Extracted; readonly hashingMs: number; readonly writingMs: number }

@@ -26,6 +26,16 @@ export interface BlobFile {
   readonly staysOpen?: boolean;
 }
 
+/** Bytes of a blob that is extracted at once in less time than it takes to tell two threads of it. */
+export const smallBytes = 64 * 1024;
+
+/** A small blob that is at hand. */
+export type SmallSource = BlobFile & { readonly kind: "file" };
+
+export function isSmall(source: LayerSource): source is SmallSource {
+  return source.kind === "file" && source.size <= smallBytes;
+}
+
 /** Closes what a source has open, unless it may be wanted again. A stream ends by itself. */
 export function closeSource(source: LayerSource): void {
   if (source.kind === "file" && source.staysOpen !== true) closeSync(source.fd);

@@ -8,8 +8,7 @@ import { type BlobResult, Feed } from "./feed.ts";
 import type { LayerOutcome, LayerTarget } from "./layer-outcome.ts";
 import type { LayerJob } from "./layer-thread.ts";
 import { Ring } from "./ring.ts";
-import { doSmallLayer, isSmall, type SmallSource } from "./small-layer.ts";
-import { closeSource, type LayerSource } from "./source.ts";
+import { closeSource, isSmall, type LayerSource, type SmallSource } from "./source.ts";
 import { tooFewThreads } from "./spare-threads.ts";
 import { Thread } from "./thread.ts";
 import { threadScripts } from "./thread-scripts.ts";
@@ -85,7 +84,8 @@ export class Workers {
       const source = await open();
       try {
         if (this.#control.isCancelled) return this.#stopped();
-        return isSmall(source) ? this.#doHere(target, diffId, source) : await this.#inThreads(target, diffId, source);
+        if (isSmall(source)) return await this.#doHere(target, diffId, source);
+        return await this.#inThreads(target, diffId, source);
       } finally {
         closeSource(source);
       }
@@ -94,7 +94,9 @@ export class Workers {
     }
   }
 
-  #doHere(target: LayerTarget, diffId: string, source: SmallSource): ExtractionOutcome {
+  /** By what is loaded only where there is a small layer. */
+  async #doHere(target: LayerTarget, diffId: string, source: SmallSource): Promise<ExtractionOutcome> {
+    const { doSmallLayer } = await import("./small-layer.ts");
     const outcome = doSmallLayer(source, diffId, target);
     this.#control.count(source.size);
     if (!outcome.ok) return named(source, outcome);

@@ -92,6 +92,11 @@ export class LayersDirectory {
     return new BuildpackDirectory(this.#directory, name, this.staging, this.#umask, this.#log);
   }
 
+  /** Opens `<layers>/sbom`; undefined where no directory stands there. */
+  openSboms(): Directory | undefined {
+    return this.#directory.openIfThere("sbom");
+  }
+
   /** Removes `<layers>/sbom`, whatever it is. */
   removeSboms(): void {
     try {

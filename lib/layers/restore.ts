@@ -12,12 +12,22 @@ import { Pauses } from "../waiting.ts";
 import { LayersDirectory } from "./layers-directory.ts";
 import { sbomFileOf } from "./names.ts";
 import { Narration } from "./narration.ts";
-import { type LayerPlan, type MetadataPlan, type Plan, type RestorePlan, type StorePlan, samePlace } from "./plan.ts";
+import {
+  isRestored,
+  isWritten,
+  type LayerPlan,
+  type MetadataPlan,
+  type Plan,
+  type RestorePlan,
+  type StorePlan,
+  samePlace,
+} from "./plan.ts";
 import { type BuildpackDirectory, PlaceError } from "./publish.ts";
 import type { Report } from "./report.ts";
 import { type SbomFile, SbomFiles, type SbomRoot } from "./sbom.ts";
-import { describeProgress, inOrder } from "./schedule.ts";
-import { Stopped, Unpacker } from "./unpack.ts";
+import { describeProgress, inOrder, throwFailure } from "./schedule.ts";
+import type { Unpacker } from "./unpack.ts";
+import { unpackerFor } from "./unpacker-for.ts";
 
 /**
  * Carries out a plan (contract §3) below a layers directory and adds what happened to the report. Contents come from the
@@ -30,7 +40,7 @@ export async function restoreLayers(
   plan: Plan,
   report: Report,
 ): Promise<void> {
-  const restoration = new Restoration(session, layers, chosen, report);
+  const restoration = new Restoration(session, layers, await unpackerFor(plan, chosen, session), chosen, report);
   try {
     await restoration.carryOut(plan);
   } finally {
@@ -40,25 +50,29 @@ export async function restoreLayers(
 
 class Restoration {
   readonly #session: Session;
-  readonly #directory: Directory;
   /** diffID of the cache's SBOM layer, unchecked; undefined where there is none. */
   readonly #sbom: string | undefined;
   readonly #narration: Narration;
   readonly #layers: LayersDirectory;
   readonly #pauses: Pauses;
   readonly #toml = new TomlBudget();
-  /** Undefined where there is no cache, and so no layer with contents to restore. */
+  /** Undefined where nothing comes from a cache. */
   readonly #unpacker: Unpacker | undefined;
   #sboms: SbomFiles | undefined;
 
-  constructor(session: Session, directory: Directory, chosen: ChosenCache | undefined, report: Report) {
+  constructor(
+    session: Session,
+    directory: Directory,
+    unpacker: Unpacker | undefined,
+    chosen: ChosenCache | undefined,
+    report: Report,
+  ) {
     this.#session = session;
-    this.#directory = directory;
     this.#sbom = chosen?.metadata.sbom;
     this.#narration = new Narration(session.log, report);
     this.#layers = new LayersDirectory(directory, session.umask, session.log);
     this.#pauses = new Pauses(session.signal);
-    this.#unpacker = chosen && new Unpacker(chosen, session);
+    this.#unpacker = unpacker;
   }
 
   async carryOut(plan: Plan): Promise<void> {
@@ -119,7 +133,7 @@ class Restoration {
     if (cached !== undefined) {
       roots.push({ directory: cached, tell: (message) => this.#narration.trouble(message, "sbom") });
     }
-    const standing = this.#directory.openIfThere("sbom");
+    const standing = this.#layers.openSboms();
     if (standing !== undefined)
       roots.push({ directory: standing, tell: (message) => this.#session.log.warn(message, "sbom") });
     return roots;
@@ -219,8 +233,7 @@ class Restoration {
     progress.stop();
     this.#narration.tellEfforts();
     signal.throwIfAborted();
-    const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
-    if (failures.length > 0) throw failures.find((failure) => !(failure instanceof Stopped)) ?? failures[0];
+    throwFailure(results);
   }
 
   async #restoreLayer(plan: RestorePlan, unpacker: Unpacker): Promise<void> {
@@ -285,12 +298,4 @@ class Restoration {
       this.#narration.notRemoved(plan, error.message);
     }
   }
-}
-
-function isRestored(plan: LayerPlan): plan is RestorePlan {
-  return plan.action === "restore";
-}
-
-function isWritten({ action }: LayerPlan): boolean {
-  return action === "restore" || action === "metadata";
 }

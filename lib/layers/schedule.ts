@@ -1,4 +1,5 @@
-import { smallBytes } from "../archive/small-layer.ts";
+import { smallBytes } from "../archive/source.ts";
+import { Stopped } from "../failures.ts";
 import { count, formatBytes } from "../text.ts";
 import type { RestorePlan } from "./plan.ts";
 
@@ -25,4 +26,10 @@ function compare(a: Sized, b: Sized): number {
 export function describeProgress(done: number, layers: number, bytes: number, total: number): string {
   const percent = total === 0 ? 0 : Math.floor((100 * bytes) / total);
   return `Restoring: ${done} of ${count(layers, "layer")}, ${formatBytes(bytes)} of ${formatBytes(total)}, ${percent}%`;
+}
+
+/** Throws what made work fail that went on side by side, rather than what was given up for it. */
+export function throwFailure(results: readonly PromiseSettledResult<void>[]): void {
+  const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
+  if (failures.length > 0) throw failures.find((failure) => !(failure instanceof Stopped)) ?? failures[0];
 }

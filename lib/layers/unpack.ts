@@ -6,7 +6,7 @@ import type { Cache } from "../caches/cache.ts";
 import type { ChosenCache } from "../caches/open.ts";
 import type { Workplace } from "../disk/workplace.ts";
 import { describe } from "../errors.ts";
-import { cannotWriteBelow, ExitCode, RestorerError, threadFailed } from "../failures.ts";
+import { cannotWriteBelow, ExitCode, Stopped, threadFailed } from "../failures.ts";
 import type { Session } from "../session.ts";
 import type { Reason } from "./outcomes.ts";
 
@@ -25,9 +25,6 @@ export type Unpacked<P extends Workplace> =
   | Unusable;
 
 type Unusable = { readonly isUsable: false } & Reason;
-
-/** A blob that is given up because the run fails for another one. */
-export class Stopped extends RestorerError {}
 
 /** A blob that the cache cannot open; the cause says why. */
 class NotOpened extends Error {}

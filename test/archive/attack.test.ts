@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chownSync, existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { smallBytes } from "../../lib/archive/small-layer.ts";
+import { smallBytes } from "../../lib/archive/source.ts";
 import { analyzedToml, type CachedLayer, groupToml, makeCache } from "../support/cache-fixture.ts";
 import { canaryTree, stamps } from "../support/canary.ts";
 import {
