@@ -295,13 +295,3 @@ function skip({ code, reason }: NotChosen): Decision {
 function refuse(code: OutcomeCode, reason: string): Decision {
   return { action: "refuse", code, reason, removes: true };
 }
-
-/** Whether a layer comes back with its contents. */
-export function isRestored(plan: LayerPlan): plan is RestorePlan {
-  return plan.action === "restore";
-}
-
-/** Whether anything of a layer is written. */
-export function isWritten({ action }: LayerPlan): boolean {
-  return action === "restore" || action === "metadata";
-}

@@ -12,20 +12,11 @@ import { Pauses } from "../waiting.ts";
 import { LayersDirectory } from "./layers-directory.ts";
 import { sbomFileOf } from "./names.ts";
 import { Narration } from "./narration.ts";
-import {
-  isRestored,
-  isWritten,
-  type LayerPlan,
-  type MetadataPlan,
-  type Plan,
-  type RestorePlan,
-  type StorePlan,
-  samePlace,
-} from "./plan.ts";
+import { type LayerPlan, type MetadataPlan, type Plan, type RestorePlan, type StorePlan, samePlace } from "./plan.ts";
 import { type BuildpackDirectory, PlaceError } from "./publish.ts";
 import type { Report } from "./report.ts";
 import { type SbomFile, SbomFiles, type SbomRoot } from "./sbom.ts";
-import { describeProgress, inOrder, throwFailure } from "./schedule.ts";
+import { describeProgress, inOrder, isRestored, isWritten, throwFailure } from "./schedule.ts";
 import type { Unpacker } from "./unpack.ts";
 import { unpackerFor } from "./unpacker-for.ts";
 
