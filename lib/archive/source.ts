@@ -27,7 +27,7 @@ export interface BlobFile {
 }
 
 /** Bytes of a blob that is extracted at once in less time than it takes to tell two threads of it. */
-export const smallBytes = 64 * 1024;
+export const smallBytes = 32 * 1024;
 
 /** A small blob that is at hand. */
 export type SmallSource = BlobFile & { readonly kind: "file" };

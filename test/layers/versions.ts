@@ -28,7 +28,7 @@ export class Caches {
   readonly #caches: Readonly<Record<Version, CacheFixture>>;
   readonly #expected: Readonly<Record<Version, ReadonlyMap<string, string>>>;
 
-  /** `padding` bytes more in some layers: one with more than 64 KiB goes by way of threads. */
+  /** `padding` bytes more in some layers: one with more than 32 KiB goes by way of threads. */
   constructor(files: number, padding = 0, padded: readonly string[] = layerNames) {
     this.dir = tempDir("machines");
     const make = (version: Version): [CacheFixture, Map<string, string>] => {
