@@ -4,7 +4,7 @@ import type { Log } from "../log.ts";
 import { type ImageConfig, layersByDiffId } from "../oci/config.ts";
 import type { Layer, Manifest, Platform } from "../oci/manifest.ts";
 import { ownPlatform } from "../oci/platform.ts";
-import { quote } from "../text.ts";
+import { count, quote } from "../text.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import { parseMetadata } from "../toml/metadata-json.ts";
 import { describeParseError } from "../toml/parse-error.ts";
@@ -121,9 +121,16 @@ export class ImageCache implements Cache {
     return this.#layers.get(sha)?.size ?? 0;
   }
 
+  /** What is no digest in the config may stand for any layer. */
+  #describeUnread(): string {
+    const all = this.#image?.config.diffIds ?? [];
+    const unread = all.filter((diffId) => diffId === "").length;
+    return unread === 0 ? "" : `; of the ${count(all.length, "diffID")} of its config ${unread} cannot be read`;
+  }
+
   async open(sha: string): Promise<LayerSource> {
     const layer = this.#layers.get(sha);
-    if (layer === undefined) throw new CacheError(`${this.name} has no layer ${sha}`);
+    if (layer === undefined) throw new CacheError(`${this.name} has no layer ${sha}${this.#describeUnread()}`);
     if (layer.unusable !== undefined) throw new CacheError(`cannot read a layer of ${this.name}: ${layer.unusable}`);
     let retries = 0;
     const chunks = this.#place.chunks(layer, () => {

@@ -7,12 +7,14 @@ import type { RemoteImage } from "../registry/registry.ts";
 import { judgeJson } from "../toml/json.ts";
 import { Pauses } from "../waiting.ts";
 
+export const indexFile = "index.json";
+
 /** The files of an OCI image layout (OCI image specification) with one image, beside its blobs. */
 export function layoutFiles({ mediaType, digest, size }: Descriptor): [name: string, content: string][] {
   const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [{ mediaType, digest, size }] };
   return [
     ["oci-layout", JSON.stringify({ imageLayoutVersion: "1.0.0" })],
-    ["index.json", JSON.stringify(index)],
+    [indexFile, JSON.stringify(index)],
   ];
 }
 
@@ -31,7 +33,7 @@ export async function isComplete(
   try {
     using layout = base.open(descriptor.digest);
     using blobs = openBlobs(base, descriptor.digest);
-    const { manifests } = v.parse(index, readJson(layout, "index.json"));
+    const { manifests } = v.parse(index, readJson(layout, indexFile));
     v.parse(marker, readJson(layout, "oci-layout"));
     if (manifests.length !== 1 || manifests[0]?.digest !== descriptor.digest) return false;
     const pauses = new Pauses(signal);

@@ -13,6 +13,8 @@ import type { Descriptor } from "../oci/manifest.ts";
 import { formatReference } from "../oci/reference.ts";
 import type { Registry, RemoteImage } from "../registry/registry.ts";
 import { count, formatBytes, quote } from "../text.ts";
+import { Pauses } from "../waiting.ts";
+import { moveInPlace } from "./kaniko-in-place.ts";
 import { hexOf, isComplete, layoutFiles, openBlobs } from "./kaniko-layout.ts";
 import { inParallel } from "./parallel.ts";
 
@@ -179,26 +181,29 @@ async function publish(
   base: Directory,
   image: RemoteImage,
   staging: Staging,
-  { signal }: Context,
+  { signal, umask }: Context,
 ): Promise<void> {
   const { digest } = image.descriptor;
+  let isMoved: boolean;
   try {
-    rename(layout, base, digest, staging);
+    isMoved = staging.publish(layout, base, digest);
   } catch (error) {
     // EBUSY: a mount point, which `discard` tells of.
     if (!hasCode(error, "EBUSY", "EEXIST", "ENOTEMPTY", "ENOTDIR")) throw notWritten(base.path, error);
     // Another restorer may have been as fast.
     if (await isComplete(base, image, signal)) return;
-    onDisk(base.path, () => {
+    isMoved = onDisk(base.path, () => {
       staging.discard(base, digest);
-      rename(layout, base, digest, staging);
+      return staging.publish(layout, base, digest);
     });
   }
-}
-
-function rename(layout: Slot, base: Directory, digest: string, staging: Staging): void {
-  if (staging.publish(layout, base, digest)) return;
-  throw new Error("the file system there does not rename directories");
+  if (isMoved || (await isComplete(base, image, signal))) return;
+  try {
+    await moveInPlace(layout, base, digest, staging, { mode: 0o777 & ~umask, pauses: new Pauses(signal) });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw notWritten(base.path, error);
+  }
 }
 
 function onDisk<T>(path: string, run: () => T): T {

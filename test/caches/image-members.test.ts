@@ -117,6 +117,21 @@ restoreTest("a layer that nothing wants costs nothing, whatever it is", async ()
   expectWarm(await restore({ image }));
 });
 
+for (const junk of ["sha512:x", "", 7, null]) {
+  restoreTest(`a wanted layer whose diffID cannot be read is told so: ${JSON.stringify(junk)}`, async () => {
+    const image = cacheImage({
+      editConfig: (config) => {
+        const { diff_ids } = config["rootfs"] as { diff_ids: string[] };
+        return { ...config, rootfs: { diff_ids: [junk, ...diff_ids.slice(1)] } };
+      },
+    });
+    expectNeighbour(
+      await restore({ image }),
+      /has no layer sha256:\w+; of the \d diffIDs of its config 1 cannot be read/,
+    );
+  });
+}
+
 restoreTest("a layer of a media type that nobody knows is what its content says", async () => {
   const image = cacheImage({
     editManifest: (manifest) => ({
