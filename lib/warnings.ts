@@ -16,6 +16,7 @@ export const warningCodes = {
   "other-architecture": "the cache image is for another architecture",
   "layer-refused": "a layer does not come back; its record in the report has the code of the reason",
   "buildpack-refused": "no layer of a buildpack comes back",
+  "bad-metadata": "metadata of a buildpack, or an entry of nobody's, is not of the right kind",
   "store-refused": "store.toml of a buildpack does not come back",
   sbom: "SBOM files do not come back",
   "fallback-used": "contents came from a cache to fall back on",

@@ -50,7 +50,7 @@ function tellAll(desk: Desk, situation: Situation, prospects: readonly Prospect[
     ...gone.flatMap(({ removes }) => removes.map((path) => `Would remove ${inline(path)}`)),
     ...plan.refused.map(({ buildpack, reason }) => `Nothing of buildpack ${quote(buildpack)} is restored: ${reason}`),
     ...plan.stores.map(({ buildpack }) => `store.toml of ${plainOrQuoted(buildpack)} is restored`),
-    ...plan.unreadable,
+    ...plan.unreadable.map(({ text }) => text),
     ...plan.strangers.map(describeStranger),
     ...describeImages(situation.images),
   ];

@@ -5,9 +5,10 @@ import type { Log } from "../log.ts";
 import { count, formatBytes, quote } from "../text.ts";
 import type { WarningCode, WarningSubject } from "../warnings.ts";
 import type { Reason } from "./outcomes.ts";
-import type { LayerPlan, RestorePlan, Subject } from "./plan.ts";
+import type { LayerPlan, RefusedBuildpack, RestorePlan, Subject } from "./plan.ts";
 import type { LayerReport, Report } from "./report.ts";
 import { describeStranger, type Stranger } from "./strangers.ts";
+import type { Unreadable } from "./unreadable.ts";
 
 /** Tells what happens to each layer, in one line, and keeps the report of it. */
 export class Narration {
@@ -30,6 +31,16 @@ export class Narration {
     if (plan.action === "restore") this.#log.info(`Restoring data for ${name} from cache`);
     if (plan.action === "remove") this.#log.info(`Removing ${name}, ${plan.reason}`);
     if (plan.action === "skip") this.#log.info(`Not restoring ${name}: ${plan.reason}`);
+  }
+
+  refusedBuildpack({ buildpack, reason }: RefusedBuildpack): void {
+    this.trouble(`Not restoring layers of buildpack ${quote(buildpack)}: ${reason}`, "buildpack-refused", {
+      buildpack,
+    });
+  }
+
+  unreadable({ text, buildpack }: Unreadable): void {
+    this.trouble(text, "bad-metadata", buildpack === undefined ? {} : { buildpack });
   }
 
   /** A buildpack of the cache that this build does without. */

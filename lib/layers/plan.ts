@@ -7,6 +7,7 @@ import { type ExecEnvRules, execEnvProblem } from "./exec-env.ts";
 import { buildpackNameProblem, escapeId, isLayersOwnPlace, layerNameProblem } from "./names.ts";
 import type { OutcomeCode, Reason } from "./outcomes.ts";
 import { findStrangers, type Stranger } from "./strangers.ts";
+import { findUnreadable, type Unreadable } from "./unreadable.ts";
 
 /** Where the metadata of a layer come from. */
 export type MetadataSource = "app image" | "cache";
@@ -57,8 +58,7 @@ export interface Plan {
   readonly refused: readonly RefusedBuildpack[];
   /** Buildpacks of the cache that the group lacks, of which nothing is restored. */
   readonly strangers: readonly Stranger[];
-  /** Sentences about entries of metadata that cannot be used, and are nobody's. */
-  readonly unreadable: readonly string[];
+  readonly unreadable: readonly Unreadable[];
 }
 
 export interface RefusedBuildpack extends Reason {
@@ -109,7 +109,7 @@ export function planLayers(inputs: PlanInputs): Plan {
   const buildpacks = new Map(inputs.buildpacks.map((buildpack) => [buildpack.id, buildpack]));
   for (const { id, api } of buildpacks.values()) {
     const directory = escapeId(id);
-    const problem = buildpackProblem(inputs, id);
+    const problem = buildpackNameProblem(directory);
     if (problem !== undefined) {
       refused.push({ buildpack: id, ...problem });
       continue;
@@ -120,34 +120,9 @@ export function planLayers(inputs: PlanInputs): Plan {
     if (store !== undefined && !isTaken) stores.push({ buildpack: id, directory, data: store });
     if (!inputs.skipLayers) layers.push(...planBuildpack(inputs, id, directory, api));
   }
-  const { buildpacks: group, cache } = inputs;
+  const { buildpacks: group, app, cache } = inputs;
   const strangers = findStrangers(group, cache);
-  return { layers: refuseClashes(layers), stores, refused, strangers, unreadable: findUnreadable(inputs) };
-}
-
-/** Why nothing of a buildpack can be restored: its id, or what is recorded of it. */
-function buildpackProblem({ app, cache }: PlanInputs, id: string): Reason | undefined {
-  const problem = buildpackNameProblem(escapeId(id));
-  if (problem !== undefined) return problem;
-  const ofCache = cache && buildpackMetadata(cache, id)?.problem;
-  return ofCache === undefined
-    ? badMetadata("app image", buildpackMetadata(app, id)?.problem)
-    : badMetadata("cache", ofCache);
-}
-
-function badMetadata(source: MetadataSource, problem: string): Reason;
-function badMetadata(source: MetadataSource, problem: string | undefined): Reason | undefined;
-function badMetadata(source: MetadataSource, problem: string | undefined): Reason | undefined {
-  return problem === undefined
-    ? undefined
-    : { code: "bad-metadata", reason: `the ${source}'s metadata of it cannot be used: ${problem}` };
-}
-
-/** What is wrong with entries of metadata of which nobody knows whose they are. */
-function findUnreadable({ app, cache }: PlanInputs): string[] {
-  const told = (source: MetadataSource, problems: readonly string[] = []) =>
-    problems.map((problem) => `An entry of the ${source}'s metadata cannot be used: ${problem}`);
-  return [...told("app image", app.problems), ...told("cache", cache?.problems)];
+  return { layers: refuseClashes(layers), stores, refused, strangers, unreadable: findUnreadable(group, app, cache) };
 }
 
 /** The passes of contract §3 over the layers of one buildpack. */
@@ -284,7 +259,8 @@ function notChosen(code: OutcomeCode, reason: string): NotChosen {
 }
 
 function refused(source: MetadataSource, problem: string): NotChosen {
-  return { isChosen: false, isRefused: true, ...badMetadata(source, problem) };
+  const reason = `the ${source}'s metadata of it cannot be used: ${problem}`;
+  return { isChosen: false, isRefused: true, code: "bad-metadata", reason };
 }
 
 function skip({ code, reason }: NotChosen): Decision {

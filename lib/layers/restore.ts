@@ -69,11 +69,8 @@ class Restoration {
   async carryOut(plan: Plan): Promise<void> {
     const { inputs, log } = this.#session;
     this.#layers.sweep(new Set(plan.layers.map(({ directory }) => directory)));
-    for (const { buildpack, reason } of plan.refused) {
-      const told = `Not restoring layers of buildpack ${quote(buildpack)}: ${reason}`;
-      this.#narration.trouble(told, "buildpack-refused", { buildpack });
-    }
-    for (const told of plan.unreadable) this.#narration.trouble(told, "buildpack-refused");
+    for (const one of plan.refused) this.#narration.refusedBuildpack(one);
+    for (const one of plan.unreadable) this.#narration.unreadable(one);
     for (const store of plan.stores) {
       this.#restoreStore(store);
       await this.#pauses.pause();

@@ -62,7 +62,7 @@ describe("something odd in a cache's metadata costs no more than what it is abou
       expectWhole(made);
       const words = "layers: expected a table of layers, found an array";
       if (isInGroup) {
-        const told = 'Warning: Not restoring layers of buildpack "odd": the cache\'s metadata of it cannot be used';
+        const told = 'Warning: What the cache\'s metadata says of buildpack "odd" cannot be used';
         expect(stderr).toBe(`${told}: ${words}\n`);
       } else {
         expect(stderr).toBe("");

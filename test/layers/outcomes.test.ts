@@ -156,9 +156,10 @@ describe("a layer's code and sentence, where", () => {
 
   test.each(["cache", "app"] as const)("what is recorded of its buildpack cannot be used: %s", (where) => {
     const odd = image({ ...buildpack("bp", {}), problem: "layers: wrong" }, buildpack("other", { x: cached() }));
-    const { refused, layers } = plan({ [where]: odd });
-    const reason = `the ${where === "app" ? "app image" : "cache"}'s metadata of it cannot be used: layers: wrong`;
-    expect([refused, layers]).toEqual([[{ buildpack: "bp", code: "bad-metadata", reason }], []]);
+    const { refused, layers, unreadable } = plan({ [where]: odd });
+    const source = where === "app" ? "app image" : "cache";
+    const text = `What the ${source}'s metadata says of buildpack "bp" cannot be used: layers: wrong`;
+    expect([refused, layers, unreadable]).toEqual([[], [], [{ buildpack: "bp", text }]]);
   });
 
   test.each([

@@ -1,0 +1,30 @@
+import { quote } from "../text.ts";
+import { buildpackMetadata, type ImageMetadata } from "../toml/metadata.ts";
+
+/** Something in the metadata of a cache or app image that cannot be used, in a sentence; of which buildpack, if that is known. */
+export interface Unreadable {
+  readonly text: string;
+  readonly buildpack?: string;
+}
+
+/** What cannot be used of what is recorded of the buildpacks of a group, and what is nobody's. Single layers aside. */
+export function findUnreadable(
+  group: readonly { readonly id: string }[],
+  app: ImageMetadata,
+  cache: ImageMetadata | undefined,
+): Unreadable[] {
+  const ids = new Set(group.map(({ id }) => id));
+  return (["app image", "cache"] as const).flatMap((source) => {
+    const metadata = source === "cache" ? cache : app;
+    if (metadata === undefined) return [];
+    const ofGroup = [...ids].flatMap((id) => {
+      const problem = buildpackMetadata(metadata, id)?.problem;
+      const text = `What the ${source}'s metadata says of buildpack ${quote(id)} cannot be used: ${problem}`;
+      return problem === undefined ? [] : [{ buildpack: id, text }];
+    });
+    const nobodys = metadata.problems.map((problem) => ({
+      text: `An entry of the ${source}'s metadata cannot be used: ${problem}`,
+    }));
+    return [...ofGroup, ...nobodys];
+  });
+}
