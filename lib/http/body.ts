@@ -40,7 +40,7 @@ async function* decoded({ headers, body }: Response, url: URL): AsyncGenerator<U
     const isMalformed = format !== undefined && errorCode(error) === undefined;
     if (isMalformed)
       throw new TransportError("Encoding", `${url.host} says that it answers in ${format}, and does not`);
-    throw toTransportError(error, url, undefined);
+    throw toTransportError(error, url);
   }
 }
 

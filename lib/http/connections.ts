@@ -2,7 +2,7 @@ import type { Environment } from "../environment.ts";
 import type { Log } from "../log.ts";
 import { proxyRefusal, TransportError, toTransportError } from "./errors.ts";
 import { createProxies, type ProxyAddress } from "./proxy.ts";
-import { readTrust } from "./trust.ts";
+import { readTrust, type Trust } from "./trust.ts";
 
 export interface ConnectionOptions {
   /** Proxies, SSL_CERT_FILE, SSL_CERT_DIR. */
@@ -16,7 +16,7 @@ export interface ConnectionOptions {
 export class Connections {
   readonly #options: ConnectionOptions;
   readonly #proxyFor: (url: URL) => ProxyAddress | undefined;
-  readonly #trust: () => string[];
+  readonly #trust: Trust;
   /** One each, so that a connection made without verification is never used where verification is due. */
   readonly #sessions = new Map<boolean, Bun.FetchSession>();
 
@@ -49,7 +49,7 @@ export class Connections {
       log.debug(`${shown}: ${response.status} in ${elapsed()}`);
       return response;
     } catch (error) {
-      const known = toTransportError(error, url, proxy?.shown);
+      const known = toTransportError(error, url, { proxy: proxy?.shown, trusted: this.#trust.named });
       log.debug(`${shown}: ${known instanceof TransportError ? known.code : "given up"} after ${elapsed()}`);
       throw known;
     }
@@ -63,7 +63,7 @@ export class Connections {
   #session(verified: boolean): Bun.FetchSession {
     const known = this.#sessions.get(verified);
     if (known !== undefined) return known;
-    const made = new Bun.FetchSession({ tls: verified ? { ca: this.#trust() } : { rejectUnauthorized: false } });
+    const made = new Bun.FetchSession({ tls: verified ? { ca: this.#trust.list() } : { rejectUnauthorized: false } });
     this.#sessions.set(verified, made);
     return made;
   }

@@ -74,11 +74,19 @@ const explanations: Readonly<Record<string, string>> = {
   UnsupportedProxyProtocol: "proxies of this kind are not supported",
 };
 
+/** What a request went by. */
+interface Circumstances {
+  /** What stood between, if anything. */
+  readonly proxy?: string | undefined;
+  /** The variables that certificates of private authorities came from, with what they name. */
+  readonly trusted?: string | undefined;
+}
+
 /**
  * Puts what fetch threw into words of our own: its message may quote the address, and the query of a redirect's address
- * is often a secret. `proxy` is what stood between, if anything.
+ * is often a secret.
  */
-export function toTransportError(error: unknown, url: URL, proxy: string | undefined): unknown {
+export function toTransportError(error: unknown, url: URL, { proxy, trusted }: Circumstances = {}): unknown {
   if (!(error instanceof Error) || error instanceof TransportError) return error;
   const code = errorCode(error);
   if (code === undefined || code === "ABORT_ERR") return error;
@@ -87,7 +95,11 @@ export function toTransportError(error: unknown, url: URL, proxy: string | undef
   if (proxy !== undefined && tunnel !== undefined) return proxyRefusal(Number(tunnel), url, proxy);
   const certificate = isAboutCertificate(code) ? "the certificate cannot be verified" : undefined;
   const what = explanations[code] ?? certificate ?? inWords(code) ?? "cannot connect";
-  return new TransportError(code, `${url.host}${via}: ${what} (${code})`, connectionHint(code, url, proxy));
+  return new TransportError(
+    code,
+    `${url.host}${via}: ${what} (${code})`,
+    connectionHint(code, url, { proxy, trusted }),
+  );
 }
 
 /** The error for a proxy that does not let a request through, by the status that it answered. */
@@ -111,7 +123,7 @@ export function proxyRefusal(status: number, url: URL, proxy: string): Transport
   );
 }
 
-function connectionHint(code: string, url: URL, proxy: string | undefined): string | undefined {
+function connectionHint(code: string, url: URL, { proxy, trusted }: Circumstances): string | undefined {
   const { host } = url;
   if (code === "UnsupportedProxyProtocol") {
     const isSocks = /^socks/i.test(proxy ?? "");
@@ -128,6 +140,9 @@ function connectionHint(code: string, url: URL, proxy: string | undefined): stri
   }
   if (code === "CERT_REVOKED") return `Ask whoever runs ${host} for another one.`;
   if (isAboutCertificate(code)) {
+    if (trusted !== undefined) {
+      return `None of the certificates in ${trusted} signed that of ${host}: add the certificate of the authority that did.`;
+    }
     return `If ${host} has a certificate of a private authority, set SSL_CERT_FILE to the authority's certificate.`;
   }
   if (code === "EPROTO") return `If ${host} speaks plain http, pass -insecure-registry ${host}.`;

@@ -21,22 +21,56 @@ const systemFiles = [
 /** Bytes of a file of certificates; a whole system's are a quarter of a MiB. */
 const maximumBytes = 32 * 1024 * 1024;
 
+/** The certificates that are trusted. */
+export interface Trust {
+  /** Made when first asked for. Given to a request it replaces Bun's own list, hence Mozilla's in it. */
+  list(): string[];
+  /** The variables that certificates came from, with what they name, for people; undefined where none did. */
+  readonly named: string | undefined;
+}
+
 /**
- * Reads the certificates to trust, now, as the files may be closed to the user we become. The list is made when first
- * asked for: Mozilla's, which are built in, and those of SSL_CERT_FILE (else of the system) and of every file in the
- * directories SSL_CERT_DIR (separated by colons). The list given to a request replaces Bun's own, hence Mozilla's in it.
+ * Reads the certificates to trust, now, as the files may be closed to the user we become: Mozilla's, which are built in, and
+ * those of SSL_CERT_FILE (else of the system) and of every file in the directories SSL_CERT_DIR (separated by colons). What
+ * is named there, but holds none, is told.
  */
-export function readTrust(env: Readonly<Record<string, string | undefined>>, log: Log): () => string[] {
-  const own = env.SSL_CERT_FILE || undefined;
-  const texts =
-    own === undefined ? systemFiles.map(readQuietly).find((text) => text !== undefined) : readLoudly(own, log);
-  const directories = (env.SSL_CERT_DIR ?? "").split(":").filter((path) => path !== "");
-  const parts = [texts ?? "", ...directories.flatMap((directory) => readDirectory(directory, log))];
+export function readTrust(env: Readonly<Record<string, string | undefined>>, log: Log): Trust {
+  const file = env.SSL_CERT_FILE || undefined;
+  const directories = env.SSL_CERT_DIR || undefined;
+  const given: Given[] = [
+    ...(file === undefined ? [] : [{ name: `SSL_CERT_FILE ${quote(file)}`, texts: readLoudly(file, log) }]),
+    ...(directories === undefined
+      ? []
+      : [{ name: `SSL_CERT_DIR ${quote(directories)}`, texts: readDirectories(directories, log) }]),
+  ];
+  const good = given.filter((one) => isUseful(one, log));
+  const system = file === undefined ? systemFiles.map(readQuietly).find((text) => text !== undefined) : undefined;
+  const texts = [system ?? "", ...good.flatMap((one) => one.texts ?? [])];
   let list: string[] | undefined;
-  return () => {
-    list ??= [...new Set([...rootCertificates, ...parts.flatMap(certificates)])];
-    return list;
+  return {
+    list() {
+      list ??= [...new Set([...rootCertificates, ...texts.flatMap(certificates)])];
+      return list;
+    },
+    named: good.length === 0 ? undefined : good.map(({ name }) => name).join(" and "),
   };
+}
+
+/** What somebody named for us. */
+interface Given {
+  readonly name: string;
+  /** Undefined where it cannot be read, which was told. */
+  readonly texts: readonly string[] | undefined;
+}
+
+function isUseful({ name, texts }: Given, log: Log): boolean {
+  if (texts === undefined) return false;
+  if (texts.some((text) => blocksIn(text).some(isReadable))) return true;
+  log.warn(
+    `${name} holds no PEM certificate: no further authority is trusted. One in DER must be converted to PEM first.`,
+    "certificates",
+  );
+  return false;
 }
 
 function readQuietly(path: string): string | undefined {
@@ -47,35 +81,50 @@ function readQuietly(path: string): string | undefined {
   }
 }
 
-function readLoudly(path: string, log: Log): string | undefined {
+function readLoudly(path: string, log: Log): string[] | undefined {
   try {
-    return readWhole(path, maximumBytes).toString("latin1");
+    return [readWhole(path, maximumBytes).toString("latin1")];
   } catch (error) {
     log.warn(`Not using the certificates of SSL_CERT_FILE ${quote(path)}: ${describe(error)}`, "certificates");
     return undefined;
   }
 }
 
-function readDirectory(directory: string, log: Log): string[] {
+/** Undefined where none of them can be read. */
+function readDirectories(paths: string, log: Log): string[] | undefined {
+  const read = paths
+    .split(":")
+    .filter((path) => path !== "")
+    .map((path) => readDirectory(path, log));
+  return read.every((texts) => texts === undefined) ? undefined : read.flatMap((texts) => texts ?? []);
+}
+
+function readDirectory(directory: string, log: Log): string[] | undefined {
   try {
     const entries = orAsSecondUser(() => readdirSync(directory, { withFileTypes: true }));
     const files = entries.filter((entry) => entry.isFile() || entry.isSymbolicLink());
     return files.map(({ name }) => readQuietly(join(directory, name)) ?? "");
   } catch (error) {
     log.warn(`Not using the certificates of SSL_CERT_DIR ${quote(directory)}: ${describe(error)}`, "certificates");
-    return [];
+    return undefined;
   }
 }
 
 /** The certificates in a PEM text that can be read: one that cannot would make every connection fail. */
 function certificates(text: string): string[] {
-  const blocks =
-    text.match(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----/g) ?? [];
-  return blocks.flatMap((block) => {
+  return blocksIn(text).flatMap((block) => {
     try {
       return [new X509Certificate(block).toString()];
     } catch {
       return [];
     }
   });
+}
+
+function blocksIn(text: string): string[] {
+  return text.match(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----/g) ?? [];
+}
+
+function isReadable(block: string): boolean {
+  return certificates(block).length > 0;
 }

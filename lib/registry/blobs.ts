@@ -164,7 +164,7 @@ class Body {
       if (this.#broughtBytes >= timing.trickleBytes) [this.#waitedMs, this.#broughtBytes] = [0, 0];
       return chunk;
     } catch (error) {
-      const known = this.#url === undefined ? error : toTransportError(error, this.#url, undefined);
+      const known = this.#url === undefined ? error : toTransportError(error, this.#url);
       this.broken = this.isGivenUp || isTransient(known);
       throw known;
     } finally {

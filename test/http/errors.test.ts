@@ -3,11 +3,9 @@ import { isTransient, TransportError, toTransportError } from "../../lib/http/er
 
 /** What becomes of an error of fetch. */
 function told(code: string, proxy?: string): TransportError {
-  const error = toTransportError(
-    Object.assign(new Error("its words"), { code }),
-    new URL("https://reg.io/v2/?x=s"),
+  const error = toTransportError(Object.assign(new Error("its words"), { code }), new URL("https://reg.io/v2/?x=s"), {
     proxy,
-  );
+  });
   if (!(error instanceof TransportError)) throw new Error("not a TransportError");
   return error;
 }
@@ -40,7 +38,7 @@ group("what went wrong with a connection is told in words, with advice that fits
 test("a proxy that has nobody behind it now may have somebody later", () => {
   const refused = (status: number) => {
     const error = Object.assign(new Error(`Proxy refused to open a tunnel: ${status} x`), { code: "ERR_PROXY_TUNNEL" });
-    return toTransportError(error, new URL("https://reg.io/"), "http://proxy:3128");
+    return toTransportError(error, new URL("https://reg.io/"), { proxy: "http://proxy:3128" });
   };
   expect([403, 405, 407, 500].map((status) => isTransient(refused(status)))).toEqual([false, false, false, false]);
   expect([502, 503, 504].map((status) => isTransient(refused(status)))).toEqual([true, true, true]);

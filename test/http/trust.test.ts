@@ -1,4 +1,5 @@
 import { expect, describe as group, test } from "bun:test";
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { createServer as createTlsServer } from "node:https";
@@ -37,6 +38,41 @@ group("TLS:", () => {
     await pull({ registry: one.registry, reference });
     await pull({ registry: other.registry, reference });
     expect(other.lines.join("\n")).toContain('SSL_CERT_DIR "/nonexistent"');
+  });
+
+  test.each<[what: string, content: string | Uint8Array | undefined, says: string]>([
+    ["something else", "root:x:0:0::/root:/bin/sh\n", "holds no PEM certificate"],
+    ["nothing", "", "holds no PEM certificate"],
+    ["a private key", tls.key, "holds no PEM certificate"],
+    ["DER", new X509Certificate(readFileSync(authority)).raw, "holds no PEM certificate"],
+    ["a damaged certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no PEM certificate"],
+    ["no file", undefined, "no such file"],
+  ])("SSL_CERT_FILE or SSL_CERT_DIR with %s is told, and what it is for", async (_, content, says) => {
+    using dir = tempDir("tls", content === undefined ? {} : { certs: { file: Buffer.from(content) } });
+    const variables = { SSL_CERT_FILE: dir.join("certs/file"), SSL_CERT_DIR: dir.join("certs") };
+    for (const [name, path] of Object.entries(variables)) {
+      await using all = await serving({ tls }, { env: { [name]: path } });
+      const { hint } = await failure(all.registry.image(all.reference));
+      const told = all.lines.filter((line) => line.includes(`${name} "${path}"`));
+      expect(told).toEqual([expect.stringContaining(says)]);
+      expect(hint).toContain("set SSL_CERT_FILE to the authority's certificate");
+    }
+  });
+
+  test("certificates that did not sign the server's are named as that", async () => {
+    using dir = tempDir("tls", { certs: { "other.pem": readFileSync(certificates.alone.cert, "utf8") } });
+    const [file, directory] = [dir.join("certs/other.pem"), dir.join("certs")];
+    for (const [env, names] of [
+      [{ SSL_CERT_FILE: file }, `SSL_CERT_FILE "${file}"`],
+      [{ SSL_CERT_DIR: directory }, `SSL_CERT_DIR "${directory}"`],
+      [{ SSL_CERT_FILE: file, SSL_CERT_DIR: directory }, `SSL_CERT_FILE "${file}" and SSL_CERT_DIR "${directory}"`],
+    ] as const) {
+      await using all = await serving({ tls }, { env });
+      const { hint } = await failure(all.registry.image(all.reference));
+      const advice = "add the certificate of the authority that did.";
+      expect(hint).toBe(`None of the certificates in ${names} signed that of ${all.server.host}: ${advice}`);
+      expect(all.lines.filter((line) => line.includes("SSL_CERT"))).toEqual([]);
+    }
   });
 
   test("an insecure registry's certificate is not verified; another port's is", async () => {
