@@ -8,7 +8,7 @@ import type { User } from "../disk/user.ts";
 import { describe, hasCode } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { quote } from "../text.ts";
-import type { ImageMetadata } from "../toml/metadata.ts";
+import { type ImageMetadata, refuseOdd } from "../toml/metadata.ts";
 import { readMetadata } from "../toml/metadata-json.ts";
 import { describeParseError, whyNotTold } from "../toml/parse-error.ts";
 import { Pauses } from "../waiting.ts";
@@ -73,7 +73,9 @@ export class VolumeCache implements Cache {
       file = new FileBytes(committed.at(metadataFile), limits.metadataBytes);
       const pauses = new Pauses(this.#signal);
       // The file stays open: the layers' own data is read from it when it is needed.
-      return await readMetadata(file, () => pauses.pause());
+      const metadata = await readMetadata(file, () => pauses.pause());
+      if (file.isSecret) refuseOdd(metadata);
+      return metadata;
     } catch (error) {
       file?.close();
       this.#signal.throwIfAborted();

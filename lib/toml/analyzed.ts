@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { hasCode } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
-import { type ImageMetadata, noMetadata, toImageMetadata } from "./metadata.ts";
+import { type ImageMetadata, noMetadata, refuseOdd, toImageMetadata } from "./metadata.ts";
 import { describeFileError } from "./parse-error.ts";
 import { checkSecretNames } from "./secret-names.ts";
 import { readTomlAs } from "./toml.ts";
@@ -73,5 +73,6 @@ function toAnalyzed(path: string, table: TomlTable, isSecret: boolean): Analyzed
   };
   if (isSecret && runImage !== undefined) checkSecretNames([runImage.reference, runImage.image]);
   const layers = metadata === undefined ? noMetadata : toImageMetadata(metadata);
+  if (isSecret) refuseOdd(layers);
   return { path, exists: true, table, metadata: layers, runImage };
 }

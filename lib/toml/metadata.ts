@@ -165,6 +165,16 @@ function problemOf({
   return issues === undefined ? "" : describeParseError(new v.ValiError(issues));
 }
 
+/**
+ * Throws an Error where something in metadata is not of the right kind. What is wrong with one part is told with its name,
+ * and of a file that is a secret no name may be told that is not surely one.
+ */
+export function refuseOdd({ buildpacks, problems }: ImageMetadata): void {
+  const isOdd = ({ layers, problem }: BuildpackMetadata) =>
+    problem !== undefined || [...layers.values()].some((layer) => layer.problem !== undefined);
+  if (problems.length > 0 || buildpacks.some(isOdd)) throw new Error("something in it is not of the right kind");
+}
+
 /** The metadata of one buildpack; of several entries with the same id the first one counts. */
 export function buildpackMetadata(image: ImageMetadata, id: string): BuildpackMetadata | undefined {
   return image.buildpacks.find((buildpack) => buildpack.id === id);

@@ -37,6 +37,9 @@ const places: Readonly<Record<string, readonly [what: string, text: string, exit
     ["text that is not JSON", secret, 0],
     ["a value of the wrong type", `{"buildpacks": "${secret}"}`, 0],
     ["a key with a value of the wrong type", `{"buildpacks":[{"layers":{"${secret}": 1}}]}`, 0],
+    ["a layer with a value of the wrong type", `{"buildpacks":[{"key":"example/app","layers":{"${secret}": 1}}]}`, 0],
+    ["a buildpack with a value of the wrong type", `{"buildpacks":[{"key":"${secret}","layers":[]}]}`, 0],
+    ["an entry that is nobody's", `{"buildpacks":["${secret}"]}`, 0],
     ["a digest that is not one", `{"sbom":{"sha":"${secret}"},"buildpacks":[]}`, 0],
     [
       "a layer's digest that is not one",
