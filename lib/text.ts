@@ -16,6 +16,20 @@ export function quote(name: string): string {
   return `"${name.replace(/[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"\\]/g, escapeCharacter)}"`;
 }
 
+/**
+ * A path that a variable holds, in double quotes; in its place may be what should be in the file, a key or a token, which
+ * nobody may see. So what does not look like a path is not shown.
+ */
+export function quotePath(path: string): string {
+  return looksLikePath(path) ? quote(path) : "something else than a path";
+}
+
+function looksLikePath(text: string): boolean {
+  // Line breaks of a PEM, a JSON Web Token, base64 that goes on and on.
+  if (/[\x00-\x1f\x7f]|\beyJ|[\w+=-]{61}/.test(text) || text.length > 1024) return false;
+  return /^(\/|\.\.?(\/|$)|~)/.test(text) || /^[\w.@/-]{1,32}$/.test(text);
+}
+
 /** An untrusted name as it is where it is one plain word, else in double quotes. */
 export function plainOrQuoted(name: string): string {
   return /^[\w.@/+:-]+$/.test(name) ? name : quote(name);

@@ -7,13 +7,13 @@ import { at, type Endpoint, namedEndpoint } from "./endpoints.ts";
 import { readJson, refused, someText } from "./requests.ts";
 import { NotSetUp, required, type Step, StepFailure } from "./steps.ts";
 
-/** Where keys of Amazon's may be, in the order in which they are looked for. */
+/** Where keys of Amazon's may be, in the order in which most of its own libraries (Go, Java, PHP) look for them. */
 export function amazonSteps(tokens: SecurityTokens): Step<AmazonKeys>[] {
   return [
     { name: "environment", get: async () => environmentKeys(tokens) },
     { name: "web identity", get: () => webIdentityKeys(tokens) },
-    { name: "container", get: () => containerKeys(tokens) },
     { name: "profile", get: () => profileKeys(tokens, { environmentKeys, containerKeys, machineKeys }) },
+    { name: "container", get: () => containerKeys(tokens) },
     { name: "EC2 metadata", get: () => machineKeys(tokens) },
   ];
 }
@@ -31,10 +31,11 @@ function environmentKeys({ env }: SecurityTokens): AmazonKeys {
 /** A role for a service account of Kubernetes (IRSA), or for another provider's token. */
 function webIdentityKeys(tokens: SecurityTokens): Promise<AmazonKeys> {
   const { env } = tokens;
-  const tokenFile = required(env, "AWS_WEB_IDENTITY_TOKEN_FILE");
+  const name = "AWS_WEB_IDENTITY_TOKEN_FILE";
+  const tokenFile = required(env, name);
   const role = env["AWS_ROLE_ARN"]?.trim();
-  if (!role) throw new StepFailure("AWS_WEB_IDENTITY_TOKEN_FILE is set, but not AWS_ROLE_ARN");
-  return assumeByWebIdentity(tokens, { role, tokenFile, session: env["AWS_ROLE_SESSION_NAME"]?.trim() });
+  if (!role) throw new StepFailure(`${name} is set, but not AWS_ROLE_ARN`);
+  return assumeByWebIdentity(tokens, { role, tokenFile, where: name, session: env["AWS_ROLE_SESSION_NAME"]?.trim() });
 }
 
 const relative = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
@@ -48,8 +49,9 @@ async function containerKeys(tokens: SecurityTokens): Promise<AmazonKeys> {
   const address = path ? `http://169.254.170.2${path}` : env[full]?.trim();
   if (!address) throw new NotSetUp(`neither ${relative} nor ${full} is set`);
   const endpoint = namedEndpoint(address, path ? relative : full);
-  const tokenFile = env["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]?.trim();
-  const token = tokenFile ? files.text(tokenFile) : env["AWS_CONTAINER_AUTHORIZATION_TOKEN"]?.trim();
+  const tokenName = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+  const tokenFile = env[tokenName]?.trim();
+  const token = tokenFile ? files.text(tokenFile, tokenName) : env["AWS_CONTAINER_AUTHORIZATION_TOKEN"]?.trim();
   const answer = await requests.askOk(endpoint, token ? { authorization: token } : {});
   return readKeys(readJson(answer, keysSchema, "keys"));
 }

@@ -24,10 +24,11 @@ export async function profileKeys(tokens: SecurityTokens, sources: Sources): Pro
   const profiles = readProfiles(env, tokens.files);
   const name = named || "default";
   const profile = profiles.get(name);
-  if (profile === undefined || !hasKeys(profile)) {
-    const why = `there are no credentials for the profile ${quote(name)}`;
-    throw named ? new StepFailure(why) : new NotSetUp(why);
-  }
+  if (profile === undefined && named)
+    throw new StepFailure(`there is no profile ${quote(name)}, which AWS_PROFILE names`);
+  // A profile may also hold nothing but a region.
+  if (profile === undefined || !hasKeys(profile))
+    throw new NotSetUp(`there are no credentials for the profile ${quote(name)}`);
   return keysOf(name, profiles, { ...tokens, region: regionOf(profile, tokens) }, sources, longestChain);
 }
 
@@ -57,7 +58,10 @@ async function keysOf(
   if (role === undefined || (source === name && chain < longestChain)) return ownKeys(name, profile);
   const tokenFile = get("web_identity_token_file");
   const session = get("role_session_name");
-  if (tokenFile !== undefined) return assumeByWebIdentity(tokens, { role, tokenFile, session });
+  if (tokenFile !== undefined) {
+    const where = `web_identity_token_file in the profile ${quote(name)}`;
+    return assumeByWebIdentity(tokens, { role, tokenFile, where, session });
+  }
   const keys =
     source === undefined
       ? await sourceKeys(name, get("credential_source"), tokens, sources)
@@ -94,7 +98,15 @@ async function sourceKeys(
     ["Ec2InstanceMetadata", machineKeys],
   ]);
   const get = known.get(source ?? "");
-  if (get !== undefined) return get(tokens);
+  if (get !== undefined) {
+    try {
+      return await get(tokens);
+    } catch (error) {
+      // The profile is set up; what it names is not.
+      if (!(error instanceof NotSetUp)) throw error;
+      throw new StepFailure(`the profile ${quote(name)} has credential_source = ${source}, but ${error.message}`);
+    }
+  }
   throw new StepFailure(
     `the profile ${quote(name)} has a role_arn, but no source_profile or credential_source that is known`,
   );

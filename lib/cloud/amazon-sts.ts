@@ -41,6 +41,8 @@ interface WebIdentity {
   readonly role: string;
   /** Path of a file with the token. */
   readonly tokenFile: string;
+  /** What names that file. */
+  readonly where: string;
   readonly session: string | undefined;
 }
 
@@ -51,7 +53,7 @@ export async function assumeByWebIdentity(tokens: SecurityTokens, identity: WebI
     Version: "2011-06-15",
     RoleArn: identity.role,
     RoleSessionName: identity.session || "restorer",
-    WebIdentityToken: tokens.files.text(identity.tokenFile),
+    WebIdentityToken: tokens.files.text(identity.tokenFile, identity.where),
   };
   return assumed(tokens, { form });
 }

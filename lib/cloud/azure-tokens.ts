@@ -37,15 +37,21 @@ export function azureSteps(sources: Sources): Step<EntraToken>[] {
 }
 
 async function bySecret(sources: Sources): Promise<EntraToken> {
-  const client_secret = required(sources.env, "AZURE_CLIENT_SECRET");
+  const { env } = sources;
+  const certificate = "AZURE_CLIENT_CERTIFICATE_PATH";
+  const isSet = (name: string) => Boolean(env[name]?.trim());
+  if (!isSet("AZURE_CLIENT_SECRET") && [certificate, "AZURE_TENANT_ID", "AZURE_CLIENT_ID"].every(isSet))
+    throw new StepFailure(`${certificate} is set: the restorer does not know client certificates`);
+  const client_secret = required(env, "AZURE_CLIENT_SECRET");
   return askEntra(sources, () => ({ client_secret }));
 }
 
 /** A service account of Kubernetes that a federated credential trusts (AKS's workload identity). */
 async function byFederation(sources: Sources): Promise<EntraToken> {
-  const path = required(sources.env, "AZURE_FEDERATED_TOKEN_FILE");
+  const name = "AZURE_FEDERATED_TOKEN_FILE";
+  const path = required(sources.env, name);
   const client_assertion_type = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-  return askEntra(sources, () => ({ client_assertion_type, client_assertion: sources.files.text(path) }));
+  return askEntra(sources, () => ({ client_assertion_type, client_assertion: sources.files.text(path, name) }));
 }
 
 async function askEntra({ env, requests, domain }: Sources, proof: () => Record<string, string>): Promise<EntraToken> {

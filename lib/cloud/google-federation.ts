@@ -18,6 +18,9 @@ const sourceSchema = v.object({
   url: optionalText,
   headers: v.fallback(optionalTexts, []),
   format: formatSchema,
+  environment_id: optionalText,
+  executable: v.optional(v.unknown()),
+  certificate: v.optional(v.unknown()),
 });
 
 const federationSchema = v.object({
@@ -65,12 +68,24 @@ async function subjectToken(
   { credential_source: source }: Federation,
   path: string,
 ): Promise<string> {
-  const text = source.file !== "" ? sources.files.text(source.file) : await fromUrl(sources, source, path);
+  const unknown = unknownProvider(source);
+  if (unknown !== undefined)
+    throw new StepFailure(`the credential_source of ${quote(path)} is ${unknown}, which the restorer does not know`);
+  const where = `credential_source in ${quote(path)}`;
+  const text = source.file !== "" ? sources.files.text(source.file, where) : await fromUrl(sources, source, path);
   if (source.format.type !== "json") return text.trim();
   const field = source.format.subject_token_field_name;
   const found = v.parse(optionalEntries, parseIfObject(text)).find(([key]) => key === field)?.[1];
   if (typeof found === "string" && found !== "") return found;
   throw new StepFailure(`the subject token that ${quote(path)} leads to is not JSON with a ${quote(field)}`);
+}
+
+/** In words; such a source may have an address, too, where no subject token is to be had. */
+function unknownProvider(source: Federation["credential_source"]): string | undefined {
+  if (/^aws/i.test(source.environment_id)) return "Amazon (environment_id)";
+  if (source.environment_id !== "") return "an environment_id";
+  if (source.executable !== undefined) return "an executable";
+  return source.certificate === undefined ? undefined : "a certificate";
 }
 
 async function fromUrl({ requests }: Sources, source: Federation["credential_source"], path: string): Promise<string> {

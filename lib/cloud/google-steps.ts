@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import * as v from "valibot";
-import { quote } from "../text.ts";
+import { quote, quotePath } from "../text.ts";
 import { parseIfObject } from "../toml/json.ts";
 import { at, namedEndpoint } from "./endpoints.ts";
 import { byFederation } from "./google-federation.ts";
@@ -13,7 +13,7 @@ import { NotSetUp, required, type Step, StepFailure } from "./steps.ts";
 export function googleSteps(sources: Sources): Step<GoogleToken>[] {
   const named = "GOOGLE_APPLICATION_CREDENTIALS";
   return [
-    { name: named, get: () => byFile(sources, required(sources.env, named)) },
+    { name: named, get: () => byFile(sources, required(sources.env, named), named) },
     { name: "gcloud's file", get: () => byWellKnownFile(sources) },
     { name: "metadata server", get: () => byMachine(sources) },
   ];
@@ -24,13 +24,13 @@ async function byWellKnownFile(sources: Sources): Promise<GoogleToken> {
   const directory = CLOUDSDK_CONFIG?.trim() || (HOME ? join(HOME, ".config/gcloud") : "");
   if (directory === "") throw new NotSetUp("neither CLOUDSDK_CONFIG nor HOME is set");
   const path = join(directory, "application_default_credentials.json");
-  if (sources.files.find(path) === undefined) throw new NotSetUp(`there is no ${quote(path)} to read`);
-  return byFile(sources, path);
+  if (sources.files.find(path) === undefined) throw new NotSetUp(`there is no ${quotePath(path)} to read`);
+  return byFile(sources, path, "gcloud");
 }
 
 /** By a file of credentials, of whatever type. */
-async function byFile(sources: Sources, path: string): Promise<GoogleToken> {
-  const file = parseIfObject(sources.files.text(path));
+async function byFile(sources: Sources, path: string, where: string): Promise<GoogleToken> {
+  const file = parseIfObject(sources.files.text(path, where));
   const { type } = v.parse(v.fallback(v.object({ type: v.string() }), { type: "" }), file);
   switch (type) {
     case "service_account":
@@ -41,6 +41,10 @@ async function byFile(sources: Sources, path: string): Promise<GoogleToken> {
       return byFederation(sources, file, path);
   }
   const known = "service_account, authorized_user or external_account";
+  if (/^[a-z_]{1,64}$/.test(type))
+    throw new StepFailure(
+      `${quote(path)} is of the type ${type}, which the restorer does not know (it knows ${known})`,
+    );
   throw new StepFailure(`${quote(path)} is not JSON with a "type" of ${known}`);
 }
 

@@ -1,7 +1,7 @@
 import { readWhole } from "../disk/read-file.ts";
 import type { Environment } from "../environment.ts";
 import { describe, hasCode } from "../errors.ts";
-import { quote } from "../text.ts";
+import { quotePath } from "../text.ts";
 import { renewalTime } from "../waiting.ts";
 
 /** A sign-in that came to nothing. Its words hold nothing of a credential. */
@@ -84,15 +84,16 @@ export class Files {
     }
   }
 
-  /** Of a file that was named. Throws a StepFailure where it cannot be read, or nothing is in it. */
-  text(path: string): string {
+  /** Of a file that was named, in `where`. Throws a StepFailure where it cannot be read, or nothing is in it. */
+  text(path: string, where: string): string {
+    const shown = `the file of ${where}, ${quotePath(path)}`;
     try {
       const text = this.#read(path).trim();
       if (text !== "") return text;
     } catch (error) {
-      throw new StepFailure(`cannot read ${quote(path)}: ${describe(error)}`);
+      throw new StepFailure(`cannot read ${shown}: ${describe(error)}`);
     }
-    throw new StepFailure(`${quote(path)} is empty`);
+    throw new StepFailure(`${shown}, is empty`);
   }
 
   #read(path: string): string {
@@ -110,17 +111,26 @@ export class Files {
   }
 }
 
-/** What several ask for at a time, or one after the other, got once for as long as it is good. What failed is not kept. */
+/**
+ * What several ask for at a time, or one after the other, got once for as long as it is good: whoever comes later gets what
+ * is left of its life. What failed is not kept.
+ */
 export class Shared<T extends { readonly livesMs: number | undefined }> {
   readonly #get: () => Promise<T>;
   #pending: Promise<T> | undefined;
   #renewAt = Number.POSITIVE_INFINITY;
+  #endsAt: number | undefined;
 
   constructor(get: () => Promise<T>) {
     this.#get = get;
   }
 
-  get(): Promise<T> {
+  async get(): Promise<T> {
+    const got = await this.#current();
+    return this.#endsAt === undefined ? got : { ...got, livesMs: this.#endsAt - performance.now() };
+  }
+
+  #current(): Promise<T> {
     if (this.#pending !== undefined && performance.now() < this.#renewAt) return this.#pending;
     this.#renewAt = Number.POSITIVE_INFINITY;
     const pending = this.#get();
@@ -128,6 +138,7 @@ export class Shared<T extends { readonly livesMs: number | undefined }> {
     pending.then(
       ({ livesMs }) => {
         this.#renewAt = renewalTime(livesMs);
+        this.#endsAt = livesMs === undefined ? undefined : performance.now() + livesMs;
       },
       () => {
         this.#pending = undefined;

@@ -6,7 +6,7 @@ import type { Environment } from "../environment.ts";
 import { describe } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { dockerHub } from "../oci/reference.ts";
-import { quote } from "../text.ts";
+import { quote, quotePath } from "../text.ts";
 import type { Credential } from "./credential.ts";
 import { type DockerConfig, readDockerConfig } from "./docker-config.ts";
 import { askHelper } from "./helper.ts";
@@ -66,7 +66,7 @@ export function readOwnConfig(env: Environment): DockerConfig | undefined {
     const inside = configNames.map((file) => join(path, file)).find(isFile);
     throw new Error(`it is a directory${inside === undefined ? "" : `; did you mean ${quote(inside)}?`}`);
   } catch (error) {
-    throw new RestorerError(`failed to read ${name} ${quote(path)}: ${describe(error)}`, { hint });
+    throw new RestorerError(`failed to read the file of ${name}, ${quotePath(path)}: ${describe(error)}`, { hint });
   }
 }
 
@@ -79,7 +79,7 @@ export function readSharedConfig(env: Environment, warn: (message: string) => vo
       const config = readDockerConfig(path);
       if (config !== undefined) return config;
     } catch (error) {
-      warn(`Not using the credentials in ${quote(path)}: ${describe(error)}`);
+      warn(`Not using the credentials in ${quotePath(path)}: ${describe(error)}`);
       return undefined;
     }
   }
@@ -96,7 +96,7 @@ function misplacedConfig(env: Environment): string | undefined {
   }
   const usual = join(directory, "config.json");
   if (named && isAbsent(named)) {
-    return `DOCKER_CONFIG names a directory, ${quote(named)}, that does not exist: there are no credentials in it.`;
+    return `DOCKER_CONFIG names a directory, ${quotePath(named)}, that does not exist: there are no credentials in it.`;
   }
   const secret = [directory, usual].flatMap((place) => configNames.map((name) => join(place, name)));
   const meant = isFile(usual) ? undefined : secret.find(isFile);

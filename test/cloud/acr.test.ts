@@ -166,7 +166,7 @@ group("what fails at Azure's ends the chain, and is told once", () => {
       "a workload's token that is not there",
       {},
       () => ({ ...workloadEnv, AZURE_FEDERATED_TOKEN_FILE: "/absent" }),
-      'workload identity (cannot read "/absent": no such file or directory)',
+      'workload identity (cannot read the file of AZURE_FEDERATED_TOKEN_FILE, "/absent": no such file or directory)',
     ],
     ["App Service that refuses", { "GET local/msi/token": { status: 400 } }, appService, "managed identity (127.0.0.1"],
     [

@@ -81,7 +81,6 @@ group("a profile in Amazon's shared files", () => {
   });
 
   test.each<[source: string, answers: Answers]>([
-    ["Environment", {}],
     ["EcsContainer", { "GET local/v1/credentials": { json: keysJson } }],
     ["Ec2InstanceMetadata", machineAnswers],
   ])("may have a role by keys of %s", async (source, answers) => {
@@ -89,20 +88,33 @@ group("a profile in Amazon's shared files", () => {
     const { AWS_CONTAINER_CREDENTIALS_FULL_URI } = pod(scene.clouds);
     const env = {
       AWS_PROFILE: "x",
-      ...(source === "Environment" ? { AWS_ACCESS_KEY_ID: keyId, AWS_SECRET_ACCESS_KEY: secret } : {}),
       ...(source === "EcsContainer" ? { AWS_CONTAINER_CREDENTIALS_FULL_URI } : {}),
       ...(source === "Ec2InstanceMetadata" ? machine(scene.clouds) : {}),
     };
-    const found = await scene.signIn({ ...all, ...answers }, env, tree);
-    // What the environment or a container has by itself comes before profiles.
-    expect(found.login).toBe(`AWS:${password}`);
-    if (source === "Ec2InstanceMetadata") {
-      expect(scene.clouds.asked()).toEqual([...Object.keys(machineAnswers), sts, ecr]);
-    }
+    expect(await scene.signIn({ ...all, ...answers }, env, tree)).toMatchObject(usable);
+    expect(scene.clouds.asked()).toEqual([...Object.keys(answers), sts, ecr]);
+  });
+
+  test("comes after keys of the environment, also where it would take a role by them", async () => {
+    const tree = { ".aws/config": `[profile x]\nrole_arn = ${role}\ncredential_source = Environment\n` };
+    const env = { AWS_PROFILE: "x", AWS_ACCESS_KEY_ID: keyId, AWS_SECRET_ACCESS_KEY: secret };
+    expect(await scene.signIn(all, env, tree)).toMatchObject({ ...usable, source: "Amazon ECR, environment" });
+  });
+
+  test("that holds only a region is passed by, and what comes after it is asked", async () => {
+    const tree = { ".aws/config": "[profile x]\nregion = eu-west-1\n" };
+    const answers = { ...all, "GET local/v1/credentials": { json: keysJson } };
+    const found = await scene.signIn(answers, { AWS_PROFILE: "x", ...pod(scene.clouds) }, tree);
+    expect(found).toMatchObject({ ...usable, source: "Amazon ECR, container" });
   });
 
   test.each<[what: string, text: string, said: string]>([
-    ["that is not there", "[default]\n", 'there are no credentials for the profile "x"'],
+    ["that is not there", "[default]\n", 'there is no profile "x", which AWS_PROFILE names'],
+    [
+      "with a source that is not set up",
+      `[profile x]\nrole_arn = ${role}\ncredential_source = Environment\n`,
+      "has credential_source = Environment, but AWS_ACCESS_KEY_ID is not set",
+    ],
     ["with half a key", "[profile x]\naws_access_key_id = a\n", 'the profile "x" has no aws_secret_access_key'],
     [
       "with SSO",

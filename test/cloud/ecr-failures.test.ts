@@ -42,7 +42,7 @@ group("what fails at Amazon's ends the chain, and is told once", () => {
       "no token",
       {},
       () => ({ ...web, AWS_WEB_IDENTITY_TOKEN_FILE: "/absent" }),
-      'cannot read "/absent": no such file or directory',
+      'cannot read the file of AWS_WEB_IDENTITY_TOKEN_FILE, "/absent": no such file or directory',
     ],
     ["a region that is none", {}, () => ({ ...web, AWS_REGION: "a/b" }), 'AWS_REGION "a/b" is not a region'],
     ["a pod's agent that refuses", { "GET local/v1/credentials": { status: 400 } }, pod, "answered 400"],
@@ -161,7 +161,7 @@ group("what fails at Amazon's ends the chain, and is told once", () => {
     const found = await scene.signIn({}, { AWS_ACCESS_KEY_ID: keyId });
     expect(found.warnings).toHaveLength(1);
     expect(found.warnings[0]).toContain(
-      'Tried: environment (AWS_SECRET_ACCESS_KEY is not set), web identity (AWS_WEB_IDENTITY_TOKEN_FILE is not set), container (neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI nor AWS_CONTAINER_CREDENTIALS_FULL_URI is set), profile (there are no credentials for the profile "default"), EC2 metadata (AWS_EC2_METADATA_DISABLED is true).',
+      'Tried: environment (AWS_SECRET_ACCESS_KEY is not set), web identity (AWS_WEB_IDENTITY_TOKEN_FILE is not set), profile (there are no credentials for the profile "default"), container (neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI nor AWS_CONTAINER_CREDENTIALS_FULL_URI is set), EC2 metadata (AWS_EC2_METADATA_DISABLED is true).',
     );
     expect(scene.clouds.asked()).toEqual([]);
   });

@@ -64,6 +64,15 @@ group("what several ask for", () => {
     expect(asked).toBe(1);
     for (const number of [2, 3, 3]) expect((await shared.get()).number).toBe(number);
   });
+
+  test("has the same end for all, whenever they come", async () => {
+    const shared = new Shared(async () => ({ livesMs: 3_600_000 }));
+    const first = (await shared.get()).livesMs;
+    // Some time goes by, however little.
+    const since = performance.now();
+    while (performance.now() === since);
+    expect((await shared.get()).livesMs).toBeLessThan(first);
+  });
 });
 
 group("a run whose credentials expire at once", () => {
@@ -198,11 +207,11 @@ group("a run whose credentials expire at once", () => {
 test("a file of credentials is read anew each time, and is as it was only where it cannot be read any more", () => {
   using dir = tempDir("files", { token: "one", empty: "" });
   const files = new Files();
-  expect(files.text(dir.join("token"))).toBe("one");
+  expect(files.text(dir.join("token"), "here")).toBe("one");
   Bun.spawnSync(["tee", dir.join("token")], { stdin: Buffer.from("\ufefftwo\n"), stdout: "ignore" });
-  expect(files.text(dir.join("token"))).toBe("two");
-  expect(() => files.text(dir.join("empty"))).toThrow("is empty");
-  expect(() => files.text(dir.join("absent"))).toThrow("no such file");
-  expect(() => files.text(dir.path)).toThrow("is not a regular file");
+  expect(files.text(dir.join("token"), "here")).toBe("two");
+  expect(() => files.text(dir.join("empty"), "here")).toThrow("is empty");
+  expect(() => files.text(dir.join("absent"), "here")).toThrow("no such file");
+  expect(() => files.text(dir.path, "here")).toThrow("is not a regular file");
   expect([files.find(dir.path), files.find(dir.join("absent"))]).toEqual([undefined, undefined]);
 });

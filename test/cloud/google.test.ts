@@ -146,7 +146,13 @@ group("what fails at Google's ends the chain, and is told once", () => {
       "s3cret",
       'is not JSON with a "type" of service_account, authorized_user or external_account',
     ],
-    ["a file of another type", {}, { type: "impersonated_service_account" }, 'is not JSON with a "type" of'],
+    ["a file of another type", {}, { type: "s3cret: other" }, 'is not JSON with a "type" of'],
+    [
+      "a file of a type that is not known",
+      {},
+      { type: "impersonated_service_account" },
+      "is of the type impersonated_service_account, which the restorer does not know",
+    ],
     ["a file without a key", {}, { ...serviceAccount, private_key: undefined }, "has no usable private_key"],
     [
       "a file with half a key",
@@ -199,8 +205,20 @@ group("what fails at Google's ends the chain, and is told once", () => {
     [
       "a provider that is Amazon's",
       {},
-      { ...federation, credential_source: { environment_id: "aws1" } },
-      "has no credential_source with a file or a url",
+      { ...federation, credential_source: { environment_id: "aws1", url: "http://127.0.0.1:1/security-credentials" } },
+      "is Amazon (environment_id), which the restorer does not know",
+    ],
+    [
+      "a provider that is a program",
+      {},
+      { ...federation, credential_source: { executable: { command: "/bin/s3cret" } } },
+      "is an executable, which the restorer does not know",
+    ],
+    [
+      "a provider that is a certificate",
+      {},
+      { ...federation, credential_source: { certificate: { use_default_certificate_config: true } } },
+      "is a certificate, which the restorer does not know",
     ],
     [
       "a provider's address in the clear",
