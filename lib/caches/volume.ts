@@ -80,7 +80,8 @@ export class VolumeCache implements Cache {
       file?.close();
       this.#signal.throwIfAborted();
       if (hasCode(error, "ENOENT")) return undefined;
-      if (file?.isSecret === true) throw new CacheError(`cache metadata ${quote(path)} cannot be used; ${whyNotTold}`);
+      if (file?.isSecret === true)
+        throw new CacheError(`cache metadata ${quote(path)} cannot be used, and ${whyNotTold}`);
       throw new CacheError(`cannot read cache metadata ${quote(path)}: ${describeParseError(error)}`, { cause: error });
     }
   }

@@ -4,6 +4,7 @@ import {
   fstatSync,
   lstatSync,
   openSync,
+  readlinkSync,
   readSync,
   realpathSync,
   type Stats,
@@ -11,7 +12,7 @@ import {
 } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { prefixesOf } from "./prefixes.ts";
-import { orAsSecondUser } from "./second-user.ts";
+import { asSecondUser, orAsSecondUser, type UserIds } from "./second-user.ts";
 import { isRoot } from "./user.ts";
 
 /** open(2)'s O_PATH: a handle on whatever stands there that opens nothing, and needs no permission to read it. */
@@ -33,6 +34,8 @@ export interface FileContent {
   readonly bytes: Buffer;
   /** Whether nothing of it may be told, see `isSecret`. */
   readonly isSecret: boolean;
+  /** Whether the user who we become may read it all the same. */
+  readonly isUsers: boolean;
 }
 
 /**
@@ -63,6 +66,37 @@ export function isSecret(stat: Pick<Stats, "mode">, path?: string | Buffer): boo
   if (!isRoot()) return false;
   if ((stat.mode & 0o004) === 0) return true;
   return path !== undefined && orAsSecondUser(() => isLink(path) && !isReachable(path));
+}
+
+/**
+ * Whether the second user may read an open file as well, to whom it can be told then: by the bits of the file and of every
+ * directory above the place where it really lies, and by opening it as he. In doubt, as with further names of it, he may not.
+ */
+function isSecondUsers(fd: number, stat: Stats): boolean {
+  if (stat.nlink !== 1) return false;
+  try {
+    const place = readlinkSync(`/proc/self/fd/${fd}`);
+    const opened = asSecondUser(() => openRegular(place, false));
+    if (opened === undefined) return false;
+    const { dev, ino } = fstatSync(opened.value);
+    closeSync(opened.value);
+    const above = prefixesOf(dirname(place)).map((path) => orAsSecondUser(() => statSync(path)));
+    return (
+      opened.user.uid !== 0 &&
+      dev === stat.dev &&
+      ino === stat.ino &&
+      isAllowed(opened.user, stat, 0o4) &&
+      above.every((directory) => isAllowed(opened.user, directory, 0o1))
+    );
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the bits of a file let a user do something: 4 to read, 1 to enter. The first class that he is in counts. */
+function isAllowed({ uid, gid }: UserIds, stat: Stats, bit: number): boolean {
+  const shift = stat.uid === uid ? 6 : stat.gid === gid ? 3 : 0;
+  return ((stat.mode >> shift) & bit) !== 0;
 }
 
 function isLink(path: string | Buffer): boolean {
@@ -108,7 +142,7 @@ export function readFile(path: string | Buffer, limit: number, options?: { reado
     const bytes = Buffer.alloc(stat.size);
     const length = readInto(bytes, fd);
     const secret = isSecret(stat, path);
-    if (length === bytes.length) return { bytes, isSecret: secret };
+    if (length === bytes.length) return { bytes, isSecret: secret, isUsers: secret && isSecondUsers(fd, stat) };
     const counts = secret ? "" : `: ${length} of ${bytes.length} bytes`;
     throw new Error(`became shorter while it was read${counts}`);
   } finally {

@@ -34,9 +34,9 @@ export function asSecondUser<T>(act: () => T): { readonly value: T; readonly use
 
 function as<T>(user: UserIds, act: () => T): T {
   const own = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
-  process.setegid?.(user.gid);
-  process.seteuid?.(user.uid);
   try {
+    process.setegid?.(user.gid);
+    process.seteuid?.(user.uid);
     return act();
   } finally {
     process.seteuid?.(own.uid);

@@ -3,8 +3,8 @@ import { describe } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { inline, quote } from "../text.ts";
 
-/** Follows "… cannot be used; " where a file is a secret. */
-export const whyNotTold = "why is not told, for not everybody may read it: see its mode";
+/** Follows "… cannot be used, and " where a file is a secret. */
+export const whyNotTold = "the reason is not told, because not everybody may read it";
 
 interface ParseErrorOptions {
   /** What tables are called: TOML and JSON differ. */

@@ -17,26 +17,27 @@ export function readToml(path: string): TomlTable {
 }
 
 /**
- * As `readToml`, and makes something of the file: what `use` throws is thrown on. Where the file is a secret (see `isSecret`)
- * neither its text nor what `use` says of it is told.
+ * As `readToml`, and makes something of the file: what `use` throws is thrown on. Where the file is a secret (see `isSecret`),
+ * also to the user who we become, neither its text nor what `use` says of it is told.
  */
 export function readTomlAs<T>(path: string, use: (table: TomlTable, isSecret: boolean) => T): T {
-  const { bytes, isSecret } = readFile(path, limits.tomlBytes);
+  const { bytes, isSecret, isUsers } = readFile(path, limits.tomlBytes);
+  const isHidden = isSecret && !isUsers;
   if (isSecret && leadsByForeignLink(path)) {
     throw new RestorerError(
       `${quote(path)} is not used: a link that is not root's leads to what not everybody may read`,
     );
   }
   try {
-    return use(parseToml(path, bytes), isSecret);
+    return use(parseToml(path, bytes), isHidden);
   } catch (error) {
-    throw isSecret ? withoutReason(path, error) : error;
+    throw isHidden ? withoutReason(path, error) : error;
   }
 }
 
 function withoutReason(path: string, error: unknown): RestorerError {
   const options = error instanceof RestorerError ? { exitCode: error.exitCode, code: error.code } : {};
-  return new RestorerError(`${quote(path)} cannot be used; ${whyNotTold}`, options);
+  return new RestorerError(`${quote(path)}: it cannot be used, and ${whyNotTold}`, options);
 }
 
 function parseToml(path: string, bytes: Uint8Array): TomlTable {
