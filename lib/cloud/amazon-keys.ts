@@ -4,7 +4,7 @@ import { quote } from "../text.ts";
 import { profileKeys } from "./amazon-profiles.ts";
 import { type AmazonKeys, assumeByWebIdentity, readKeys, type SecurityTokens } from "./amazon-sts.ts";
 import { at, type Endpoint, namedEndpoint } from "./endpoints.ts";
-import { readJson, refused, someText } from "./requests.ts";
+import { readJson, refused, someText, Visit } from "./requests.ts";
 import { NotSetUp, required, type Step, StepFailure } from "./steps.ts";
 
 /** Where keys of Amazon's may be, in the order in which most of its own libraries (Go, Java, PHP) look for them. */
@@ -52,7 +52,7 @@ async function containerKeys(tokens: SecurityTokens): Promise<AmazonKeys> {
   const tokenName = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
   const tokenFile = env[tokenName]?.trim();
   const token = tokenFile ? files.text(tokenFile, tokenName) : env["AWS_CONTAINER_AUTHORIZATION_TOKEN"]?.trim();
-  const answer = await requests.askOk(endpoint, token ? { authorization: token } : {});
+  const answer = await requests.askOk(endpoint, { visit: new Visit(), ...(token ? { authorization: token } : {}) });
   return readKeys(readJson(answer, keysSchema, "keys"));
 }
 
@@ -70,22 +70,23 @@ async function machineKeys({ env, requests }: SecurityTokens): Promise<AmazonKey
   const disabled = "AWS_EC2_METADATA_DISABLED";
   if (/^true$/i.test(env[disabled]?.trim() ?? "")) throw new NotSetUp(`${disabled} is true`);
   const machine = machineEndpoint(env);
+  const visit = new Visit();
   const session = await requests.ask(at(machine, "/latest/api/token"), {
     method: "PUT",
     headers: { [`${tokenHeader}-ttl-seconds`]: "300" },
-    mayBeAbsent: true,
+    visit,
   });
   const token = session.text.trim();
   if (session.status !== 200) throw refused(session);
   if (!/^[\w=+/-]{1,1024}$/.test(token)) throw new StepFailure(`${session.host} answered without a session token`);
   const headers = { [tokenHeader]: token };
   const roles = at(machine, "/latest/meta-data/iam/security-credentials/");
-  const listed = await requests.ask(roles, { headers });
+  const listed = await requests.ask(roles, { headers, visit });
   if (listed.status === 404) throw new StepFailure("the machine has no role");
   if (listed.status !== 200) throw refused(listed);
   const role = listed.text.trim().split("\n", 1)[0] ?? "";
   if (!/^[\w+=,.@-]{1,128}$/.test(role)) throw new StepFailure(`${listed.host} answered without a role`);
-  const answer = await requests.askOk(at(roles, `/${role}`), { headers });
+  const answer = await requests.askOk(at(roles, `/${role}`), { headers, visit });
   return readKeys(readJson(answer, keysSchema, "keys"));
 }
 

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import type { Environment } from "../environment.ts";
 import { quote } from "../text.ts";
 import { at, type Endpoint, namedEndpoint } from "./endpoints.ts";
-import { type Requests, readJson, type SignInAnswer, someText } from "./requests.ts";
+import { type Requests, readJson, type SignInAnswer, someText, Visit } from "./requests.ts";
 import { type Files, required, type Step, StepFailure } from "./steps.ts";
 
 /** An access token of Entra ID (Azure AD) for container registries. */
@@ -91,16 +91,17 @@ function authority(env: Environment, domain: string): Endpoint {
 /** The identity of the machine, the node or the app; AZURE_CLIENT_ID chooses one of several. */
 async function byMachine({ env, requests }: Sources): Promise<EntraToken> {
   const clientId = env["AZURE_CLIENT_ID"]?.trim();
+  const visit = new Visit();
   const query = { resource: audience, ...(clientId ? { client_id: clientId } : {}) };
   const [service, secret] = [env["IDENTITY_ENDPOINT"]?.trim(), env["IDENTITY_HEADER"]?.trim()];
   if (service && secret) {
     const endpoint = at(namedEndpoint(service, "IDENTITY_ENDPOINT"), "", { ...query, "api-version": "2019-08-01" });
-    return readToken(await requests.askOk(endpoint, { headers: { "x-identity-header": secret } }));
+    return readToken(await requests.askOk(endpoint, { headers: { "x-identity-header": secret }, visit }));
   }
   const name = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
   const machine = namedEndpoint(env[name]?.trim() || "http://169.254.169.254", name);
   const tokens = at(machine, "/metadata/identity/oauth2/token", { ...query, "api-version": "2018-02-01" });
   // It refuses whoever does not send the header, and so tells at once that it is there: a token may take longer.
-  await requests.ask(tokens, { mayBeAbsent: true });
-  return readToken(await requests.askOk(tokens, { headers: { metadata: "true" } }));
+  await requests.ask(tokens, { visit });
+  return readToken(await requests.askOk(tokens, { headers: { metadata: "true" }, visit }));
 }

@@ -5,7 +5,7 @@ import { parseIfObject } from "../toml/json.ts";
 import { namedEndpoint, vendorEndpoint } from "./endpoints.ts";
 import { readFile } from "./google-key.ts";
 import { type GoogleToken, googleHosts, readToken, type Sources, scope } from "./google-token.ts";
-import { readJson, someText } from "./requests.ts";
+import { readJson, someText, Visit } from "./requests.ts";
 import { StepFailure } from "./steps.ts";
 
 const formatSchema = v.fallback(v.object({ type: optionalText, subject_token_field_name: optionalText }), {
@@ -91,7 +91,8 @@ function unknownProvider(source: Federation["credential_source"]): string | unde
 async function fromUrl({ requests }: Sources, source: Federation["credential_source"], path: string): Promise<string> {
   if (source.url === "") throw new StepFailure(`${quote(path)} has no credential_source with a file or a url`);
   const endpoint = namedEndpoint(source.url, `the credential_source of ${quote(path)}`);
-  const { text, host } = await requests.askOk(endpoint, { headers: Object.fromEntries(source.headers) });
+  const headers = Object.fromEntries(source.headers);
+  const { text, host } = await requests.askOk(endpoint, { headers, visit: new Visit() });
   if (text.trim() === "") throw new StepFailure(`${host} answered without a subject token`);
   return text;
 }

@@ -1,24 +1,30 @@
 import * as v from "valibot";
 import type { Environment } from "../environment.ts";
+import { hasCode } from "../errors.ts";
 import { HttpClient } from "../http/client.ts";
-import { TransportError } from "../http/errors.ts";
+import { isTransient, TransportError } from "../http/errors.ts";
+import { transientStatuses } from "../http/retry.ts";
 import { httpTiming } from "../http/timing.ts";
 import { optionalText } from "../lenient.ts";
 import type { Log } from "../log.ts";
 import { parseIfJson } from "../toml/json.ts";
-import { Deadline } from "../waiting.ts";
+import { Deadline, sleep } from "../waiting.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { StepFailure } from "./steps.ts";
 
 /** How long a sign-in waits, in milliseconds. */
 export interface CloudTiming {
-  /** The first answer of a server that may not be there at all, with all attempts. */
+  /** The first answer of a service of this machine, which may not be there at all, with all attempts. */
   readonly absentMs: number;
+  /** All that such a service is asked for in one step. */
+  readonly localMs: number;
+  /** For so long one that refuses, or fails, is asked again: it may have begun together with us. */
+  readonly startingMs: number;
   /** Any other answer, with all attempts. */
   readonly answerMs: number;
 }
 
-export const cloudTiming: CloudTiming = { absentMs: 3_000, answerMs: 35_000 };
+export const cloudTiming: CloudTiming = { absentMs: 3_000, localMs: 5_000, startingMs: 3_000, answerMs: 35_000 };
 
 /** What a sign-in has to work with. */
 export interface CloudOptions {
@@ -35,8 +41,8 @@ export interface SignInRequest {
   readonly authorization?: string;
   readonly form?: Readonly<Record<string, string>>;
   readonly body?: string;
-  /** Whether nobody has heard of this server yet, so that it may not be there. */
-  readonly mayBeAbsent?: boolean;
+  /** For a service of this machine or its link: what else it is asked for in this step, in the same time. */
+  readonly visit?: Visit;
 }
 
 export interface SignInAnswer {
@@ -46,6 +52,19 @@ export interface SignInAnswer {
   readonly headers: Headers;
 }
 
+/** What a step asks of a service on this machine or its link: all of it has a short time, from now on. */
+export class Visit {
+  readonly #since = performance.now();
+  /** Whether it is there. */
+  hasAnswered = false;
+
+  lastsMs(): number {
+    return performance.now() - this.#since;
+  }
+}
+
+/** The wait until a service of this machine is asked again; as much again is chance. */
+const againMs = 200;
 const answerBytes = 256 * 1024;
 /** Addresses of such requests may be secrets themselves (those of ECS are): the chain says what goes on instead. */
 const silent: Log = { level: "error", debug() {}, info() {}, warn() {}, error() {}, warnings: [], flush() {} };
@@ -56,6 +75,8 @@ export class Requests {
   readonly #signal: AbortSignal;
   /** What is local is never asked by way of a proxy: a proxy would see the credentials in the clear. */
   readonly #local: HttpClient;
+  /** The same, with one attempt for each request. */
+  readonly #visited: HttpClient;
   readonly #remote: HttpClient;
 
   constructor({ env, signal, timing }: CloudOptions) {
@@ -64,25 +85,54 @@ export class Requests {
     const patience = { ...httpTiming, attempts: 3, retryAfterMs: 5_000, limitedMs: 6_000 };
     const options = { log: silent, verifies: () => true, timing: patience };
     this.#local = new HttpClient({ ...options, env: {} });
+    this.#visited = new HttpClient({ ...options, env: {}, timing: { ...patience, attempts: 1, limitedMs: 0 } });
     this.#remote = new HttpClient({ ...options, env });
   }
 
   /** Any answer, of whatever status. Throws a StepFailure where there is none, or the signal's reason. */
   async ask(endpoint: Endpoint, request: SignInRequest = {}): Promise<SignInAnswer> {
-    const { url, isLocal } = endpoint;
-    const { absentMs, answerMs } = this.#timing;
-    const limitMs = request.mayBeAbsent === true ? absentMs : answerMs;
-    const late = new TransportError("Timeout", `${url.host} did not answer within ${limitMs / 1000} s`);
-    using deadline = new Deadline(limitMs, late, this.#signal);
+    const visit = endpoint.isLocal ? request.visit : undefined;
     try {
-      const client = isLocal ? this.#local : this.#remote;
-      const { response } = await client.send(toHttp(url, request, deadline.signal));
-      return { host: url.host, status: response.status, text: await response.text(), headers: response.headers };
+      if (visit !== undefined) return await this.#askNear(endpoint, request, visit);
+      const { answerMs } = this.#timing;
+      return await this.#send(endpoint.isLocal ? this.#local : this.#remote, endpoint, request, answerMs, answerMs);
     } catch (error) {
       this.#signal.throwIfAborted();
       if (error instanceof TransportError) throw new StepFailure(error.message);
       throw error;
     }
+  }
+
+  /** Asks again while the service may be starting: GKE's refuses connections for some seconds, others answer 500. */
+  async #askNear(endpoint: Endpoint, request: SignInRequest, visit: Visit): Promise<SignInAnswer> {
+    const { absentMs, localMs, startingMs } = this.#timing;
+    for (;;) {
+      const limitMs = visit.hasAnswered ? localMs : absentMs;
+      const result = await this.#send(this.#visited, endpoint, request, limitMs, limitMs - visit.lastsMs()).catch(
+        (error: unknown) => ({ error }),
+      );
+      const waitMs = againMs * (1 + Math.random());
+      if (!mayBeStarting(result) || visit.lastsMs() + waitMs > startingMs) {
+        if ("error" in result) throw result.error;
+        visit.hasAnswered = true;
+        return result;
+      }
+      await sleep(waitMs, this.#signal);
+    }
+  }
+
+  /** Waits for `leftMs`, which is what is left of `limitMs`. Throws a TransportError, or the signal's reason. */
+  async #send(
+    client: HttpClient,
+    { url }: Endpoint,
+    request: SignInRequest,
+    limitMs: number,
+    leftMs: number,
+  ): Promise<SignInAnswer> {
+    const late = new TransportError("Timeout", `${url.host} did not answer within ${limitMs / 1000} s`);
+    using deadline = new Deadline(Math.max(0, leftMs), late, this.#signal);
+    const { response } = await client.send(toHttp(url, request, deadline.signal));
+    return { host: url.host, status: response.status, text: await response.text(), headers: response.headers };
   }
 
   /** As `ask`, for an answer that must be of status 2xx. */
@@ -91,6 +141,12 @@ export class Requests {
     if (answer.status < 200 || answer.status > 299) throw refused(answer);
     return answer;
   }
+}
+
+/** Whether a service may be there soon; where no network leads there, nobody will be. */
+function mayBeStarting(result: SignInAnswer | { readonly error: unknown }): boolean {
+  if (!("error" in result)) return transientStatuses.has(result.status);
+  return isTransient(result.error) && !hasCode(result.error, "Timeout", "ENETUNREACH", "EHOSTUNREACH", "ENETDOWN");
 }
 
 function toHttp(url: URL, request: SignInRequest, signal: AbortSignal) {

@@ -30,7 +30,7 @@ const longestMs = 100 * 365 * 24 * 3600 * 1000;
 
 const giveUp: RetryDecision = { kind: "give-up" };
 /** Statuses that may pass. */
-const transientStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
+export const transientStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
 /**
  * Decides what follows the last of all attempts so far. A server that limits its clients (429) answers, and will have time

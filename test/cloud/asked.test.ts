@@ -29,7 +29,7 @@ async function resolve(registries: readonly string[], more: Record<string, strin
   clouds.answer(from);
   using home = tempDir("home");
   const log = record();
-  const cloudTiming = { absentMs: hangMs, answerMs: hangMs };
+  const cloudTiming = { absentMs: hangMs, localMs: hangMs, answerMs: hangMs };
   const keychain = await resolveKeychain({ env: { HOME: home.path, ...env(), ...more }, registries, log, cloudTiming });
   const sources = registries.map((registry) => keychain.for(registry, "org/app").source);
   return { sources, lines: log.lines, warnings: log.lines.filter((line) => line.startsWith("warn")) };

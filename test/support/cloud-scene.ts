@@ -1,5 +1,6 @@
 /** Signing in to a cloud's registry, with stand-ins for all of its servers. */
 import { afterAll, beforeAll, expect } from "bun:test";
+import type { CloudTiming } from "../../lib/cloud/requests.ts";
 import { type Answers, type Clouds, startClouds } from "./clouds.ts";
 import { hangMs, type TempDir, type Tree } from "./harness.ts";
 import { lookUp } from "./keychain-fixture.ts";
@@ -31,6 +32,7 @@ export function cloudScene(defaults: {
       env: Env | ((home: TempDir) => Env) = {},
       tree: Tree = {},
       registry = defaults.registry,
+      timing: Partial<CloudTiming> = {},
     ) {
       clouds().answer(answers);
       const all = (home: TempDir) => ({
@@ -38,9 +40,10 @@ export function cloudScene(defaults: {
         ...defaults.env,
         ...(typeof env === "function" ? env(home) : env),
       });
-      // Only who is known to be silent is given up soon.
+      // Only who is known to be silent is given up soon, and who refuses is not asked again.
       const isSilent = Object.values(answers).includes("silence");
-      const cloudTiming = { absentMs: isSilent ? 50 : hangMs, answerMs: hangMs };
+      const patient = { localMs: hangMs, answerMs: hangMs, startingMs: 0 };
+      const cloudTiming = { ...patient, absentMs: isSilent ? 50 : hangMs, ...timing };
       const result = await lookUp(tree, all, registry, "org/app", { cloudTiming });
       for (const secret of defaults.secrets) expect(result.log.join("\n")).not.toContain(secret);
       return { ...result, warnings: result.log.filter((line) => line.startsWith("warn")) };
