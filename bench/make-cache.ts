@@ -6,11 +6,20 @@
  *
  * prints a {@link BenchCache} as JSON. What an earlier run made is used again.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { cacheMetadata, metadataName } from "../test/support/cache-fixture.ts";
-import { BlobWriter } from "../test/support/pack.ts";
-import { headerOf, paddingOf, type TarEntry, tarTrailer } from "../test/support/tar-writer.ts";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import * as v from "valibot";
+import { groupToml } from "../test/support/cache-fixture.ts";
+import { removeTree, restorerPath } from "../test/support/harness.ts";
 import { collect, readPart, roots, type Source } from "./sources.ts";
 
 export const cacheKinds = ["volume", "one-small", "one-large", "many-layers"] as const;
@@ -50,7 +59,7 @@ export const defaultSizes: Record<CacheKind, { bytes: number; files: number }> =
 };
 
 /** Raised whenever the same parameters give other bytes. */
-const generation = 2;
+const generation = 3;
 const tinyFile = 4 * 1024;
 const smallFile = 256 * 1024;
 const largeFile = 512 * 1024;
@@ -77,52 +86,82 @@ export function makeBenchCache(directory: string, spec: CacheSpec): BenchCache {
   if (existsSync(summary)) return JSON.parse(readFileSync(summary, "utf8")) as BenchCache;
 
   const partial = `${path}.${process.pid}`;
-  const committed = join(partial, "committed");
-  mkdirSync(committed, { recursive: true });
   try {
-    const layers = packAll(committed, spec).map((layer) => ({
+    const layers = pack(partial, spec.layersDir, planAll(spec)).map(({ blob, ...layer }) => ({
       ...layer,
-      blob: join(path, "committed", `${layer.diffId}.tar`),
+      blob: join(path, "committed", blob),
     }));
-    writeFileSync(join(committed, metadataName), metadataOf(layers));
     const cache: BenchCache = { path, layers };
     writeFileSync(join(partial, "bench.json"), JSON.stringify(cache, null, 1));
     rmSync(path, { recursive: true, force: true });
     renameSync(partial, path);
     return cache;
   } finally {
-    rmSync(partial, { recursive: true, force: true });
+    removeTree(partial);
+    removeTree(spec.layersDir);
   }
 }
 
-function packAll(committed: string, { kind, layersDir, bytes, files }: CacheSpec): Omit<BenchLayer, "blob">[] {
-  const pack = (buildpack: string, name: string, plan: Plan, dirMode = 0o755): Omit<BenchLayer, "blob"> =>
-    packPlan(committed, { buildpack, name, layersDir, plan, dirMode });
+/** A layer to be made. */
+interface LayerPlan {
+  readonly buildpack: string;
+  readonly name: string;
+  readonly plan: Plan;
+  readonly dirMode: number;
+}
+
+/** Makes the layers' directories where the restores will have them, and a cache of them with the executable. */
+function pack(cacheDir: string, layersDir: string, plans: readonly LayerPlan[]): BenchLayer[] {
+  const planted = plans.map((plan) => ({ ...plan, entries: plant(layersDir, plan) }));
+  const buildpacks = [...new Set(plans.map(({ buildpack }) => buildpack))];
+  writeFileSync(join(layersDir, "group.toml"), groupToml(buildpacks.map((id) => ({ id }))));
+  const args = ["make-cache", "-layers", layersDir, "-cache-dir", cacheDir, "-output", "json"];
+  const { stdout, stderr, exitCode } = Bun.spawnSync([restorerPath(), ...args]);
+  if (exitCode !== 0) throw new Error(`no cache could be made: ${stderr}`);
+  const made = v.parse(madeSchema, JSON.parse(stdout.toString())).layers;
+  const byName = new Map(made.map((layer) => [`${layer.buildpack}:${layer.layer}`, layer]));
+  return planted.map(({ buildpack, name, entries }) => {
+    const layer = byName.get(`${buildpack}:${name}`);
+    if (layer === undefined) throw new Error(`the cache that was made lacks ${buildpack}:${name}`);
+    const { sha: diffId, size, files } = layer;
+    return { buildpack, name, diffId, blob: `${diffId}.tar`, size, entries, files };
+  });
+}
+
+const madeSchema = v.object({
+  layers: v.array(
+    v.object({ buildpack: v.string(), layer: v.string(), sha: v.string(), size: v.number(), files: v.number() }),
+  ),
+});
+
+function planAll({ kind, bytes, files }: CacheSpec): LayerPlan[] {
+  const layer = (buildpack: string, name: string, plan: Plan, dirMode = 0o755): LayerPlan => ({
+    buildpack,
+    name,
+    plan,
+    dirMode,
+  });
   switch (kind) {
     case "one-small":
-      return [pack("bench/node", "node_modules", manySmall(files))];
+      return [layer("bench/node", "node_modules", manySmall(files))];
     case "one-large":
-      return [pack("bench/java", "jdk", fewLarge(bytes, files))];
+      return [layer("bench/java", "jdk", fewLarge(bytes, files))];
     case "many-layers":
       return inLayersOfThree(manySmall(files, tinyFile)).map((plan, index) =>
-        pack(`bench/many-${index % 3}`, `layer-${index}`, plan),
+        layer(`bench/many-${index % 3}`, `layer-${index}`, plan),
       );
     case "volume": {
-      const node = pack("bench/node", "node_modules", manySmall(Math.round(files * 0.6)));
-      const go = pack("bench/go", "mod", readOnly(Math.round(files * 0.39)), 0o555);
-      const rest = Math.max(bytes - node.size - go.size, bytes / 4);
-      return [node, pack("bench/java", "jdk", fewLarge(rest, Math.round(files * 0.01))), go];
+      const node = layer("bench/node", "node_modules", manySmall(Math.round(files * 0.6)));
+      const go = layer("bench/go", "mod", readOnly(Math.round(files * 0.39)), 0o555);
+      const rest = Math.max(bytes - bytesOf(node) - bytesOf(go), bytes / 4);
+      return [node, layer("bench/java", "jdk", fewLarge(rest, Math.round(files * 0.01))), go];
     }
   }
 }
 
-function metadataOf(layers: readonly BenchLayer[]): string {
-  const buildpacks = [...Map.groupBy(layers, ({ buildpack }) => buildpack)].map(([id, own]) => ({
-    id,
-    layers: own.map(({ name }) => ({ name, build: true, data: { made: "for measuring" } })),
-  }));
-  const shas = new Map(layers.map(({ buildpack, name, diffId }) => [`${buildpack}:${name}`, diffId]));
-  return cacheMetadata(buildpacks, (id, name) => shas.get(`${id}:${name}`) ?? "");
+/** Of the files in a layer, about. */
+function bytesOf({ plan }: LayerPlan): number {
+  return [...plan.values()].reduce((sum, { size }) => sum + size, 0);
 }
 
 /** Layers of three files each. */
@@ -199,47 +238,20 @@ function fewLarge(bytes: number, files: number): Plan {
   return plan;
 }
 
-interface LayerPlan {
-  readonly buildpack: string;
-  readonly name: string;
-  readonly layersDir: string;
-  readonly plan: Plan;
-  readonly dirMode: number;
-}
-
-/** Writes the planned layer in the exporter's format and order. */
-function packPlan(
-  committed: string,
-  { buildpack, name, layersDir, plan, dirMode }: LayerPlan,
-): Omit<BenchLayer, "blob"> {
-  const unnamed = join(committed, ".packing");
-  const blob = new BlobWriter(unnamed);
-  const root = `${layersDir}/${buildpack.replaceAll("/", "_")}/${name}`;
-  for (const parent of ancestors(root)) blob.write(headerOf({ name: parent, type: "directory" }, 0));
-  const paths = inWalkOrder(plan);
-  for (const path of paths) {
-    const planned = plan.get(path);
-    const entry = { name: path === "" ? root : `${root}/${path}` };
-    if (planned === undefined) blob.write(headerOf({ ...entry, type: "directory", mode: dirMode }, 0));
-    else writePlanned(blob, entry, path, planned);
+/** Makes a layer's directory and its toml; returns how many entries it has, itself included. */
+function plant(layersDir: string, { buildpack, name, plan, dirMode }: LayerPlan): number {
+  const root = join(layersDir, buildpack.replaceAll("/", "_"), name);
+  const directories = new Set([root]);
+  for (const [path, planned] of plan) {
+    const at = join(root, path);
+    for (let above = dirname(at); !directories.has(above); above = dirname(above)) directories.add(above);
+    mkdirSync(dirname(at), { recursive: true });
+    if (planned.target === undefined) writeFileSync(at, contentsOf(path, planned), { mode: planned.mode });
+    else symlinkSync(planned.target, at);
   }
-  blob.write(tarTrailer);
-  const { diffId, size } = blob.close();
-  renameSync(unnamed, join(committed, `${diffId}.tar`));
-  const files = [...plan.values()].filter(({ type }) => type === "file").length;
-  return { buildpack, name, diffId, size, entries: paths.length, files };
-}
-
-function writePlanned(blob: BlobWriter, entry: TarEntry, path: string, planned: Planned): void {
-  const { type, mode, target } = planned;
-  if (target !== undefined) {
-    blob.write(headerOf({ ...entry, type, mode, linkname: target }, 0));
-    return;
-  }
-  const contents = contentsOf(path, planned);
-  blob.write(headerOf({ ...entry, mode }, contents.length));
-  blob.write(contents);
-  blob.write(paddingOf(contents.length));
+  for (const directory of directories) chmodSync(directory, dirMode);
+  writeFileSync(`${root}.toml`, '[types]\ncache = true\nbuild = true\n\n[metadata]\nmade = "for measuring"\n');
+  return plan.size + directories.size;
 }
 
 /** A piece of the source, repeated up to the size asked for, with the path at its end so that no two files are equal. */
@@ -253,27 +265,6 @@ function contentsOf(path: string, { source, offset, size }: Planned): Buffer {
   }
   contents.write(edit, size, "latin1");
   return contents;
-}
-
-function ancestors(path: string): string[] {
-  const parts = path.split("/").slice(1, -1);
-  return parts.map((_, index) => `/${parts.slice(0, index + 1).join("/")}`);
-}
-
-/** Every path and its directories (the root is ""), depth first, siblings in the order of bytes. */
-function inWalkOrder(plan: Plan): string[] {
-  const paths = new Set([""]);
-  for (const path of plan.keys()) {
-    for (let slash = path.indexOf("/"); slash !== -1; slash = path.indexOf("/", slash + 1)) {
-      paths.add(path.slice(0, slash));
-    }
-    paths.add(path);
-  }
-  const key = (path: string): string => path.replaceAll("/", "\0");
-  return [...paths]
-    .map((path) => [key(path), path] as const)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, path]) => path);
 }
 
 if (import.meta.main) {
