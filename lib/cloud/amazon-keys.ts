@@ -4,7 +4,7 @@ import { quote } from "../text.ts";
 import { profileKeys } from "./amazon-profiles.ts";
 import { type AmazonKeys, assumeByWebIdentity, readKeys, type SecurityTokens } from "./amazon-sts.ts";
 import { at, type Endpoint, namedEndpoint } from "./endpoints.ts";
-import { readJson, refused, someText, Visit } from "./requests.ts";
+import { RefusedFailure, readJson, someText, Visit } from "./requests.ts";
 import { NotSetUp, required, type Step, StepFailure } from "./steps.ts";
 
 /** Where keys of Amazon's may be, in the order in which most of its own libraries (Go, Java, PHP) look for them. */
@@ -77,13 +77,13 @@ async function machineKeys({ env, requests }: SecurityTokens): Promise<AmazonKey
     visit,
   });
   const token = session.text.trim();
-  if (session.status !== 200) throw refused(session);
+  if (session.status !== 200) throw new RefusedFailure(session);
   if (!/^[\w=+/-]{1,1024}$/.test(token)) throw new StepFailure(`${session.host} answered without a session token`);
   const headers = { [tokenHeader]: token };
   const roles = at(machine, "/latest/meta-data/iam/security-credentials/");
   const listed = await requests.ask(roles, { headers, visit });
   if (listed.status === 404) throw new StepFailure("the machine has no role");
-  if (listed.status !== 200) throw refused(listed);
+  if (listed.status !== 200) throw new RefusedFailure(listed);
   const role = listed.text.trim().split("\n", 1)[0] ?? "";
   if (!/^[\w+=,.@-]{1,128}$/.test(role)) throw new StepFailure(`${listed.host} answered without a role`);
   const answer = await requests.askOk(at(roles, `/${role}`), { headers, visit });

@@ -1,8 +1,8 @@
 import { AwsV4Signer } from "aws4fetch";
 import type { Environment } from "../environment.ts";
-import { quote } from "../text.ts";
-import { type Endpoint, namedEndpoint } from "./endpoints.ts";
-import type { Requests, SignInRequest } from "./requests.ts";
+import { stsEndpoint } from "./amazon-endpoints.ts";
+import type { Endpoint } from "./endpoints.ts";
+import { RefusedFailure, type Requests, type SignInRequest } from "./requests.ts";
 import { type Files, StepFailure } from "./steps.ts";
 
 /** Keys of Amazon's, with which requests are signed. */
@@ -78,9 +78,12 @@ export async function assumeRole(
 }
 
 async function assumed(tokens: SecurityTokens, request: SignInRequest): Promise<AmazonKeys> {
-  const { host, text } = await tokens.requests.askOk(stsEndpoint(tokens), {
-    ...request,
-    headers: { ...request.headers, accept: "application/xml" },
+  const [endpoint, headers] = [stsEndpoint(tokens), { ...request.headers, accept: "application/xml" }];
+  const ask = () => tokens.requests.askOk(endpoint, { ...request, headers });
+  const { host, text } = await ask().catch((error: unknown) => {
+    // Amazon did not reach the other provider: its libraries try that again, too.
+    if (error instanceof RefusedFailure && error.code === "IDPCommunicationError") return ask();
+    throw error;
   });
   const part = (name: string) => new RegExp(`<${name}>([^<>&]+)</${name}>`).exec(text)?.[1]?.trim() ?? "";
   const answer = {
@@ -121,38 +124,4 @@ export async function signed(
   });
   const { authorization = "", ...others } = Object.fromEntries((await signer.sign()).headers);
   return { method: "POST", headers: others, authorization, body };
-}
-
-/** The region of the environment, if it names one. Throws a StepFailure for what cannot be one. */
-export function ownRegion(env: Environment): string | undefined {
-  const region = env["AWS_REGION"]?.trim() || env["AWS_DEFAULT_REGION"]?.trim() || undefined;
-  if (region !== undefined && !/^[\w-]{1,64}$/.test(region))
-    throw new StepFailure(`AWS_REGION ${quote(region)} is not a region`);
-  return region;
-}
-
-function stsEndpoint({ env, region }: SecurityTokens): Endpoint {
-  return amazonEndpoint(env, "STS", `https://sts.${region}.${suffixOf(region)}/`);
-}
-
-/** Domains of the partitions, by how the names of their regions begin. */
-const suffixes: readonly (readonly [beginning: string, suffix: string])[] = [
-  ["cn-", "amazonaws.com.cn"],
-  ["eusc-", "amazonaws.eu"],
-  ["us-isob-", "sc2s.sgov.gov"],
-  ["us-isof-", "csp.hci.ic.gov"],
-  ["eu-isoe-", "cloud.adc-e.uk"],
-  ["us-iso-", "c2s.ic.gov"],
-];
-
-function suffixOf(region: string): string {
-  return suffixes.find(([beginning]) => region.startsWith(beginning))?.[1] ?? "amazonaws.com";
-}
-
-/** A service's address: what AWS_ENDPOINT_URL and its like name, else its own. */
-export function amazonEndpoint(env: Environment, service: string, own: string): Endpoint {
-  const isIgnored = /^true$/i.test(env["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"]?.trim() ?? "");
-  const names = isIgnored ? [] : [`AWS_ENDPOINT_URL_${service}`, "AWS_ENDPOINT_URL"];
-  const name = names.find((one) => env[one]?.trim());
-  return name === undefined ? namedEndpoint(own, "it") : namedEndpoint(env[name]?.trim() ?? "", name);
 }

@@ -1,19 +1,10 @@
 import * as v from "valibot";
+import { type EcrService, ecrEndpoint, ecrService, ownRegion, partitionOf } from "./amazon-endpoints.ts";
 import { amazonSteps } from "./amazon-keys.ts";
-import { type AmazonKeys, amazonEndpoint, ownRegion, signed } from "./amazon-sts.ts";
+import { type AmazonKeys, signed } from "./amazon-sts.ts";
 import type { Cloud, Grant } from "./cloud.ts";
-import { ecrPrivate } from "./registries.ts";
 import { type CloudOptions, Requests, readJson, someText } from "./requests.ts";
 import { Files, firstOf, onceGiven, Shared, StepFailure } from "./steps.ts";
-
-/** A registry's own service that hands out its passwords. */
-interface Service {
-  readonly variable: "ECR" | "ECR_PUBLIC";
-  readonly url: string;
-  readonly name: "ecr" | "ecr-public";
-  readonly region: string;
-  readonly target: string;
-}
 
 const authorization = v.object({ authorizationToken: someText, expiresAt: v.fallback(v.number(), Number.NaN) });
 const answerSchema = v.object({
@@ -34,7 +25,7 @@ export class Ecr implements Cloud {
   readonly #options: CloudOptions;
   readonly #requests: Requests;
   readonly #files = new Files();
-  /** By region. */
+  /** By partition: keys are good for all of its regions. */
   readonly #keys = new Map<string, Shared<Keys>>();
 
   constructor(options: CloudOptions) {
@@ -43,13 +34,14 @@ export class Ecr implements Cloud {
   }
 
   async signIn(registry: string): Promise<Grant> {
-    const service = serviceOf(registry);
-    const keys = await this.#keysFor(ownRegion(this.#options.env) ?? service.region);
+    const { env } = this.#options;
+    const service = ecrService(env, registry);
+    const keys = await this.#keysFor(ownRegion(env) ?? service.region);
     return onceGiven(keys.by, () => this.#exchange(service, keys));
   }
 
-  async #exchange(service: Service, keys: Keys): Promise<Grant> {
-    const endpoint = amazonEndpoint(this.#options.env, service.variable, service.url);
+  async #exchange(service: EcrService, keys: Keys): Promise<Grant> {
+    const endpoint = ecrEndpoint(this.#options.env, service);
     const headers = { "content-type": "application/x-amz-json-1.1", "x-amz-target": service.target };
     const request = await signed({ endpoint, service: service.name, region: service.region }, keys, headers, "{}");
     const answer = await this.#requests.askOk(endpoint, request);
@@ -62,7 +54,8 @@ export class Ecr implements Cloud {
   }
 
   #keysFor(region: string): Promise<Keys> {
-    const known = this.#keys.get(region);
+    const partition = partitionOf(region);
+    const known = this.#keys.get(partition);
     if (known !== undefined) return known.get();
     const { env, debug } = this.#options;
     const steps = amazonSteps({ env, files: this.#files, requests: this.#requests, region });
@@ -70,24 +63,9 @@ export class Ecr implements Cloud {
       const { value, by } = await firstOf(steps, debug);
       return { ...value, by };
     });
-    this.#keys.set(region, made);
+    this.#keys.set(partition, made);
     return made.get();
   }
-}
-
-/** The service of a registry, whose name is one that `lib/cloud/registries.ts` knows. */
-export function serviceOf(registry: string): Service {
-  const [, fips = "", region = "", suffix = ""] = ecrPrivate.exec(registry) ?? [];
-  if (region === "") {
-    const url = "https://api.ecr-public.us-east-1.amazonaws.com/";
-    const target = "SpencerFrontendService.GetAuthorizationToken";
-    return { variable: "ECR_PUBLIC", url, name: "ecr-public", region: "us-east-1", target };
-  }
-  const isDual = suffix.startsWith("on.");
-  const domain = isDual ? suffix.replace("on.", "api.") : suffix;
-  const name = isDual || fips !== "" ? `ecr${fips}` : "api.ecr";
-  const target = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken";
-  return { variable: "ECR", url: `https://${name}.${region}.${domain}/`, name: "ecr", region, target };
 }
 
 function splitOnce(text: string): [string, string] {

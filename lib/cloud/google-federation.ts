@@ -91,6 +91,8 @@ function unknownProvider(source: Federation["credential_source"]): string | unde
 async function fromUrl({ requests }: Sources, source: Federation["credential_source"], path: string): Promise<string> {
   if (source.url === "") throw new StepFailure(`${quote(path)} has no credential_source with a file or a url`);
   const endpoint = namedEndpoint(source.url, `the credential_source of ${quote(path)}`);
+  if (source.headers.some(([name]) => !/^[\w!#$%&'*+.^`|~-]+$/.test(name)))
+    throw new StepFailure(`a header's name in the credential_source of ${quote(path)} is not one`);
   const headers = Object.fromEntries(source.headers);
   const { text, host } = await requests.askOk(endpoint, { headers, visit: new Visit() });
   if (text.trim() === "") throw new StepFailure(`${host} answered without a subject token`);

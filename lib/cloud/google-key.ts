@@ -23,7 +23,6 @@ export async function byKey({ requests }: Sources, file: unknown, path: string):
   const assertion = await new SignJWT({ scope })
     .setProtectedHeader({ alg: "RS256", typ: "JWT", ...(private_key_id === "" ? {} : { kid: private_key_id }) })
     .setIssuer(client_email)
-    .setSubject(client_email)
     .setAudience(token_uri || ownServer)
     .setIssuedAt()
     .setExpirationTime("1h")

@@ -6,7 +6,7 @@ import { at, namedEndpoint } from "./endpoints.ts";
 import { byFederation } from "./google-federation.ts";
 import { byKey, byRefresh } from "./google-key.ts";
 import { type GoogleToken, readToken, type Sources } from "./google-token.ts";
-import { refused, Visit } from "./requests.ts";
+import { RefusedFailure, Visit } from "./requests.ts";
 import { NotSetUp, required, type Step, StepFailure } from "./steps.ts";
 
 /** Where a token may come from ("application default credentials"), in order. */
@@ -54,11 +54,11 @@ async function byMachine({ env, requests }: Sources): Promise<GoogleToken> {
   const machine = namedEndpoint(`http://${env[name]?.trim() || "169.254.169.254"}`, name);
   const asked = { headers: { "metadata-flavor": "Google" }, visit: new Visit() };
   const hello = await requests.ask(at(machine, "/"), asked);
-  if (hello.status === 429 || hello.status >= 500) throw refused(hello);
+  if (hello.status === 429 || hello.status >= 500) throw new RefusedFailure(hello);
   if (hello.headers.get("metadata-flavor") !== "Google") throw new StepFailure(`${hello.host} is not Google's`);
   const token = at(machine, "/computeMetadata/v1/instance/service-accounts/default/token");
   const answer = await requests.ask(token, asked);
   if (answer.status === 404) throw new StepFailure("the machine has no service account");
-  if (answer.status !== 200) throw refused(answer);
+  if (answer.status !== 200) throw new RefusedFailure(answer);
   return readToken(answer);
 }

@@ -18,8 +18,12 @@ export interface Sources {
 
 /** What a token is for. */
 export const scope = "https://www.googleapis.com/auth/cloud-platform";
-/** Hosts that may be sent what proves an identity, whatever a file of credentials says. */
-export const googleHosts = /^(accounts\.google\.com|([a-z0-9-]+\.)+googleapis\.com)$/;
+/**
+ * Hosts that may be sent what proves an identity, whatever a file of credentials says: Google's token services, those of a
+ * region and of a private connection likewise. Others on googleapis.com serve what anybody stores there.
+ */
+export const googleHosts =
+  /^(accounts\.google\.com|(sts|iamcredentials|oauth2)(\.mtls)?\.googleapis\.com|(sts|iamcredentials)(\.[a-z0-9-]+\.rep|-[a-z0-9-]+\.p)\.googleapis\.com)$/;
 
 const tokenSchema = v.object({ access_token: someText, expires_in: v.fallback(v.number(), Number.NaN) });
 

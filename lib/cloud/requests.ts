@@ -138,7 +138,7 @@ export class Requests {
   /** As `ask`, for an answer that must be of status 2xx. */
   async askOk(endpoint: Endpoint, request?: SignInRequest): Promise<SignInAnswer> {
     const answer = await this.ask(endpoint, request);
-    if (answer.status < 200 || answer.status > 299) throw refused(answer);
+    if (answer.status < 200 || answer.status > 299) throw new RefusedFailure(answer);
     return answer;
   }
 }
@@ -171,10 +171,15 @@ function toHttp(url: URL, request: SignInRequest, signal: AbortSignal) {
   };
 }
 
-/** The failure for an answer that is of no use. Only a code of it is told: words may repeat what they were sent. */
-export function refused({ host, status, text }: SignInAnswer): StepFailure {
-  const code = errorCode(text);
-  return new StepFailure(`${host} answered ${status}${code === undefined ? "" : ` (${code})`}`);
+/** An answer that is of no use. Only a code of it is told: words may repeat what they were sent. */
+export class RefusedFailure extends StepFailure {
+  readonly code: string | undefined;
+
+  constructor({ host, status, text }: SignInAnswer) {
+    const code = errorCode(text);
+    super(`${host} answered ${status}${code === undefined ? "" : ` (${code})`}`);
+    this.code = code;
+  }
 }
 
 /** An answer, as a schema has it. Throws a StepFailure that says which of its parts, `wanted`, was expected. */

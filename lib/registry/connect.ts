@@ -1,4 +1,4 @@
-import { resolveKeychain } from "../keychain/keychain.ts";
+import { type ImagePlace, resolveKeychain } from "../keychain/keychain.ts";
 import { parseReference } from "../oci/reference.ts";
 import type { Session } from "../session.ts";
 import { createRegistry, type Registry } from "./registry.ts";
@@ -9,14 +9,14 @@ import { createRegistry, type Registry } from "./registry.ts";
  * malformed credentials.
  */
 export async function connect(images: readonly string[], { inputs, env, log, signal }: Session): Promise<Registry> {
-  const keychain = await resolveKeychain({ env, registries: new Set(images.flatMap(registryOf)), log, signal });
+  const keychain = await resolveKeychain({ env, images: images.flatMap(placeOf), log, signal });
   const { insecureRegistries, blobConnections: connections } = inputs;
   return createRegistry({ keychain, insecureRegistries, connections, env, log, signal });
 }
 
-function registryOf(image: string): string[] {
+function placeOf(image: string): ImagePlace[] {
   try {
-    return [parseReference(image).registry];
+    return [parseReference(image)];
   } catch {
     return [];
   }

@@ -30,7 +30,8 @@ async function resolve(registries: readonly string[], more: Record<string, strin
   using home = tempDir("home");
   const log = record();
   const cloudTiming = { absentMs: hangMs, localMs: hangMs, answerMs: hangMs };
-  const keychain = await resolveKeychain({ env: { HOME: home.path, ...env(), ...more }, registries, log, cloudTiming });
+  const images = registries.map((registry) => ({ registry, repository: "org/app" }));
+  const keychain = await resolveKeychain({ env: { HOME: home.path, ...env(), ...more }, images, log, cloudTiming });
   const sources = registries.map((registry) => keychain.for(registry, "org/app").source);
   return { sources, lines: log.lines, warnings: log.lines.filter((line) => line.startsWith("warn")) };
 }
@@ -88,6 +89,30 @@ group("a cloud is asked", () => {
     expect(clouds.requests).toEqual([]);
   });
 
+  test("where what is configured is for other repositories of its registry", async () => {
+    const auths = { [`${google.registry}/proj-a`]: { auth: basic("u:p") } };
+    using dir = tempDir("docker", { "config.json": JSON.stringify({ auths }) });
+    const ask = async (...repositories: string[]) => {
+      clouds.answer(answers);
+      const log = record();
+      const images = repositories.map((repository) => ({ registry: google.registry, repository }));
+      const cloudTiming = { absentMs: hangMs, localMs: hangMs, answerMs: hangMs };
+      const env = { ...clouds.env, GCE_METADATA_HOST: clouds.local, HOME: dir.path, DOCKER_CONFIG: dir.path };
+      const keychain = await resolveKeychain({ env, images, log, cloudTiming });
+      const told = log.lines.filter((line) => line.startsWith("debug Credentials for"));
+      return { told, sources: repositories.map((repository) => keychain.for(google.registry, repository).source) };
+    };
+    const file = `${dir.join("config.json")} (auths)`;
+    const both = await ask("proj-a/app", "proj-b/app");
+    expect(both.sources).toEqual([file, "Google, metadata server"]);
+    expect(both.told).toEqual([
+      `debug Credentials for ${google.registry}/proj-a/app: ${file}`,
+      `debug Credentials for ${google.registry}/proj-b/app: Google, metadata server`,
+    ]);
+    expect((await ask("proj-a/app")).sources).toEqual([file]);
+    expect(clouds.requests).toEqual([]);
+  });
+
   test.each(["AMAZON", "AZURE", "GOOGLE"])("not where %s is to be skipped", async (name) => {
     const index = ["AMAZON", "AZURE", "GOOGLE"].indexOf(name);
     for (const value of ["true", "1", "T"]) {
@@ -127,6 +152,20 @@ group("a cloud is asked", () => {
     expect(warnings).toHaveLength(1);
     expect(lines.filter((line) => line.includes("No credentials for"))).toHaveLength(2);
   });
+});
+
+test("Amazon is asked once for registries of several regions, and what it lacks is told once", async () => {
+  const regions = ["eu-west-1", "us-east-1"].map((region) => `123456789012.dkr.ecr.${region}.amazonaws.com`);
+  const env = {
+    AWS_ACCESS_KEY_ID: "",
+    AWS_EC2_METADATA_DISABLED: "",
+    AWS_EC2_METADATA_SERVICE_ENDPOINT: `http://${clouds.local}`,
+  };
+  const { warnings } = await resolve([...regions, "public.ecr.aws"], env, {
+    "PUT local/latest/api/token": { status: 403 },
+  });
+  expect(warnings).toHaveLength(1);
+  expect(clouds.asked()).toEqual(["PUT local/latest/api/token"]);
 });
 
 group("the program", () => {

@@ -1,5 +1,5 @@
 import { expect, describe as group, test } from "bun:test";
-import { serviceOf } from "../../lib/cloud/ecr.ts";
+import { ecrService, stsEndpoint } from "../../lib/cloud/amazon-endpoints.ts";
 import {
   amazonScene,
   ecr,
@@ -74,6 +74,18 @@ group("a password of Amazon ECR", () => {
     const last = scene.clouds.requests[1];
     expect(last && last.headers.authorization === amazonSignature(last, secret)).toBe(true);
     expect(last?.headers["x-amz-security-token"]).toBe(session);
+  });
+
+  test("is asked for once more where Amazon did not reach the other provider", async () => {
+    const code = "IDPCommunicationError";
+    const failing = { status: 400, text: `<ErrorResponse><Error><Code>${code}</Code></Error></ErrorResponse>` };
+    const first = [failing];
+    const answers = { [sts]: () => first.pop() ?? keysXml, [ecr]: tokenAnswer };
+    expect(await scene.signIn(answers, web)).toMatchObject({ login: `AWS:${password}`, warnings: [] });
+    expect(scene.clouds.asked()).toEqual([sts, sts, ecr]);
+    const found = await scene.signIn({ [sts]: failing }, web);
+    expect(found.warnings[0]).toContain(`answered 400 (${code})`);
+    expect(scene.clouds.asked()).toEqual([sts, sts]);
   });
 
   test("is asked for with keys of a pod or a task, whose token goes along", async () => {
@@ -190,5 +202,38 @@ group("the service for", () => {
     ],
     ["public.ecr.aws", "https://api.ecr-public.us-east-1.amazonaws.com/"],
     ["ecr-public.aws.com", "https://api.ecr-public.us-east-1.amazonaws.com/"],
-  ])("%s", (name, url) => expect(serviceOf(name).url).toBe(url));
+  ])("%s", (name, url) => expect(`https://${ecrService({}, name).host}/`).toBe(url));
+
+  test.each([
+    ["eu-west-1.amazonaws.com", "TRUE", "", "ecr.eu-west-1.api.aws", "sts.eu-west-1.api.aws"],
+    ["us-east-1.amazonaws.com", "", "true", "ecr-fips.us-east-1.amazonaws.com", "sts-fips.us-east-1.amazonaws.com"],
+    ["us-east-1.amazonaws.com", "true", "true", "ecr-fips.us-east-1.api.aws", "sts-fips.us-east-1.api.aws"],
+    [
+      "us-gov-west-1.amazonaws.com",
+      "",
+      "true",
+      "ecr-fips.us-gov-west-1.amazonaws.com",
+      "sts.us-gov-west-1.amazonaws.com",
+    ],
+    ["us-gov-west-1.amazonaws.com", "true", "true", "ecr-fips.us-gov-west-1.api.aws", "sts-fips.us-gov-west-1.api.aws"],
+    [
+      "cn-north-1.amazonaws.com.cn",
+      "true",
+      "",
+      "ecr.cn-north-1.api.amazonwebservices.com.cn",
+      "sts.cn-north-1.api.amazonwebservices.com.cn",
+    ],
+    ["us-iso-east-1.c2s.ic.gov", "true", "", "api.ecr.us-iso-east-1.c2s.ic.gov", "sts.us-iso-east-1.c2s.ic.gov"],
+    ["eu-west-1.amazonaws.com", "1", "0", "api.ecr.eu-west-1.amazonaws.com", "sts.eu-west-1.amazonaws.com"],
+  ])("%s, with addresses of IPv6 %p and FIPS %p", (place, dual, fips, ecrHost, stsHost) => {
+    const env = { AWS_USE_DUALSTACK_ENDPOINT: dual, AWS_USE_FIPS_ENDPOINT: fips };
+    const service = ecrService(env, `123456789012.dkr.ecr.${place}`);
+    expect(service.host).toBe(ecrHost);
+    expect(stsEndpoint({ env, region: service.region }).url.host).toBe(stsHost);
+  });
+
+  test("the public registry, with addresses of IPv6", () => {
+    const env = { AWS_USE_DUALSTACK_ENDPOINT: "true", AWS_USE_FIPS_ENDPOINT: "true" };
+    expect(ecrService(env, "public.ecr.aws").host).toBe("ecr-public.us-east-1.api.aws");
+  });
 });

@@ -57,12 +57,18 @@ group("an address that a file of Google's names", () => {
     "https://oauth2.googleapis.com/token",
     "https://sts.googleapis.com/v1/token",
     "https://sts.europe-west1.rep.googleapis.com/v1/token",
+    "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/x:generateAccessToken",
+    "https://sts-ours.p.googleapis.com/v1/token",
     "https://accounts.google.com/o/oauth2/token",
     "http://127.0.0.1:1/",
   ])("may be %s", (text) => expect(vendorEndpoint(text, "it", googleHosts).url.href).toBe(text));
 
   test.each([
     "https://googleapis.com.example.com/",
+    "https://storage.googleapis.com/bucket/token",
+    "https://bucket.storage.googleapis.com/token",
+    "https://sts.storage.googleapis.com/token",
+    "https://run.googleapis.com/",
     "https://notgoogleapis.com/",
     "https://example.com/?sts.googleapis.com",
     "https://sts.googleapis.com@example.com/",

@@ -45,7 +45,6 @@ group("an access token of Google's", () => {
     const { iat, exp, ...rest } = decode(claims) as { iat: number; exp: number };
     expect<unknown>(rest).toEqual({
       iss: serviceAccount.client_email,
-      sub: serviceAccount.client_email,
       aud: serviceAccount.token_uri,
       scope,
     });
@@ -241,6 +240,12 @@ group("what fails at Google's ends the chain, and is told once", () => {
         credential_source: { url: "https://x/" },
       },
       "the service_account_impersonation_url of",
+    ],
+    [
+      "a provider with a header that has an odd name",
+      {},
+      { ...federation, credential_source: { url: "http://127.0.0.1:1/", headers: { "x s3cret": "t0ken" } } },
+      "a header's name in the credential_source of",
     ],
     ["a provider that refuses", { "GET local/oidc": { status: 401 } }, byUrl, "answered 401"],
     ["a provider that answers nothing", { "GET local/oidc": { text: "" } }, byUrl, "answered without a subject token"],

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { commands } from "../../lib/cli/commands.ts";
 import { flags, takes } from "../../lib/cli/flags.ts";
 import { exitCodes } from "../../lib/cli/help.ts";
+import { variables } from "../../lib/cli/variables.ts";
 import { nextExportCodes } from "../../lib/desk/next-export.ts";
 import { findingCodes } from "../../lib/desk/verify.ts";
 import { errorCodes } from "../../lib/error-codes.ts";
@@ -36,6 +37,14 @@ export function referencePage(): string {
         takersOf(flag.name),
         plain(flag.description),
       ]),
+    ),
+    "## Clouds' registries",
+    "Where no credentials are configured the restorer signs in by itself to Amazon ECR, Azure ACR and Google's Artifact Registry and\nContainer Registry, as [cloud-registries.md](cloud-registries.md) tells; for [EKS](eks.md), [AKS](aks.md), [GKE](gke.md). These variables, set to\n`true`, forbid it:",
+    table(
+      ["variable", "meaning"],
+      Object.entries(variables)
+        .filter(([name]) => name.includes("_KEYCHAIN_SKIP_"))
+        .map(([name, { description }]) => [code(name), plain(description.replace("true: ", ""))]),
     ),
     "## Exit codes",
     table(

@@ -84,7 +84,7 @@ describe("files, in order:", () => {
     using home = tempDir("keychain", { ".docker": {} });
     Bun.spawnSync(["mkfifo", home.join(".docker/config.json")]);
     const log = record();
-    await resolveKeychain({ env: { HOME: home.path }, registries: ["reg.io"], log });
+    await resolveKeychain({ env: { HOME: home.path }, images: [{ registry: "reg.io", repository: "org/app" }], log });
     expect(log.lines.join("\n")).toContain("not a regular file");
   });
 

@@ -87,7 +87,7 @@ describe("a credential helper", () => {
       SOME_PASSWORD: "s3cret",
       LD_PRELOAD: "x",
     };
-    await resolveKeychain({ env, registries: ["reg.io"], log: record() });
+    await resolveKeychain({ env, images: [{ registry: "reg.io", repository: "org/app" }], log: record() });
     const seen = await Bun.file(home.join("env")).text();
     expect(seen).toContain("AWS_PROFILE=ours");
     expect(seen).not.toMatch(/s3cret|LD_PRELOAD/);

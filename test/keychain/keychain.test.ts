@@ -8,7 +8,11 @@ test("a registry that is not in use has no credentials, and its helper is not as
   const config = { credHelpers: { "other.io": "absent" }, auths: { "other.io": { auth: basic("u:p") } } };
   using home = tempDir("keychain", { ".docker/config.json": JSON.stringify(config) });
   const log = record();
-  const keychain = await resolveKeychain({ env: { HOME: home.path, PATH: "" }, registries: ["reg.io"], log });
+  const keychain = await resolveKeychain({
+    env: { HOME: home.path, PATH: "" },
+    images: [{ registry: "reg.io", repository: "org/app" }],
+    log,
+  });
   expect(keychain.for("other.io", "x/y")).toBe(anonymous);
   expect(log.lines.filter((line) => line.startsWith("warn"))).toEqual([]);
 });

@@ -26,7 +26,7 @@ export function rememberingLog(): { log: Log; lines: string[] } {
 /** A registry client without credentials that does not wait long. */
 export async function anonymousRegistry(log: Log, signal = new AbortController().signal): Promise<Registry> {
   return createRegistry({
-    keychain: await resolveKeychain({ env: { HOME: "/nonexistent" }, registries: [], log }),
+    keychain: await resolveKeychain({ env: { HOME: "/nonexistent" }, images: [], log }),
     insecureRegistries: [],
     env: {},
     log,

@@ -38,7 +38,13 @@ export async function lookUp(
   using home = tempDir("keychain", tree);
   const log = record();
   const all = { HOME: home.path, PATH: process.env.PATH, ...(typeof env === "function" ? env(home) : env) };
-  const keychain = await resolveKeychain({ env: all, registries: [registry], log, helperMs: hangMs, ...more });
+  const keychain = await resolveKeychain({
+    env: all,
+    images: [{ registry, repository }],
+    log,
+    helperMs: hangMs,
+    ...more,
+  });
   const credential = keychain.for(registry, repository);
   const source = credential.source.replaceAll(home.path, "~");
   return {

@@ -51,7 +51,7 @@ if (import.meta.main) {
     clouds.requests.length = 0;
     const env = { HOME: "/nonexistent", ...clouds.env, ...own };
     const timing = { absentMs: hangMs, localMs: hangMs, startingMs: hangMs, answerMs: hangMs };
-    const keychain = await resolveKeychain({ env, registries: [registry], log, cloudTiming: timing });
+    const keychain = await resolveKeychain({ env, images: [{ registry, repository: "x" }], log, cloudTiming: timing });
     const warnings = log.lines.filter((line) => line.startsWith("warn") || line.includes("s3cret"));
     const outcome: Outcome = { name, source: keychain.for(registry, "x").source, asked: clouds.asked(), warnings };
     console.log(JSON.stringify(outcome));

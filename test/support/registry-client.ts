@@ -44,7 +44,11 @@ export async function client(
   const log: Log = { level: "debug", debug: say, info: say, warn: say, error: say, warnings: [], flush() {} };
   const keychainEnv = { HOME: "/nonexistent", ...(setup.auth && { CNB_REGISTRY_AUTH: JSON.stringify(setup.auth) }) };
   const registry = createRegistry({
-    keychain: await resolveKeychain({ env: keychainEnv, registries, log }),
+    keychain: await resolveKeychain({
+      env: keychainEnv,
+      images: [...registries].map((name) => ({ registry: name, repository: "" })),
+      log,
+    }),
     insecureRegistries: setup.insecure ?? [],
     env: setup.env ?? {},
     log,
