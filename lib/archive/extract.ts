@@ -25,6 +25,8 @@ export interface ExtractionTarget extends LayerPlace {
   readonly writesBehind: boolean;
   /** Whether its parent has setgid, which every directory inherits that is made below it (D22). */
   readonly inheritsGroup: boolean;
+  /** Whether what is made there has the mode that it is made with: a default ACL may take bits away. */
+  readonly keepsModes: boolean;
 }
 
 export interface Extracted {
@@ -126,7 +128,9 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
     const temporary = (mode & (this.#target.isMade === true ? 0o755 : 0o777)) | 0o700;
     if (isNew && !this.#mkdir(path, temporary)) return false;
     if (path === "") this.#rootMode = mode;
-    else if (!isNew || mode !== temporary || this.#target.inheritsGroup) this.#unfinished.set(path, mode);
+    else if (!isNew || mode !== temporary || this.#target.inheritsGroup || !this.#target.keepsModes) {
+      this.#unfinished.set(path, mode);
+    }
     return true;
   }
 
@@ -135,7 +139,7 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
     this.#file = path;
     const at = this.#path(path);
     this.#fd = makeOver(at, () => openSync(at, create, mode & 0o777));
-    this.#finalMode = (mode & 0o7000) !== 0 ? mode : -1;
+    this.#finalMode = (mode & 0o7000) !== 0 || !this.#target.keepsModes ? mode : -1;
   }
 
   symlink(path: string, target: string): void {

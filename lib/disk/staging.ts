@@ -1,9 +1,10 @@
-import { closeSync, utimesSync } from "node:fs";
-import { describe } from "../errors.ts";
+import { closeSync, fstatSync, utimesSync } from "node:fs";
+import { describe, isRefused } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Directory } from "./directory.ts";
 import { makeFresh } from "./fresh-directory.ts";
 import { Mark, removeMarked } from "./mark.ts";
+import { changeMode } from "./modes.ts";
 import { moveFile, refusesDirectoryRename } from "./move.ts";
 import { isLeftBehind, isPrivateName, privateName } from "./private-names.ts";
 import { emptyDirectory, refuseMounts, removeTree } from "./removal.ts";
@@ -29,6 +30,8 @@ export class Staging {
   readonly writesBehind: boolean;
   /** Whether what is made in it gets the group of its parent, which has setgid, and directories setgid, too (D22). */
   readonly inheritsGroup: boolean;
+  /** Whether what is made in it has the mode that it is made with: a default ACL may take bits away. */
+  readonly keepsModes: boolean;
   readonly #parent: Directory;
   readonly #name: string;
   readonly #timer: NodeJS.Timeout;
@@ -43,6 +46,7 @@ export class Staging {
     // A default ACL may have changed it.
     if (!this.inheritsGroup) this.directory.ensureMode(0o700);
     this.writesBehind = this.directory.writesBehind;
+    this.keepsModes = keepsModes(this.directory);
     this.#timer = setInterval(() => this.#beat(), heartbeatMs);
     this.#timer.unref();
   }
@@ -65,6 +69,7 @@ export class Staging {
     const fd = this.directory.createFile(slot.name, mode);
     try {
       writeAll(fd, content);
+      this.#keepMode(fd, mode);
       // Nowhere else: on the disk before its layer, it would outlive a power cut that the layer does not.
       if (this.writesBehind) sync(fd);
     } finally {
@@ -79,10 +84,15 @@ export class Staging {
     const fd = this.directory.createFile(slot.name, mode);
     try {
       copyAll(file, fd);
+      this.#keepMode(fd, mode);
     } finally {
       closeSync(fd);
     }
     return slot;
+  }
+
+  #keepMode(fd: number, mode: number): void {
+    if (!this.keepsModes) changeMode(`/proc/self/fd/${fd}`, mode & ~process.umask());
   }
 
   /**
@@ -191,5 +201,23 @@ function claim(parent: Directory, name: string): string {
   } catch (error) {
     if (!refusesDirectoryRename(error)) throw error;
     return name;
+  }
+}
+
+/** False only where `chmod` gives back what was taken away: elsewhere nothing else can be had. */
+function keepsModes(directory: Directory): boolean {
+  const mode = 0o666 & ~process.umask();
+  const fd = directory.createFile("probe", mode);
+  const isRight = () => (fstatSync(fd).mode & 0o777) === mode;
+  try {
+    if (isRight()) return true;
+    changeMode(`/proc/self/fd/${fd}`, mode);
+    return !isRight();
+  } catch (error) {
+    if (isRefused(error)) return true;
+    throw error;
+  } finally {
+    closeSync(fd);
+    directory.unlink("probe");
   }
 }

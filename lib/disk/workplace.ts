@@ -34,6 +34,10 @@ export class Staged {
     return this.#staging.inheritsGroup;
   }
 
+  get keepsModes(): boolean {
+    return this.#staging.keepsModes;
+  }
+
   /** Removes what was made. Throws the system's errors. */
   remove(): void {
     this.#staging.remove(this.slot);
@@ -48,6 +52,7 @@ export class InPlace {
   readonly isMade = true;
   readonly writesBehind: boolean;
   readonly inheritsGroup: boolean;
+  readonly keepsModes: boolean;
   readonly root: Directory;
   readonly #parent: Directory;
   readonly #name: string;
@@ -55,12 +60,13 @@ export class InPlace {
   #isOver = false;
 
   /** Nothing may stand under the name. */
-  constructor(parent: Directory, name: string, mark: Mark, { writesBehind, inheritsGroup }: Staging) {
+  constructor(parent: Directory, name: string, mark: Mark, { writesBehind, inheritsGroup, keepsModes }: Staging) {
     this.#parent = parent;
     this.#name = name;
     this.#mark = mark;
     this.writesBehind = writesBehind;
     this.inheritsGroup = inheritsGroup;
+    this.keepsModes = keepsModes;
     this.root = makePrivate(parent, name);
   }
 

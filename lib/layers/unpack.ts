@@ -92,8 +92,17 @@ export class Unpacker {
     place: Workplace,
   ): Promise<{ readonly extracted: Extracted; readonly effort: Effort } | Unusable> {
     const { inputs, umask, signal } = this.#session;
-    const { path: root, isMade, writesBehind, inheritsGroup } = place;
-    const target = { root, isMade, anchor, writesBehind, inheritsGroup, layersDir: inputs.layersDir, umask };
+    const { path: root, isMade, writesBehind, inheritsGroup, keepsModes } = place;
+    const target = {
+      root,
+      isMade,
+      anchor,
+      writesBehind,
+      inheritsGroup,
+      keepsModes,
+      layersDir: inputs.layersDir,
+      umask,
+    };
     try {
       const outcome = await this.#workers.extract(target, diffId, () => this.#open(cache, diffId));
       signal.throwIfAborted();

@@ -43,6 +43,7 @@ async function reasonInThreads(source: LayerSource, diffId: string): Promise<str
     umask: 0o022,
     writesBehind: false,
     inheritsGroup: false,
+    keepsModes: true,
   };
   const outcome = await workers.extract(target, diffId, async () => source);
   return outcome.ok ? "ok" : outcome.message;

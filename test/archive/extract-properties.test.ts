@@ -153,6 +153,7 @@ describe("the extractor", () => {
           umask: 0o022,
           writesBehind: false,
           inheritsGroup: false,
+          keepsModes: true,
         });
         const reader = new TarReader(extractor);
         let actual: Record<string, string> | "refused";

@@ -12,6 +12,7 @@ const target = (root: string) => ({
   umask: 0,
   writesBehind: false,
   inheritsGroup: false,
+  keepsModes: true,
 });
 
 async function* endless(): AsyncGenerator<Uint8Array> {
