@@ -24,6 +24,11 @@ export function quotePath(path: string): string {
   return looksLikePath(path) ? quote(path) : "something else than a path";
 }
 
+/** A variable, or another setting, with the path that it holds, as far as that may be shown. */
+export function namedPath(name: string, path: string): string {
+  return looksLikePath(path) ? `${name} ${quote(path)}` : `${name}, which holds something else than a path`;
+}
+
 function looksLikePath(text: string): boolean {
   // Line breaks of a PEM, a JSON Web Token, base64 that goes on and on.
   if (/[\x00-\x1f\x7f]|\beyJ|[\w+=-]{61}/.test(text) || text.length > 1024) return false;

@@ -1,5 +1,4 @@
 import type { Environment } from "../environment.ts";
-import { quote } from "../text.ts";
 import { type Endpoint, namedEndpoint } from "./endpoints.ts";
 import { ecrPrivate } from "./registries.ts";
 import { StepFailure } from "./steps.ts";
@@ -15,8 +14,7 @@ export interface EcrService {
 /** The region of the environment, if it names one. Throws a StepFailure for what cannot be one. */
 export function ownRegion(env: Environment): string | undefined {
   const region = env["AWS_REGION"]?.trim() || env["AWS_DEFAULT_REGION"]?.trim() || undefined;
-  if (region !== undefined && !/^[\w-]{1,64}$/.test(region))
-    throw new StepFailure(`AWS_REGION ${quote(region)} is not a region`);
+  if (region !== undefined && !/^[\w-]{1,64}$/.test(region)) throw new StepFailure(`AWS_REGION is not a region`);
   return region;
 }
 

@@ -1,6 +1,5 @@
 import * as v from "valibot";
 import { optionalText } from "../lenient.ts";
-import { quote } from "../text.ts";
 import { profileKeys } from "./amazon-profiles.ts";
 import { type AmazonKeys, assumeByWebIdentity, readKeys, type SecurityTokens } from "./amazon-sts.ts";
 import { at, type Endpoint, namedEndpoint } from "./endpoints.ts";
@@ -95,7 +94,6 @@ function machineEndpoint(env: SecurityTokens["env"]): Endpoint {
   const named = env[name]?.trim();
   if (named) return namedEndpoint(named, name);
   const mode = env[`${name}_MODE`]?.trim() ?? "";
-  if (mode !== "" && !/^ipv[46]$/i.test(mode))
-    throw new StepFailure(`${name}_MODE is ${quote(mode)}, not IPv4 or IPv6`);
+  if (mode !== "" && !/^ipv[46]$/i.test(mode)) throw new StepFailure(`${name}_MODE is neither IPv4 nor IPv6`);
   return namedEndpoint(/6$/.test(mode) ? "http://[fd00:ec2::254]" : "http://169.254.169.254", name);
 }

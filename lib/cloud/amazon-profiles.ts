@@ -59,7 +59,7 @@ async function keysOf(
   const tokenFile = get("web_identity_token_file");
   const session = get("role_session_name");
   if (tokenFile !== undefined) {
-    const where = `web_identity_token_file in the profile ${quote(name)}`;
+    const where = `web_identity_token_file (profile ${quote(name)})`;
     return assumeByWebIdentity(tokens, { role, tokenFile, where, session });
   }
   const keys =

@@ -1,6 +1,5 @@
 import * as v from "valibot";
 import type { Environment } from "../environment.ts";
-import { quote } from "../text.ts";
 import { at, type Endpoint, namedEndpoint } from "./endpoints.ts";
 import { type Requests, readJson, type SignInAnswer, someText, Visit } from "./requests.ts";
 import { type Files, required, type Step, StepFailure } from "./steps.ts";
@@ -56,7 +55,7 @@ async function byFederation(sources: Sources): Promise<EntraToken> {
 
 async function askEntra({ env, requests, domain }: Sources, proof: () => Record<string, string>): Promise<EntraToken> {
   const [tenant, client_id] = [required(env, "AZURE_TENANT_ID"), required(env, "AZURE_CLIENT_ID")];
-  if (!/^[\w.-]+$/.test(tenant)) throw new StepFailure(`AZURE_TENANT_ID ${quote(tenant)} is not a tenant`);
+  if (!/^[\w.-]+$/.test(tenant)) throw new StepFailure(`AZURE_TENANT_ID is not the id of a tenant`);
   const form = {
     grant_type: "client_credentials",
     client_id,
@@ -84,7 +83,8 @@ function authority(env: Environment, domain: string): Endpoint {
   if (host) return namedEndpoint(/^https?:/i.test(host) ? host : `https://${host}`, "AZURE_AUTHORITY_HOST");
   const named = env["AZURE_ENVIRONMENT"]?.trim() ?? "";
   const found = authorities.find(([names, own]) => (named === "" ? own === domain : names.test(named)));
-  if (found === undefined) throw new StepFailure(`AZURE_ENVIRONMENT ${quote(named)} is not a cloud we know`);
+  if (found === undefined)
+    throw new StepFailure(`AZURE_ENVIRONMENT is not AzureCloud, AzureChinaCloud or AzureUSGovernment`);
   return namedEndpoint(found[2], "it");
 }
 

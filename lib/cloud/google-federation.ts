@@ -71,7 +71,7 @@ async function subjectToken(
   const unknown = unknownProvider(source);
   if (unknown !== undefined)
     throw new StepFailure(`the credential_source of ${quote(path)} is ${unknown}, which the restorer does not know`);
-  const where = `credential_source in ${quote(path)}`;
+  const where = `credential_source.file (in ${quote(path)})`;
   const text = source.file !== "" ? sources.files.text(source.file, where) : await fromUrl(sources, source, path);
   if (source.format.type !== "json") return text.trim();
   const field = source.format.subject_token_field_name;

@@ -25,7 +25,7 @@ async function byWellKnownFile(sources: Sources): Promise<GoogleToken> {
   if (directory === "") throw new NotSetUp("neither CLOUDSDK_CONFIG nor HOME is set");
   const path = join(directory, "application_default_credentials.json");
   if (sources.files.find(path) === undefined) throw new NotSetUp(`there is no ${quotePath(path)} to read`);
-  return byFile(sources, path, "gcloud");
+  return byFile(sources, path, "gcloud's file");
 }
 
 /** By a file of credentials, of whatever type. */

@@ -1,7 +1,7 @@
 import { readWhole } from "../disk/read-file.ts";
 import type { Environment } from "../environment.ts";
 import { describe, hasCode } from "../errors.ts";
-import { quotePath } from "../text.ts";
+import { namedPath } from "../text.ts";
 import { renewalTime } from "../waiting.ts";
 
 /** A sign-in that came to nothing. Its words hold nothing of a credential. */
@@ -84,16 +84,16 @@ export class Files {
     }
   }
 
-  /** Of a file that was named, in `where`. Throws a StepFailure where it cannot be read, or nothing is in it. */
+  /** Of a file that something named, `where`: a variable, a setting. Throws a StepFailure where it cannot be read, or nothing is in it. */
   text(path: string, where: string): string {
-    const shown = `the file of ${where}, ${quotePath(path)}`;
+    const shown = namedPath(where, path);
     try {
       const text = this.#read(path).trim();
       if (text !== "") return text;
     } catch (error) {
       throw new StepFailure(`cannot read ${shown}: ${describe(error)}`);
     }
-    throw new StepFailure(`${shown}, is empty`);
+    throw new StepFailure(`${shown} is empty`);
   }
 
   #read(path: string): string {

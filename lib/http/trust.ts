@@ -6,7 +6,7 @@ import { readWhole } from "../disk/read-file.ts";
 import { orAsSecondUser } from "../disk/second-user.ts";
 import { describe } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { quotePath } from "../text.ts";
+import { namedPath } from "../text.ts";
 
 /** Where distributions keep the certificates they trust; the first that exists counts (as in Go's crypto/x509). */
 const systemFiles = [
@@ -38,10 +38,10 @@ export function readTrust(env: Readonly<Record<string, string | undefined>>, log
   const file = env.SSL_CERT_FILE || undefined;
   const directories = env.SSL_CERT_DIR || undefined;
   const given: Given[] = [
-    ...(file === undefined ? [] : [{ name: `SSL_CERT_FILE ${quotePath(file)}`, texts: readLoudly(file, log) }]),
+    ...(file === undefined ? [] : [{ name: namedPath("SSL_CERT_FILE", file), texts: readLoudly(file, log) }]),
     ...(directories === undefined
       ? []
-      : [{ name: `SSL_CERT_DIR ${quotePath(directories)}`, texts: readDirectories(directories, log) }]),
+      : [{ name: namedPath("SSL_CERT_DIR", directories), texts: readDirectories(directories, log) }]),
   ];
   const good = given.filter((one) => isUseful(one, log));
   const system = file === undefined ? systemFiles.map(readQuietly).find((text) => text !== undefined) : undefined;
@@ -85,7 +85,7 @@ function readLoudly(path: string, log: Log): string[] | undefined {
   try {
     return [readWhole(path, maximumBytes).toString("latin1")];
   } catch (error) {
-    log.warn(`Not using the certificates of SSL_CERT_FILE ${quotePath(path)}: ${describe(error)}`, "certificates");
+    log.warn(`Not using the certificates of ${namedPath("SSL_CERT_FILE", path)}: ${describe(error)}`, "certificates");
     return undefined;
   }
 }
@@ -105,7 +105,10 @@ function readDirectory(directory: string, log: Log): string[] | undefined {
     const files = entries.filter((entry) => entry.isFile() || entry.isSymbolicLink());
     return files.map(({ name }) => readQuietly(join(directory, name)) ?? "");
   } catch (error) {
-    log.warn(`Not using the certificates of SSL_CERT_DIR ${quotePath(directory)}: ${describe(error)}`, "certificates");
+    log.warn(
+      `Not using the certificates of ${namedPath("SSL_CERT_DIR", directory)}: ${describe(error)}`,
+      "certificates",
+    );
     return undefined;
   }
 }

@@ -6,7 +6,7 @@ import type { Environment } from "../environment.ts";
 import { describe } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { dockerHub } from "../oci/reference.ts";
-import { quote, quotePath } from "../text.ts";
+import { namedPath, quote, quotePath } from "../text.ts";
 import type { Credential } from "./credential.ts";
 import { type DockerConfig, readDockerConfig } from "./docker-config.ts";
 import { askHelper } from "./helper.ts";
@@ -66,7 +66,7 @@ export function readOwnConfig(env: Environment): DockerConfig | undefined {
     const inside = configNames.map((file) => join(path, file)).find(isFile);
     throw new Error(`it is a directory${inside === undefined ? "" : `; did you mean ${quote(inside)}?`}`);
   } catch (error) {
-    throw new RestorerError(`failed to read the file of ${name}, ${quotePath(path)}: ${describe(error)}`, { hint });
+    throw new RestorerError(`failed to read ${namedPath(name, path)}: ${describe(error)}`, { hint });
   }
 }
 

@@ -42,9 +42,9 @@ group("what fails at Amazon's ends the chain, and is told once", () => {
       "no token",
       {},
       () => ({ ...web, AWS_WEB_IDENTITY_TOKEN_FILE: "/absent" }),
-      'cannot read the file of AWS_WEB_IDENTITY_TOKEN_FILE, "/absent": no such file or directory',
+      'cannot read AWS_WEB_IDENTITY_TOKEN_FILE "/absent": no such file or directory',
     ],
-    ["a region that is none", {}, () => ({ ...web, AWS_REGION: "a/b" }), 'AWS_REGION "a/b" is not a region'],
+    ["a region that is none", {}, () => ({ ...web, AWS_REGION: "a/b" }), "AWS_REGION is not a region"],
     ["a pod's agent that refuses", { "GET local/v1/credentials": { status: 400 } }, pod, "answered 400"],
     [
       "a pod's agent that answers nonsense",

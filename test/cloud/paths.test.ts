@@ -59,7 +59,9 @@ group("the program shows nothing of what stands where a path belongs:", () => {
     const args = ["-layers", dir.path, "-cache-image", `${registry}/org/cache`, "-log-level", "debug"];
     const { stdout, stderr } = await runRestorer(args, { env: { ...clouds.env, ...env, [name]: value } });
     const said = `${stdout}${stderr}`;
-    expect(said).toMatch(new RegExp(`${name},? .*something else than a path`));
+    expect(said).toMatch(
+      new RegExp(`${name}, which holds something else|in something else|${name} names a directory, something else`),
+    );
     for (const part of ["t0ken", "dXNlcjpzM2NyZXQ", google.pem.slice(40, 60), "private_key"])
       expect(said).not.toContain(part);
   });
