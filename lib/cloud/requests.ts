@@ -175,8 +175,8 @@ function toHttp(url: URL, request: SignInRequest, signal: AbortSignal) {
 export class RefusedFailure extends StepFailure {
   readonly code: string | undefined;
 
-  constructor({ host, status, text }: SignInAnswer) {
-    const code = errorCode(text);
+  constructor({ host, status, text, headers }: SignInAnswer) {
+    const code = errorCode(text) ?? /^[A-Za-z.]{1,64}/.exec(headers.get("x-amzn-errortype") ?? "")?.[0];
     super(`${host} answered ${status}${code === undefined ? "" : ` (${code})`}`);
     this.code = code;
   }
@@ -201,7 +201,7 @@ const errorSchema = v.object({
   errors: v.fallback(v.array(v.object({ code: optionalText })), []),
 });
 
-/** The code of an error, as these servers give it: in JSON, or in XML. */
+/** The code of an error, as these servers give it in the body: in JSON, or in XML. */
 function errorCode(text: string): string | undefined {
   const parsed = v.safeParse(errorSchema, parseIfJson(text));
   if (!parsed.success) return /<Code>([A-Za-z.]{1,64})<\/Code>/.exec(text)?.[1];

@@ -121,6 +121,12 @@ group("what fails at Amazon's ends the chain, and is told once", () => {
       "environment (credentials were there, but api.ecr.eu-west-1.amazonaws.com answered 400 (UnrecognizedClientException))",
     ],
     [
+      "ECR that refuses with its code in a header",
+      { [ecr]: { status: 400, json: {}, headers: { "x-amzn-errortype": "ExpiredTokenException:http://x/s3cret" } } },
+      () => keys,
+      "answered 400 (ExpiredTokenException)",
+    ],
+    [
       "ECR that answers nonsense",
       { [ecr]: { json: { authorizationData: [] } } },
       () => keys,
