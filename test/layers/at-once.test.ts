@@ -9,7 +9,7 @@ import { all, buildpack, Caches, clean, directory, layersDir } from "./versions.
 describe("restorers that run at once:", () => {
   let caches: Caches;
   beforeAll(() => {
-    caches = new Caches(5000);
+    caches = new Caches(3000);
   });
   afterAll(() => caches[Symbol.dispose]());
 

@@ -6,7 +6,7 @@ import { hangMs, type RunResult, runRestorer, startRestorer, tempDir, writeTree 
 import { all, Caches, clean, directory, layerNames, layersDir, leftovers, type Version } from "./versions.ts";
 
 /** How many times the kill test kills: KILLS=1000 for the long run. */
-const kills = Number(process.env.KILLS ?? 30);
+const kills = Number(process.env.KILLS ?? 16);
 
 describe("a restorer that is killed", () => {
   let caches: Caches;
