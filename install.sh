@@ -25,7 +25,7 @@ fetch() {
       else
         fail "neither curl nor wget is here; get SHA256SUMS and the archive, and set BASE_URL to their directory"
       fi ;;
-    *) cp "$BASE_URL/$1" "$2" ;;
+    *) cp -- "$BASE_URL/$1" "$2" ;;
   esac || fail "cannot get $1 from $BASE_URL"
 }
 
@@ -36,6 +36,14 @@ case $(uname -s)-$(uname -m) in
   *) fail "there is no restorer for $(uname -s) on $(uname -m), only for Linux on x86-64 and arm64" ;;
 esac
 dest=${DEST:-${PREFIX:-/usr/local}/bin/restorer}
+case $dest in
+  */) fail "$dest names a directory; DEST is the path of the executable itself" ;;
+  /*) ;;
+  *) dest=$(pwd)/$dest ;;
+esac
+for tool in sha256sum tar; do
+  command -v "$tool" >/dev/null || fail "$tool is not here, and is needed to install; nothing is installed"
+done
 work=$(mktemp -d)
 fresh=
 trap 'rm -rf "$work" ${fresh:+"$fresh"}' EXIT
@@ -51,7 +59,10 @@ archive=$(sed 's/^[^ ]*  //' "$work/sum")
 fetch "$archive" "$work/$archive"
 (cd "$work" && sha256sum -c sum >/dev/null 2>&1) ||
   fail "$archive has another sum than SHA256SUMS says; nothing is installed"
-tar -xzf "$work/$archive" -C "$work"
+tar -xzf "$work/$archive" -C "$work" || {
+  command -v gzip >/dev/null || fail "gzip is not here, and tar needs it to unpack $archive; nothing is installed"
+  fail "tar cannot unpack $archive; nothing is installed"
+}
 
 # In the same directory, then renamed: whoever runs the old one keeps it, a link is replaced and not followed, and whatever
 # happens, the old one or the new one stands there.
@@ -60,8 +71,10 @@ mkdir -p "$(dirname "$dest")"
 fresh=$dest.new.$$
 cp "$work/${archive%.tar.gz}/restorer" "$fresh"
 chmod 755 "$fresh"
+version=$("$fresh" -version) ||
+  fail "what $archive holds does not run in $(dirname "$dest"); is that mounted with noexec? Nothing is installed"
 # mv would go into a directory that a link leads to.
 [ ! -d "$dest" ] || rm "$dest"
 mv -f "$fresh" "$dest"
 fresh=
-echo "installed $("$dest" -version) as $dest"
+echo "installed $version as $dest"

@@ -5,10 +5,13 @@ import { file, have, skipUnless, type TempDir, tempDir } from "../support/harnes
 
 const script = resolve(import.meta.dir, "../../install.sh");
 const machine = process.arch;
+/** A version that no machine can run. */
+const unusable = "2.0.0";
 
 /** Runs install.sh; `line` is what it said last. */
-async function install(env: Readonly<Record<string, string>>): Promise<{ exitCode: number; line: string }> {
-  const child = Bun.spawn(["sh", script], { env: { PATH: process.env.PATH, ...env }, stdout: "pipe", stderr: "pipe" });
+async function install(env: Readonly<Record<string, string>>, cwd = "/"): Promise<{ exitCode: number; line: string }> {
+  const options = { cwd, env: { PATH: process.env.PATH, ...env }, stdout: "pipe", stderr: "pipe" } as const;
+  const child = Bun.spawn([Bun.which("sh") ?? "sh", script], options);
   const [stdout, stderr, exitCode] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
   return { exitCode, line: `${stdout}${stderr}`.trim().split("\n").at(-1) ?? "" };
 }
@@ -18,9 +21,10 @@ describe("install.sh", () => {
   let release: TempDir;
   beforeAll(() => {
     release = tempDir("release");
-    const sums = ["1.0.0", "1.1.0"].map((version) => {
+    const sums = ["1.0.0", "1.1.0", unusable].map((version) => {
       const name = `restorer-${version}-linux-${machine}`;
-      using tree = tempDir("archive", { [name]: { restorer: file(`#!/bin/sh\necho restorer ${version}\n`, 0o755) } });
+      const text = `#!${version === unusable ? "/nowhere" : "/bin/sh"}\necho restorer ${version}\n`;
+      using tree = tempDir("archive", { [name]: { restorer: file(text, 0o755) } });
       Bun.spawnSync(["tar", "-czf", release.join(`${name}.tar.gz`), "-C", tree.path, name]);
       const bytes = readFileSync(release.join(`${name}.tar.gz`));
       return `${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}  ${name}.tar.gz\n`;
@@ -89,7 +93,39 @@ describe("install.sh", () => {
     expect(readdirSync(bad.path)).not.toContain("prefix");
   });
 
+  test.each(["restorer", "-dash", "a b/./restorer"])("takes DEST=%s from the current directory", async (DEST) => {
+    using dir = tempDir("relative");
+    const { exitCode, line } = await install({ BASE_URL: release.path, VERSION: "1.0.0", DEST }, dir.path);
+    expect({ exitCode, line }).toEqual({ exitCode: 0, line: `installed restorer 1.0.0 as ${dir.path}/${DEST}` });
+    expect(lstatSync(join(dir.path, DEST)).isFile()).toBe(true);
+  });
+
+  test("leaves the old one in its place where the new one does not run", async () => {
+    using dir = tempDir("old", { bin: { restorer: "old" } });
+    const { exitCode, line } = await install({ BASE_URL: release.path, VERSION: unusable, PREFIX: dir.path });
+    expect({ exitCode, line }).toEqual({
+      exitCode: 1,
+      line: expect.stringMatching(/does not run in \S+\/bin; is that mounted with noexec\? Nothing is installed$/),
+    });
+    expect([readdirSync(dir.join("bin")), readFileSync(dir.join("bin/restorer"), "utf8")]).toEqual([
+      ["restorer"],
+      "old",
+    ]);
+  });
+
+  test.each(["sha256sum", "tar", "gzip"])("names %s where it is missing", async (missing) => {
+    using dir = tempDir("tools", { bin: {} });
+    const tools = "cat chmod cp dirname grep gzip mkdir mktemp mv rm sed sha256sum tar uname wc".split(" ");
+    for (const tool of tools.filter((one) => one !== missing))
+      symlinkSync(Bun.which(tool) ?? "", dir.join("bin", tool));
+    const env = { BASE_URL: release.path, VERSION: "1.0.0", DEST: dir.join("restorer"), PATH: dir.join("bin") };
+    const { exitCode, line } = await install(env);
+    expect([exitCode, line]).toEqual([1, expect.stringContaining(`install.sh: ${missing} is not here, and `)]);
+    expect(readdirSync(dir.path)).toEqual(["bin"]);
+  });
+
   test.each([
+    ["a directory as DEST", { BASE_URL: "", DEST: "bin/" }, "bin/ names a directory"],
     ["no BASE_URL", {}, "set BASE_URL"],
     ["a place without a release", { BASE_URL: "/nowhere" }, "cannot get SHA256SUMS from /nowhere"],
     ["several versions and none named", { BASE_URL: "" }, "names several versions; set VERSION"],
