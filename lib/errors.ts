@@ -133,6 +133,6 @@ export function describe(error: unknown): string {
   const own = wordsFor(error, code) || error.message || error.name;
   if (error.cause === undefined) return own;
   const cause = describe(error.cause);
-  // Some messages end with their cause already.
-  return own.endsWith(cause) ? own : `${own}: ${cause}`;
+  // Some messages tell their cause already.
+  return own.includes(cause) ? own : `${own}: ${cause}`;
 }

@@ -1,5 +1,5 @@
 import { BlobError, fileReader } from "./blob-file.ts";
-import { until } from "./chunks.ts";
+import { giveBack, until } from "./chunks.ts";
 import { CompressionError, type Sink } from "./decompress.ts";
 import type { LayerSource } from "./source.ts";
 import { type TarHandler, TarReader } from "./tar.ts";
@@ -74,6 +74,7 @@ async function readStream(
   try {
     for await (const chunk of until(aborted, chunks)) {
       blob.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length));
+      giveBack(chunk);
       archive.throwIfBad();
       await turn();
     }

@@ -8,6 +8,8 @@ export interface Cache {
   readonly name: string;
   /** What it holds; undefined when there is no cache yet. Throws a CacheError when it cannot be used. */
   metadata(): Promise<ImageMetadata | undefined>;
+  /** Whether anything is at its place, once its metadata was read: an empty directory is there, an absent image is not. */
+  isThere(): boolean;
   /** Bytes of the blob of a layer as far as known without opening it, for progress and to take the largest first. */
   size(sha: string): number;
   /** Opens, while privileges allow it, what a user could not open later of the layers of these buildpacks. */

@@ -29,6 +29,8 @@ export interface ImagePlace {
   readonly reference: string;
   /** Undefined where there is no such image. Throws a CacheError when it cannot be read. */
   find(): Promise<FoundImage | undefined>;
+  /** Whether there is something that an image can be exported to, though there is none. */
+  isThere?(): boolean;
   /** Opens while privileges allow it what a user could not open later. */
   openAhead?(layers: readonly Layer[], user: User): void;
   /** The bytes of a layer's blob as stored; `onRetry` is told of what had to be asked for again. Throws a CacheError. */
@@ -94,6 +96,10 @@ export class ImageCache implements Cache {
       `The ${this.name} is for the architecture ${quote(other)}, not for this machine's, ${own}: its layers may not run here.`,
       "other-architecture",
     );
+  }
+
+  isThere(): boolean {
+    return this.#image !== undefined || this.#place.isThere?.() === true;
   }
 
   facts(): CacheFacts {

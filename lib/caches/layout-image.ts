@@ -51,6 +51,10 @@ export class LayoutImage implements ImagePlace {
     }
   }
 
+  isThere(): boolean {
+    return existsSync(this.#dir);
+  }
+
   /** Opens while privileges allow it what a user could not open later. */
   openAhead(layers: readonly Layer[], user: User): void {
     const isOutOfReach = outOfReach(user, join(this.#dir, "blobs", "sha256"));

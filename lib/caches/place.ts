@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { SharedPlaces } from "../disk/bounds.ts";
-import { isLayoutReference, parseLayoutReference } from "../oci/reference.ts";
+import { isLayoutReference, parseLayoutReference, withoutUserInfo } from "../oci/reference.ts";
 
 /** Where a cache is that is named by a word. */
 export type CachePlace =
@@ -16,7 +16,7 @@ export type CachePlace =
 export function placeNamed(word: string): CachePlace {
   if (isLayoutReference(word)) return { kind: "image", reference: word };
   const isPath = /^[./]/.test(word) || /^[\w-]+$/.test(word) || isDirectory(word);
-  return isPath ? { kind: "directory", path: resolve(word) } : { kind: "image", reference: word };
+  return isPath ? { kind: "directory", path: resolve(word) } : { kind: "image", reference: withoutUserInfo(word) };
 }
 
 /** How a run's caches are named. */

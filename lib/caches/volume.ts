@@ -92,6 +92,11 @@ export class VolumeCache implements Cache {
     if (other !== undefined) throw new CacheError(`${this.name} is not a volume cache: ${other}`);
   }
 
+  /** One that is not there has no metadata to be read, which throws. */
+  isThere(): boolean {
+    return true;
+  }
+
   facts(): CacheFacts {
     const stat = ifThere(join(this.#path, metadataFile));
     const created = stat === undefined ? {} : { created: stat.mtime.toISOString() };

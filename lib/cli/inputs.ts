@@ -1,6 +1,8 @@
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Environment } from "../environment.ts";
 import { type LogLevel, logLevels } from "../log.ts";
+import { withoutUserInfo } from "../oci/reference.ts";
 import { newestPlatformApi, parsePlatformApi } from "../platform-api.ts";
 import { quote } from "../text.ts";
 import { type Arguments, invalid, parseArguments } from "./arguments.ts";
@@ -94,10 +96,10 @@ export function resolveInputs(
     analyzedPath: resolve(values.text("analyzed")),
     runPath: resolve(values.text("run")),
     cacheDir: cacheDir && resolve(cacheDir),
-    cacheImage: values.text("cache-image"),
-    cacheFrom: values.list("cache-from"),
-    buildImage: values.text("build-image"),
-    appImage: values.text("image"),
+    cacheImage: reference(values.text("cache-image")),
+    cacheFrom: values.list("cache-from").map((word) => (existsSync(word) ? word : withoutUserInfo(word))),
+    buildImage: reference(values.text("build-image")),
+    appImage: reference(values.text("image")),
     daemon: values.boolean("daemon"),
     layout: values.boolean("layout"),
     layoutDir: values.text("layout-dir") ?? "",
@@ -121,6 +123,11 @@ export function resolveInputs(
 export function readPlatformApi(env: Environment): number | undefined {
   const requested = env["CNB_PLATFORM_API"] ?? "";
   return requested === "" ? undefined : parsePlatformApi(requested);
+}
+
+/** What is wrong with one is told where it is used. */
+function reference(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : withoutUserInfo(text);
 }
 
 function connections(text: string): number {

@@ -49,14 +49,16 @@ export async function openNamedCache(desk: Desk, word: string | undefined): Prom
   if (first === undefined) throw invalid("no cache is named");
   if (caches.length > 1) {
     const chosen = await chooseCache(caches, { ...session, inputs }, () => {});
-    if (chosen !== undefined) return chosen;
+    if (chosen?.cache.isThere() === true) return chosen;
   }
   return { cache: first, metadata: await readOrFail(first) };
 }
 
 async function readOrFail(cache: Cache): Promise<ImageMetadata | undefined> {
   try {
-    return await cache.metadata();
+    const metadata = await cache.metadata();
+    if (cache.isThere()) return metadata;
+    throw new CacheError(`cannot open ${cache.name}: there is no such image`, { isFirstBuild: true });
   } catch (error) {
     if (!(error instanceof CacheError)) throw error;
     const code = error.isFirstBuild ? "no-cache" : "cache-unusable";

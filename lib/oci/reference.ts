@@ -35,12 +35,30 @@ export interface Reference {
   readonly digest?: string;
 }
 
+/** What stands for a user and password that must not be shown. */
+const hidden = "***";
+
+/**
+ * A word that should be an image reference, to be kept and shown: one may hold a user and password, as a URL does, which
+ * nobody may see. Such a word is not a reference, before and after. Paths and OCI layouts are left as they are.
+ */
+export function withoutUserInfo(word: string): string {
+  if (/^[./]/.test(word) || isLayoutReference(word)) return word;
+  const [, scheme = "", user = "", rest = ""] =
+    /^(\w+:\/\/)?(.*)@(.*)$/s.exec(word.replace(/@sha\d+:[^@/]*$/, "")) ?? [];
+  const isUserInfo = user !== "" && (scheme !== "" || rest.includes("/") || /:(?!\d+\/)/.test(user));
+  return isUserInfo ? `${scheme}${hidden}@${rest}` : word;
+}
+
 /**
  * Parses an image reference by Docker's rules: `[registry/]repository[:tag][@sha256:hex]`. What stands before the first
  * slash is a registry when it is `localhost` or has a dot or a colon in it; everything else is on Docker Hub.
  * Throws a RestorerError that names the text and what is wrong with it.
  */
 export function parseReference(text: string): Reference {
+  if (withoutUserInfo(text).includes(`${hidden}@`)) {
+    throw invalid(text, "it holds a user or password", "Leave them out: `docker login` keeps them for a registry.");
+  }
   const at = text.indexOf("@");
   const digest = at === -1 ? undefined : text.slice(at + 1);
   if (digest !== undefined && !isDigest(digest)) {
@@ -87,7 +105,8 @@ function checkRepository(text: string, repository: string): void {
 }
 
 function invalid(text: string, why: string, hint?: string): RestorerError {
-  const shown = text.length > 300 ? `${text.slice(0, 300)}…` : text;
+  const whole = withoutUserInfo(text);
+  const shown = whole.length > 300 ? `${whole.slice(0, 300)}…` : whole;
   return new RestorerError(`invalid image reference ${quote(shown)}: ${why}`, hint === undefined ? {} : { hint });
 }
 

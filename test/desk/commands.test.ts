@@ -2,18 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expectPlain, type Scene, scene } from "../cli/scene.ts";
-import { type RunResult, runRestorer, snapshot } from "../support/harness.ts";
-
-/** Runs a command of the desk. */
-function desk(...args: string[]): Promise<RunResult> {
-  return runRestorer(args, { env: { CNB_PLATFORM_API: undefined } });
-}
-
-/** Runs it for data. */
-async function data(...args: string[]) {
-  const { exitCode, stdout, stderr } = await desk(...args, "-output", "json");
-  return { exitCode, stderr, found: JSON.parse(stdout) };
-}
+import { snapshot } from "../support/harness.ts";
+import { data, desk } from "./run.ts";
 
 const withTwo = (): Scene => scene({ layers: ["one", "two"] });
 

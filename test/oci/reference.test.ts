@@ -1,6 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { RestorerError } from "../../lib/failures.ts";
-import { digestReference, formatReference, isRegistry, parseReference } from "../../lib/oci/reference.ts";
+import {
+  digestReference,
+  formatReference,
+  isRegistry,
+  parseReference,
+  withoutUserInfo,
+} from "../../lib/oci/reference.ts";
 
 const digest = `sha256:${"0123456789abcdef".repeat(4)}`;
 
@@ -52,7 +58,7 @@ describe("a malformed reference is refused, by name and with the reason:", () =>
     ["https://reg.io/app", "URL"],
     ["reg.io:99999/app", "is not a registry"],
     ["reg.io:port/app", "is not a registry"],
-    ["user:pw@reg.io/app", "is not a digest"],
+    ["user:pw@reg.io/app", "it holds a user or password"],
     ["reg .io/app", "is not a registry"],
     ["reg.io/app?x=1", "holds only"],
     ["reg.io/app\nx", "holds only"],
@@ -79,4 +85,26 @@ test("messages show a reference as it was written, the digest form is fully qual
 test("a registry is a host, perhaps with a port, and nothing more", () => {
   for (const good of ["a", "a.b", "a.b:1", "1.2.3.4", "[::1]", "[fe80::1]:443"]) expect(isRegistry(good)).toBe(true);
   for (const bad of ["", ".", "a/", "a:", "a:1:2", "a@b", "::1", "-a", "a?"]) expect(isRegistry(bad)).toBe(false);
+});
+
+describe("a word that should be a reference loses its user and password:", () => {
+  test.each([
+    ["me:PASSWORD@host/x", "***@host/x"],
+    ["http://me:PASSWORD@host:5000/x", "http://***@host:5000/x"],
+    ["https://PASSWORD@host/x", "https://***@host/x"],
+    ["docker://me:PASS@sha1WORD@host/x", "docker://***@host/x"],
+    ["me:PASS/WORD@host", "***@host"],
+    [`me:PASSWORD@host/x@${digest}`, "***@host/x"],
+  ])("%s", (word, shown) => {
+    expect(withoutUserInfo(word)).toBe(shown);
+    for (const text of [word, shown]) {
+      expect(() => parseReference(text)).toThrow(/it holds a user or password/);
+      expect(() => parseReference(text)).not.toThrow(/PASS/);
+    }
+  });
+
+  test.each([`host:5000/x:v1@${digest}`, "host:5000/x@latest", "oci:/a@b/c:d@e", "./a@b/c", "/a:b@c/d", "x@sha256:1"])(
+    "not %s",
+    (word) => expect(withoutUserInfo(word)).toBe(word),
+  );
 });
