@@ -22,7 +22,9 @@
         .set SEGMENT_SIZE, 8
         .set SEGMENT_OFFSET, 16
         .set SEGMENT__SIZE, 24
-        .set MSG_SIZE, 121
+        .set PATH_SIZE, 14
+        .set MAKING, 254
+        .set OPENING, 255
         .text
         .globl _start
 _start: hint    #36                     // bti j: a jump may lead here
@@ -40,6 +42,7 @@ _start: hint    #36                     // bti j: a jump may lead here
 /* 1. one memfd per library, with the headers that the loader reads; its number goes into the library's DT_NEEDED string */
 1:      ldr     x0, [x21, #LIB_NAME]
         cbz     x0, 5f
+        mov     w26, #MAKING
         mov     x1, #9                  // MFD_CLOEXEC | MFD_NOEXEC_SEAL
         mov     x8, #279                // memfd_create
         svc     #0
@@ -78,6 +81,17 @@ _start: hint    #36                     // bti j: a jump may lead here
         cmp     x9, x10
         b.ne    4b
         strb    wzr, [x14]
+        // what the loader will open is opened here first
+        mov     w26, #OPENING
+        mov     x0, #-100               // AT_FDCWD
+        ldr     x1, [x21, #LIB_DIGITS]
+        sub     x1, x1, #PATH_SIZE
+        mov     x2, #0x80000            // O_RDONLY | O_CLOEXEC
+        mov     x8, #56                 // openat
+        svc     #0
+        tbnz    x0, #63, fail
+        mov     x8, #57                 // close
+        svc     #0
         add     x21, x21, #LIB__SIZE
         b       1b
 5:      mov     x1, sp
@@ -149,12 +163,15 @@ entered: hint   #36
 17:     ldr     x9, [x9, #24]           // l_next
         b       15b
 16:     ldr     x9, [x20, #CFG_LIBS]
-        str     xzr, [x9, #LIB_NAME]    // from here on mmap is mmap
+        str     xzr, [x9, #LIB_NAME]    // from here on no file is ours
         ldr     x16, [x20, #CFG_ENTRY]
         mov     x0, x25
         mov     x30, #0
         br      x16
-/* The loader's calls of mmap come here: of a memfd they get what the kernel has mapped already. x16 is where to go on. */
+/*
+ * The loader's calls of mmap come here: of a memfd they get what the kernel has mapped already, of other files nothing. x16 is
+ * where to go on.
+ */
 mmap:   sub     sp, sp, #96
         stp     x1, x2, [sp]
         stp     x3, x4, [sp, #16]
@@ -162,7 +179,7 @@ mmap:   sub     sp, sp, #96
         stp     x10, x11, [sp, #48]
         stp     x12, x13, [sp, #64]
         adr     x9, cfg
-        tbnz    w4, #31, 29f            // no file
+        tbnz    w4, #31, 32f            // no file
         // which one: e_shoff of a library, which nobody needs, leads to its row
         mov     x12, x0
         mov     w0, w4
@@ -171,6 +188,8 @@ mmap:   sub     sp, sp, #96
         mov     x3, #40
         mov     x8, #67                 // pread64
         svc     #0
+        cmp     x0, #8
+        b.ne    29f
         mov     x0, x12
         ldp     x1, x2, [sp]
         ldr     x3, [sp, #16]
@@ -216,8 +235,10 @@ mmap:   sub     sp, sp, #96
         cbnz    x0, 30f
 27:     mov     x0, x12
         b       30f
-29:     mov     x8, #222
+32:     mov     x8, #222
         svc     #0
+        b       30f
+29:     mov     x0, #-13                // another file: EACCES
 30:     ldp     x12, x13, [sp, #64]
         ldp     x10, x11, [sp, #48]
         ldp     x5, x9, [sp, #32]
@@ -250,17 +271,35 @@ rename: ldr     x0, [x19]               // argc
         strb    w4, [x0]
         b       18b
 19:     ret
-fail:   mov     x0, #2
-        adr     x1, msg
-        mov     x2, #MSG_SIZE
+/* x0 is the error, w26 what was under way */
+fail:   neg     w0, w0
+        adr     x1, messages
+33:     ldrb    w3, [x1], #1
+        ldrb    w2, [x1], #1
+        cmp     w3, w0
+        b.eq    34f
+        cmp     w3, w26
+        b.eq    34f
+        add     x1, x1, x2
+        b       33b
+34:     mov     x0, #2
         mov     x8, #64                 // write
         svc     #0
         mov     x0, #127
         mov     x8, #94                 // exit_group
         svc     #0
         .ltorg
-msg:    .ascii "ERROR: restorer cannot start: no memory file can be made "
-        .ascii "(memfd_create is refused, or ulimit -f allows no file of 4 KiB)\n"
+        .macro  message error, text
+        .byte   \error, 36f - 35f
+35:     .ascii  "ERROR: restorer cannot start: \text\n"
+36:
+        .endm
+messages:
+        message 24, "this process may not open any more files (see ulimit -n)"
+        message 23, "this machine may not open any more files (see fs.file-max)"
+        message 12, "there is not enough memory"
+        message MAKING, "no memory file can be made (memfd_create is refused, or ulimit -f allows no file of 4 KiB)"
+        message OPENING, "/proc/self/fd cannot be read (is /proc mounted?)"
         .balign 8
 cfg:    .fill   7, 8, 0
         .quad   mmap - _start           // for the packer

@@ -23,7 +23,9 @@
         .set SEGMENT_SIZE, 8
         .set SEGMENT_OFFSET, 16
         .set SEGMENT__SIZE, 24
-        .set MSG_SIZE, 121
+        .set PATH_SIZE, 14              # "/proc/self/fd/", before the digits
+        .set MAKING, 254                # what is under way, among the errors of `messages`: these two are no errors
+        .set OPENING, 255
         .text
         .globl _start
 _start: endbr64
@@ -43,6 +45,7 @@ _start: endbr64
 1:      mov     rdi, [r13+LIB_NAME]
         test    rdi, rdi
         jz      5f
+        mov     r15d, MAKING
         mov     esi, 9                  # MFD_CLOEXEC | MFD_NOEXEC_SEAL: also allowed where vm.memfd_noexec is 2 (Linux 6.3)
         mov     eax, 319                # memfd_create
         syscall
@@ -84,6 +87,19 @@ _start: endbr64
         dec     ebx
         jnz     4b
         mov     byte ptr [rdi], 0
+        /* what the loader will open is opened here first: its own words about it would be of libraries */
+        mov     r15d, OPENING
+        mov     edi, -100               # AT_FDCWD
+        mov     rsi, [r13+LIB_DIGITS]
+        sub     rsi, PATH_SIZE
+        mov     edx, 0x80000            # O_RDONLY | O_CLOEXEC
+        mov     eax, 257                # openat
+        syscall
+        test    eax, eax
+        js      fail
+        mov     edi, eax
+        mov     eax, 3                  # close
+        syscall
         add     r13, LIB__SIZE
         jmp     1b
 5:      mov     rsi, rsp
@@ -96,7 +112,7 @@ _start: endbr64
         add     rdi, 8
         test    rax, rax
         jz      7f
-        /* LD_* is hidden from the loader: no library of others may come in, as with a static program */
+        /* LD_* is hidden from the loader, which else would look for libraries that it names */
         mov     ecx, [rax]
         and     ecx, 0xffffff
         cmp     ecx, 0x5f444c           # "LD_"
@@ -174,13 +190,15 @@ entered: endbr64
 17:     mov     rax, [rax+24]           # l_next
         jmp     15b
 16:     mov     r14, [r12+CFG_LIBS]
-        mov     qword ptr [r14+LIB_NAME], 0 # from here on mmap is mmap
+        mov     qword ptr [r14+LIB_NAME], 0 # from here on no file is ours
         mov     rdx, r13
         mov     rax, [r12+CFG_ENTRY]
         jmp     rax
 /*
- * The loader's calls of mmap come here in place of the system call, which spoils rcx and r11: that is where to go on. What it wants to map of a memfd the kernel has mapped already,
- * from the executable: that is moved to where the loader wants it, or to where the kernel would have put it.
+ * The loader's calls of mmap come here in place of the system call, which spoils rcx and r11: that is where to go on. What it
+ * wants to map of a memfd the kernel has mapped already, from the executable: that is moved to where the loader wants it, or to
+ * where the kernel would have put it. Other files it may not map, then and later: no library of others comes in, as those of
+ * /etc/nsswitch.conf would.
  */
 mmap:   lea     rsp, [rsp-128]          # what a function keeps below its stack
         push    r11
@@ -206,6 +224,8 @@ mmap:   lea     rsp, [rsp-128]          # what a function keeps below its stack
         mov     r10d, 40
         mov     eax, 17                 # pread64
         syscall
+        cmp     rax, 8
+        jne     29f
         mov     rdi, [rsp+48]           # as they were
         mov     rsi, [rsp+40]
         mov     rdx, [rsp+32]
@@ -256,8 +276,7 @@ mmap:   lea     rsp, [rsp-128]          # what a function keeps below its stack
         test    rax, rax
         cmovz   rax, rdi
         jmp     30f
-29:     mov     eax, 9                  # another file
-        syscall
+29:     mov     rax, -13                # another file: EACCES
 30:     pop     r10                     # not rax
         pop     r10
         pop     r9
@@ -278,16 +297,35 @@ sigxfsz:
         mov     eax, 13
         syscall
         ret
-fail:   mov     edi, 2
-        lea     rsi, [rip+msg]
-        mov     edx, MSG_SIZE
-        mov     eax, 1
+/* eax is the error, r15d what was under way */
+fail:   neg     eax
+        lea     rsi, [rip+messages]
+32:     movzx   ecx, byte ptr [rsi]
+        movzx   edx, byte ptr [rsi+1]
+        add     rsi, 2
+        cmp     ecx, eax
+        je      33f
+        cmp     ecx, r15d
+        je      33f
+        add     rsi, rdx
+        jmp     32b
+33:     mov     edi, 2
+        mov     eax, 1                  # write
         syscall
         mov     edi, 127
         mov     eax, 231                # exit_group
         syscall
-msg:    .ascii "ERROR: restorer cannot start: no memory file can be made "
-        .ascii "(memfd_create is refused, or ulimit -f allows no file of 4 KiB)\n"
+        .macro  message error, text
+        .byte   \error, 35f - 34f
+34:     .ascii  "ERROR: restorer cannot start: \text\n"
+35:
+        .endm
+messages:
+        message 24, "this process may not open any more files (see ulimit -n)"
+        message 23, "this machine may not open any more files (see fs.file-max)"
+        message 12, "there is not enough memory"
+        message MAKING, "no memory file can be made (memfd_create is refused, or ulimit -f allows no file of 4 KiB)"
+        message OPENING, "/proc/self/fd cannot be read (is /proc mounted?)"
         .balign 8
 cfg:    .fill   7, 8, 0
         .quad   mmap - _start           # for the packer: where the loader's calls of mmap shall go

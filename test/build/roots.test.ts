@@ -1,7 +1,8 @@
 import { describe, expect } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
 import { inRoot, rootTest } from "../support/bare-root.ts";
-import { have, runRestorer, tempDir } from "../support/harness.ts";
+import { analyzedToml, groupToml } from "../support/cache-fixture.ts";
+import { have, restorerPath, runRestorer, tempDir } from "../support/harness.ts";
 import { type RootKind, testRoot } from "../support/root-tests.ts";
 
 const musl = "/lib/ld-musl-x86_64.so.1";
@@ -72,13 +73,39 @@ describe("what the machine refuses is said in one line, and ends with 127", () =
     expect({ exitCode, signal, stderr }).toEqual({ exitCode: 127, signal: null, stderr: expect.stringMatching(line) });
   });
 
-  rootTest()("a root without /proc is told by the loader", async () => {
+  rootTest()("further open files", async () => {
+    const { exitCode, stderr } = await runRestorer(["-version"], {
+      command: ["sh", "-c", `ulimit -n 4; exec "$0" "$@"`, restorerPath()],
+    });
+    const line = "ERROR: restorer cannot start: this process may not open any more files (see ulimit -n)\n";
+    expect({ exitCode, stderr }).toEqual({ exitCode: 127, stderr: line });
+  });
+
+  rootTest()("a look at /proc", async () => {
     using root = tempDir("root");
     const command = inRoot(root, { options: ["--tmpfs", "/proc"] });
     const { exitCode, stderr } = await runRestorer(["-version"], { command });
-    expect({ exitCode, stderr }).toEqual({
-      exitCode: 127,
-      stderr: expect.stringMatching(/^[^\n]*\/proc\/self\/fd\/[^\n]*\n$/),
-    });
+    const line = "ERROR: restorer cannot start: /proc/self/fd cannot be read (is /proc mounted?)\n";
+    expect({ exitCode, stderr }).toEqual({ exitCode: 127, stderr: line });
+  });
+});
+
+rootTest(have("gcc"), "gcc")("a library that the root's nsswitch.conf names is not loaded", async () => {
+  using root = tempDir("root", {
+    etc: { "nsswitch.conf": "hosts: evil files\n", hosts: "127.0.0.1 registry.test\n" },
+    layers: { "group.toml": groupToml([{ id: "bp" }]), "analyzed.toml": analyzedToml() },
+    "evil.c": "__attribute__((constructor)) static void evil(void) { __builtin_trap(); }\n",
+    lib: {},
+  });
+  const library = root.join("lib/libnss_evil.so.2");
+  const build = Bun.spawnSync(["gcc", "-shared", "-nostdlib", "-o", library, root.join("evil.c")]);
+  expect(build.exitCode).toBe(0);
+  const args = ["-layers", "/layers", "-cache-image", "registry.test:1/cache"];
+  const { exitCode, signal, stderr } = await runRestorer(args, { command: inRoot(root) });
+  // The name is found by what comes next in that file.
+  expect({ exitCode, signal, stderr }).toEqual({
+    exitCode: 0,
+    signal: null,
+    stderr: expect.stringContaining("ECONNREFUSED"),
   });
 });
