@@ -29,11 +29,14 @@ export interface Parts {
 export function pack({ executable, loader, libc, libm, stub }: Parts): Buffer {
   const program = new Elf(Buffer.from(executable), "the executable");
   const loaderElf = new Elf(loader, "the loader");
-  const page = check(program, loaderElf, libc);
+  const page = checkProgram(program);
+  checkGlibc(loader, libc, libm);
   const libraries: Library[] = [
     { name: "libc.so.6", elf: new Elf(libc, "libc.so.6") },
     { name: "libm.so.6", elf: new Elf(libm, "libm.so.6") },
   ];
+  for (const { name, elf } of [{ name: "the loader", elf: loaderElf }, ...libraries])
+    if (elf.machine !== program.machine) throw new Error(`${name} is for another machine than the executable`);
   const tail = new Tail(program, loaderElf, libraries, { stub, page });
   pointNeededAt(program, tail);
   // The table that the loader is shown stays where it is; the kernel takes the new one.
@@ -44,23 +47,32 @@ export function pack({ executable, loader, libc, libm, stub }: Parts): Buffer {
   return Buffer.concat([program.bytes, gap, tail.bytes]);
 }
 
-/** Refuses what this packer does not know; returns the largest page of the executable's machine. */
-function check(program: Elf, loader: Elf, libc: Buffer): number {
+/** Refuses an executable that this packer does not know; returns the largest page of its machine. */
+function checkProgram(program: Elf): number {
   const machine = machines[program.machine ?? ""];
   if (machine === undefined) throw new Error(`the executable is for neither ${Object.keys(machines).join(" nor ")}`);
   if (program.type !== 2) throw new Error("the executable is not linked to fixed addresses, as Bun's was");
-  if (loader.machine !== program.machine) throw new Error("the loader is for another machine than the executable");
   const known = ["libc.so.6", "libm.so.6", ...mergedIntoLibc, machine.loaderName];
   const unknown = neededNames(program).filter((name) => !known.includes(name));
   if (unknown.length > 0)
     throw new Error(`the executable needs ${unknown.join(", ")}, which this packer does not know`);
+  return machine.page;
+}
+
+/** Refuses another C library, an old one, and files of different ones. libm tells only what versions its symbols are of. */
+function checkGlibc(loader: Buffer, libc: Buffer, libm: Buffer): void {
   const version = glibcVersion(libc);
   const [major, minor] = oldestGlibc;
   if (version === undefined) throw new Error("libc.so.6 is not glibc's: it names no version of it");
-  if (version[0] !== major || version[1] < minor) {
-    throw new Error(`glibc ${version.join(".")} is too old: expected ${major}.${minor} or newer`);
+  if (version.major !== major || version.minor < minor) {
+    throw new Error(`glibc ${version.major}.${version.minor} is too old: expected ${major}.${minor} or newer`);
   }
-  return machine.page;
+  const loaders = glibcVersion(loader)?.name ?? "a glibc that is not named";
+  if (loaders !== version.name) throw new Error(`the loader is of ${loaders}, but libc.so.6 of ${version.name}`);
+  const newest = Math.max(...[...libm.toString("latin1").matchAll(/\0GLIBC_2\.(\d+)/g)].map(([, n]) => Number(n)));
+  if (newest === Number.NEGATIVE_INFINITY) throw new Error("libm.so.6 is not glibc's: it names no version of it");
+  if (newest > version.minor)
+    throw new Error(`libm.so.6 is of glibc 2.${newest} or newer, but libc.so.6 of ${version.name}`);
 }
 
 function neededNames(program: Elf): string[] {
@@ -70,10 +82,11 @@ function neededNames(program: Elf): string[] {
   return needed.map(({ value }) => program.text(strings + value));
 }
 
-/** glibc says its version in a sentence of its own. */
-export function glibcVersion(libc: Buffer): [number, number] | undefined {
-  const match = /GNU C Library [^\n]*version (\d+)\.(\d+)/.exec(libc.toString("latin1"));
-  return match === null ? undefined : [Number(match[1]), Number(match[2])];
+/** libc and the loader say their version in a sentence of their own. The name is that of the distribution's package, too. */
+export function glibcVersion(file: Buffer): { name: string; major: number; minor: number } | undefined {
+  const sentence = /(?:GNU C Library|ld\.so) (\([^\n]*version (\d+)\.(\d+)[^\n]*)/.exec(file.toString("latin1"));
+  const [, name, major, minor] = sentence ?? [];
+  return name === undefined ? undefined : { name, major: Number(major), minor: Number(minor) };
 }
 
 /** Has the loader find the libraries at the paths of the memory files, by name and in the table of their versions. */

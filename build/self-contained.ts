@@ -14,15 +14,19 @@ function machineFiles(): string[] {
 }
 
 function libraries(files: readonly string[], where: string): { loader: Buffer; libc: Buffer; libm: Buffer } {
-  const read = (name: RegExp): Buffer => {
+  const read = (what: string, name: RegExp): Buffer => {
     const path = files.find((one) => name.test(one));
-    if (path === undefined) throw new Error(`${where} has no glibc`);
+    if (path === undefined) throw new Error(`${where} has no glibc: ${what} is missing`);
     return readFileSync(path);
   };
-  return { loader: read(/\/ld-[^/]*\.so[^/]*$/), libc: read(/\/libc[.-][^/]*$/), libm: read(/\/libm[.-][^/]*$/) };
+  return {
+    loader: read("the loader", /\/ld-(linux-[^/]*\.so\.\d|2\.\d+\.so)$/),
+    libc: read("libc.so.6", /\/libc(\.so\.6|-2\.\d+\.so)$/),
+    libm: read("libm.so.6", /\/libm(\.so\.6|-2\.\d+\.so)$/),
+  };
 }
 
-function selfContained(executable: string, directory: string | undefined): Buffer {
+function selfContained(executable: string, directory: string | undefined): { bytes: Buffer; isOfThisMachine: boolean } {
   const bytes = readFileSync(executable);
   const { machine } = new Elf(bytes, "the executable");
   if (machine !== "x64" && machine !== "arm64") throw new Error(`there is no stub for the machine of ${executable}`);
@@ -31,21 +35,26 @@ function selfContained(executable: string, directory: string | undefined): Buffe
     directory === undefined
       ? [machineFiles(), "this machine"]
       : [readdirSync(directory).map((name) => join(directory, name)), directory];
-  return pack({ executable: bytes, stub, ...libraries(files, where) });
+  const isOfThisMachine = machine === process.arch;
+  return { bytes: pack({ executable: bytes, stub, ...libraries(files, where) }), isOfThisMachine };
 }
 
 /** Throws where a glibc that the packer takes for one it knows is not. */
 function tryOut(path: string): void {
   const { exitCode, signalCode, stderr } = Bun.spawnSync([path, "-version"], { stderr: "pipe" });
-  if (exitCode !== 0) throw new Error(`with this machine's glibc it ends with ${signalCode ?? exitCode}: ${stderr}`);
+  if (exitCode !== 0) throw new Error(`with that glibc it ends with ${signalCode ?? exitCode}: ${stderr}`);
 }
 
 function write(output: string, make: (temporary: string) => void): void {
   // A file that is being run cannot be written to: another one takes its place.
   const temporary = `${output}.new`;
   rmSync(temporary, { force: true });
-  make(temporary);
-  renameSync(temporary, output);
+  try {
+    make(temporary);
+    renameSync(temporary, output);
+  } finally {
+    rmSync(temporary, { force: true });
+  }
 }
 
 const [executable, output, directory] = process.argv.slice(2);
@@ -54,10 +63,10 @@ if (executable === undefined || output === undefined) {
   process.exit(3);
 }
 try {
-  const bytes = selfContained(executable, directory);
+  const { bytes, isOfThisMachine } = selfContained(executable, directory);
   write(output, (temporary) => {
     writeFileSync(temporary, bytes, { mode: 0o755 });
-    if (directory === undefined) tryOut(temporary);
+    if (isOfThisMachine) tryOut(temporary);
   });
 } catch (error) {
   const why = error instanceof Error ? error.message : String(error);

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { copyFileSync, existsSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
 import { Elf, segmentBytes, segmentType, writeSegment } from "../../build/elf.ts";
 import { loaderImage } from "../../build/memory-image.ts";
 import { glibcVersion, pack } from "../../build/pack.ts";
 import { builtWithGlibc, runsAnywhere } from "../support/bare-root.ts";
-import { have, runRestorer, skipUnless, tempDir } from "../support/harness.ts";
+import { have, runRestorer, skipUnless, type TempDir, tempDir } from "../support/harness.ts";
 
 const project = resolve(import.meta.dir, "../..");
 const stub = readFileSync(join(project, "build/stub-x64.bin"));
@@ -46,6 +46,25 @@ describe("what the packer does not know it refuses with a sentence", () => {
     return bytes;
   }
 
+  function saying(text: string, machine = 62): Buffer {
+    return Buffer.concat([elf(machine, 3), Buffer.from(text)]);
+  }
+
+  /** Files of one glibc, for x86-64 where no other machine is named, but for some that are given. */
+  function glibc(
+    of: { loader?: number; libc?: number; libm?: number },
+    changed: Readonly<Record<string, Buffer>> = {},
+  ) {
+    const version = "(Debian GLIBC 2.36-9) stable release version 2.36.\n";
+    return {
+      executable: elf(62, 2),
+      loader: saying(`ld.so ${version}`, of.loader),
+      libc: saying(`GNU C Library ${version}`, of.libc),
+      libm: saying("\0GLIBC_2.2.5\0GLIBC_2.35\0", of.libm),
+      ...changed,
+    };
+  }
+
   test.each([
     ["a text file", { executable: Buffer.from("#!/bin/sh\n".repeat(10)) }, "the executable is not an ELF file"],
     ["an executable for another machine", { executable: elf(243, 2), loader: elf(243, 3) }, "neither x64 nor arm64"],
@@ -54,7 +73,17 @@ describe("what the packer does not know it refuses with a sentence", () => {
       { executable: elf(62, 3), loader: elf(62, 3) },
       "not linked to fixed addresses",
     ],
-    ["a loader for another machine", { executable: elf(62, 2), loader: elf(183, 3) }, "another machine"],
+    ["a loader for another machine", glibc({ loader: 183 }), "the loader is for another machine"],
+    ["a libc for another machine", glibc({ libc: 183 }), "libc.so.6 is for another machine"],
+    ["a libm for another machine", glibc({ libm: 183 }), "libm.so.6 is for another machine"],
+    [
+      "a loader of another build",
+      glibc({}, { loader: saying("ld.so (Debian GLIBC 2.36-8) stable release version 2.36.\n") }),
+      "the loader is of (Debian GLIBC 2.36-8) stable release version 2.36., but libc.so.6 of (Debian GLIBC 2.36-9)",
+    ],
+    ["a loader that is not glibc's", glibc({}, { loader: elf(62, 3) }), "the loader is of a glibc that is not named"],
+    ["a newer libm", glibc({}, { libm: saying("\0GLIBC_2.29\0GLIBC_2.38\0") }), "libm.so.6 is of glibc 2.38 or newer"],
+    ["a libm that is not glibc's", glibc({}, { libm: elf(62, 3) }), "libm.so.6 is not glibc's"],
     ["no glibc", { executable: elf(62, 2), loader: elf(62, 3), libc: Buffer.from("musl") }, "libc.so.6 is not glibc's"],
     [
       "an old glibc",
@@ -92,7 +121,11 @@ describe("what the packer does not know it refuses with a sentence", () => {
   });
 
   test("glibc's version is read from what it says of itself", () => {
-    expect(glibcVersion(Buffer.from("GNU C Library (GNU libc) stable release version 2.36.\n"))).toEqual([2, 36]);
+    expect(glibcVersion(Buffer.from("GNU C Library (GNU libc) stable release version 2.36.\n"))).toEqual({
+      name: "(GNU libc) stable release version 2.36.",
+      major: 2,
+      minor: 36,
+    });
     expect(glibcVersion(Buffer.from("musl libc"))).toBeUndefined();
   });
 });
@@ -102,4 +135,48 @@ skipUnless(runsAnywhere, builtWithGlibc)("a library that the environment names i
   const env = { LD_PRELOAD: "/nowhere/preload.so", LD_AUDIT: "/nowhere/audit.so", LD_LIBRARY_PATH: "/nowhere" };
   const { exitCode, stderr } = await runRestorer(["-version"], { env });
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+});
+
+describe("a directory with glibc", () => {
+  const script = join(project, "build/self-contained.ts");
+  const maps = readFileSync("/proc/self/maps", "utf8").match(/\/\S+$/gm) ?? [];
+  const ofMachine = (name: RegExp): string => maps.find((path) => name.test(path)) ?? "";
+  const files = {
+    libc: ofMachine(/\/libc\.so\.6$/),
+    libm: ofMachine(/\/libm\.so\.6$/),
+    loader: ofMachine(/\/ld-linux-/),
+  };
+
+  /** Packs with what a directory holds; says what it said, and what is there then. */
+  function packWith(directory: TempDir) {
+    const output = directory.join("restorer");
+    const plain = join(project, "dist/plain/restorer");
+    const run = Bun.spawnSync([process.execPath, script, plain, output, directory.path], { stderr: "pipe" });
+    const version = existsSync(output) ? Bun.spawnSync([output, "-version"]).exitCode : undefined;
+    return { exitCode: run.exitCode, said: run.stderr.toString(), version };
+  }
+
+  skipUnless(runsAnywhere, builtWithGlibc)("may hold what developers have beside it", () => {
+    const scripts = {
+      "libc.a": "!<arch>",
+      "libm.a": "GROUP",
+      "libm-2.36.a": "",
+      "libc.so": "GROUP",
+      "libm.so": "GROUP",
+    };
+    using directory = tempDir("glibc", scripts);
+    for (const path of Object.values(files)) symlinkSync(path, directory.join(basename(path)));
+    expect(packWith(directory)).toEqual({ exitCode: 0, said: "", version: 0 });
+  });
+
+  skipUnless(runsAnywhere, builtWithGlibc)("is tried out, and what does not run is not left there", () => {
+    using directory = tempDir("glibc");
+    for (const path of [files.libc, files.loader]) symlinkSync(path, directory.join(basename(path)));
+    // Looks like libm, and has none of its functions.
+    copyFileSync(files.libc, directory.join("libm.so.6"));
+    const { exitCode, said, version } = packWith(directory);
+    expect({ exitCode, version }).toEqual({ exitCode: 1, version: undefined });
+    expect(said).toStartWith(`Cannot make ${directory.join("restorer")}: with that glibc it ends with `);
+    expect(readdirSync(directory.path).filter((name) => name.startsWith("restorer"))).toEqual([]);
+  });
 });
