@@ -16,7 +16,7 @@ import { failIfTroubled } from "./lib/layers/summary.ts";
 import { reportRefused, withReport } from "./lib/layers/with-report.ts";
 import { platformHas } from "./lib/platform-api.ts";
 import { openRegistry } from "./lib/registry/open.ts";
-import { runCommand, runSession, type Session } from "./lib/session.ts";
+import { type RefusedRun, runCommand, runSession, type Session } from "./lib/session.ts";
 import { readAnalyzed } from "./lib/toml/analyzed.ts";
 import { readGroup } from "./lib/toml/group.ts";
 import { readRunToml } from "./lib/toml/run-toml.ts";
@@ -71,11 +71,20 @@ async function restore(session: Session, report: Report): Promise<void> {
   if (inputs.strict) failIfTroubled(report, log.level);
 }
 
+/** A run that does not begin; perhaps a command was meant. */
+async function refused(run: RefusedRun): Promise<void> {
+  reportRefused(run);
+  const { unknownCommand } = run.inputs;
+  if (unknownCommand === undefined) return;
+  const { refusedAtDesk } = await import("./lib/desk/commands.ts");
+  await refusedAtDesk(unknownCommand)(run.error);
+}
+
 const { command, rest } = splitCommand(process.argv.slice(2));
 if (command === "restore") {
-  await runSession(rest, (session) => withReport(session, (report) => restore(session, report)), reportRefused);
+  await runSession(rest, (session) => withReport(session, (report) => restore(session, report)), refused);
 } else {
   // Loaded only for those who look: platforms call the restore.
-  const { atDesk } = await import("./lib/desk/commands.ts");
-  await runCommand(command, rest, atDesk(command));
+  const { atDesk, refusedAtDesk } = await import("./lib/desk/commands.ts");
+  await runCommand(command, rest, atDesk(command), refusedAtDesk(command));
 }

@@ -3,7 +3,7 @@ import type { Inputs } from "./cli/inputs.ts";
 import { readInputs, readPlatformApi, requestedInfo, resolveInputs } from "./cli/inputs.ts";
 import { abortOnSignal, Interrupted } from "./cli/interrupt.ts";
 import type { Options } from "./cli/options.ts";
-import { type RefusedInputs, readRefusedInputs } from "./cli/report-path.ts";
+import { asksForJson, type RefusedInputs, readRefusedInputs } from "./cli/report-path.ts";
 import { disarmRuntime } from "./cli/runtime.ts";
 import { version } from "./cli/version.ts";
 import { isRoot } from "./disk/user.ts";
@@ -40,7 +40,7 @@ interface Run {
   readonly leavesStdout: (inputs: Inputs) => boolean;
   /** Returns the exit code. */
   readonly story: (session: Session) => Promise<number>;
-  readonly refused: (error: unknown, log: Log) => void;
+  readonly refused: (error: unknown, log: Log) => Promise<void> | void;
 }
 
 /**
@@ -51,7 +51,7 @@ interface Run {
 export async function runSession(
   argv: readonly string[],
   story: (session: Session) => Promise<void>,
-  refused: (run: RefusedRun) => void,
+  refused: (run: RefusedRun) => Promise<void> | void,
 ): Promise<never> {
   const info = requestedInfo(argv);
   if (info !== undefined) await printAndExit(info, info === "help" ? await help("restore") : `restorer ${version}`);
@@ -71,11 +71,15 @@ export async function runSession(
   });
 }
 
-/** As `runSession`, for the commands of the desk: their results go to stdout, so the log does not. */
+/**
+ * As `runSession`, for the commands of the desk: their results go to stdout, so the log does not. `refused` is only for those
+ * who want JSON.
+ */
 export async function runCommand(
   command: DeskCommand,
   argv: readonly string[],
   story: (session: Session, options: Options) => Promise<number>,
+  refused: (error: unknown) => Promise<void>,
 ): Promise<never> {
   const { env } = process;
   let options: Options | undefined;
@@ -92,7 +96,9 @@ export async function runCommand(
     },
     leavesStdout: () => true,
     story: async (session) => (options === undefined ? ExitCode.failed : story(session, options)),
-    refused: () => {},
+    refused: async (error) => {
+      if (asksForJson(argv, env)) await refused(error);
+    },
   });
 }
 
@@ -122,7 +128,7 @@ async function run({ inputs: readInputs, leavesStdout, story, refused }: Run): P
     });
     exitCode = await story({ inputs, env, log, progress, signal, umask: process.umask() });
   } catch (error) {
-    if (signal === undefined) refused(error, log);
+    if (signal === undefined) await refused(error, log);
     // Whatever came of stopping, being asked to stop is the reason.
     exitCode = overdue ?? report(signal?.aborted === true ? signal.reason : error, log);
   }

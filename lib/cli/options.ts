@@ -18,7 +18,12 @@ export interface Options {
   readonly depth: number | undefined;
   readonly exitCode: boolean;
   /** What flags name, so that words need not, and what flags or variables name, so that it must be there. */
-  readonly named: { readonly cacheByFlag: boolean; readonly cache: boolean; readonly group: boolean };
+  readonly named: {
+    readonly cacheByFlag: boolean;
+    readonly fallbackByFlag: boolean;
+    readonly cache: boolean;
+    readonly group: boolean;
+  };
 }
 
 /** Reads the options of a command. Throws RestorerErrors (exit 3). */
@@ -29,8 +34,9 @@ export function readOptions(command: CommandName, { given, words }: CommandLine,
   const depth = values.text("depth");
   if (depth !== undefined && !/^\d{1,9}$/.test(depth))
     throw invalid(`-depth: ${quote(depth)} is not a number of levels`);
-  const cacheByFlag =
-    given.lists.has("cache-from") || ["cache-dir", "cache-volume", "cache-image"].some((flag) => given.text.has(flag));
+  const cacheByFlag = ["cache-dir", "cache-volume", "cache-image"].some((flag) => given.text.has(flag));
+  const fallbackByFlag = given.lists.has("cache-from");
+  const byVariable = ["CNB_CACHE_DIR", "CNB_CACHE_IMAGE", "CNB_CACHE_FROM"].some((name) => Boolean(env[name]));
   return {
     words,
     format,
@@ -41,7 +47,8 @@ export function readOptions(command: CommandName, { given, words }: CommandLine,
     exitCode: values.boolean("exit-code"),
     named: {
       cacheByFlag,
-      cache: cacheByFlag || Boolean(env["CNB_CACHE_DIR"] || env["CNB_CACHE_IMAGE"] || env["CNB_CACHE_FROM"]),
+      fallbackByFlag,
+      cache: cacheByFlag || fallbackByFlag || byVariable,
       group: given.text.has("group") || Boolean(env["CNB_GROUP_PATH"]),
     },
   };

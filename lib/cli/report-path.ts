@@ -10,6 +10,8 @@ export interface RefusedInputs {
   readonly kanikoDir: string;
   /** As it was asked for. */
   readonly platformApi: string;
+  /** The word that should be a command, where JSON is asked for. */
+  readonly unknownCommand: string | undefined;
 }
 
 /**
@@ -22,7 +24,13 @@ export function readRefusedInputs(argv: readonly string[], env: Environment): Re
     layersDir: resolve(givenOrSet("layers", argv, env) ?? flagNamed("layers")?.default ?? "/"),
     kanikoDir: resolve(givenOrSet("kaniko-dir", argv, env) ?? flagNamed("kaniko-dir")?.default ?? "/"),
     platformApi: env["CNB_PLATFORM_API"] || `0.${newestPlatformApi}`,
+    unknownCommand: asksForJson(argv, env) && /^[^-]/.test(argv[0] ?? "") ? argv[0] : undefined,
   };
+}
+
+/** Whether arguments of a command, of which something may be wrong, ask for JSON. */
+export function asksForJson(argv: readonly string[], env: Environment): boolean {
+  return givenOrSet("output", argv, env) === "json";
 }
 
 function givenOrSet(wanted: string, argv: readonly string[], env: Environment): string | undefined {

@@ -1,7 +1,7 @@
 import type { DeskCommand } from "../cli/commands.ts";
 import type { Options } from "../cli/options.ts";
 import type { Session } from "../session.ts";
-import { ReaderGone } from "../streams.ts";
+import { ReaderGone, tryWriteText } from "../streams.ts";
 import { Desk } from "./desk.ts";
 
 /** A command's story: returns the exit code. */
@@ -29,12 +29,20 @@ export function atDesk(command: DeskCommand): (session: Session, options: Option
     } catch (error) {
       const isOver = session.signal.aborted || error instanceof ReaderGone;
       if (desk.isJson && !desk.hasOutput && !isOver) {
-        const { writeFailure } = await import("./documents.ts");
-        writeFailure(desk, command, error);
+        const { formatFailure } = await import("./documents.ts");
+        desk.write(formatFailure(command, error));
       }
       throw error;
     } finally {
       desk.flush();
     }
+  };
+}
+
+/** Tells as JSON why a command does not begin, be there one of that name or not. */
+export function refusedAtDesk(command: string): (error: unknown) => Promise<void> {
+  return async (error) => {
+    const { formatFailure } = await import("./documents.ts");
+    tryWriteText(1, formatFailure(command, error));
   };
 }

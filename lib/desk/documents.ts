@@ -18,10 +18,10 @@ export function documentHead<K extends DocumentKind>(kind: K, found: Partial<Fou
   return toSafeJson({ tool, command: kind.replace(/-layers?$/, ""), ...found });
 }
 
-/** Writes, in place of a result, why there is none. */
-export function writeFailure(desk: Desk, command: string, error: unknown): void {
+/** What stands in place of a result, where there is none: why. */
+export function formatFailure(command: string, error: unknown): string {
   const failure: Failure = { tool, command, exitCode: exitCodeOf(error), error: errorAsData(error) };
-  desk.write(`${toSafeJson(failure)}\n`);
+  return `${toSafeJson(failure)}\n`;
 }
 
 /** Why something failed, with its code. */

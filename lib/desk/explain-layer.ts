@@ -1,7 +1,10 @@
+import { findLayer } from "../layers/only.ts";
+import type { Plan } from "../layers/plan.ts";
 import type { Situation } from "../layers/situation.ts";
-import { inline } from "../text.ts";
+import { inline, plainOrQuoted } from "../text.ts";
 import { buildpackMetadata, type ImageMetadata, type LayerMetadata } from "../toml/metadata.ts";
 import { advice } from "./advice.ts";
+import { type CachedLayer, cachedLayers } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import { describeSources, type Prospect } from "./prospect.ts";
 
@@ -29,6 +32,24 @@ export function explainLayer(desk: Desk, situation: Situation, { plan, size, wri
   desk.line(`To change it: ${change}`, labelWidth);
   for (const path of removes) desk.line(`Removes       ${inline(path)}`, labelWidth);
   for (const path of writes) desk.line(`Writes        ${inline(path)}`, labelWidth);
+}
+
+/** The layers that a cache holds for buildpacks that the group lacks. */
+export function strangersLayers({ strangers }: Plan, cached: ImageMetadata): CachedLayer[] {
+  const ids = new Set(strangers.map(({ buildpack }) => buildpack));
+  return cachedLayers(cached).filter(({ buildpack }) => ids.has(buildpack));
+}
+
+/** A layer of a buildpack that the group lacks: no rule looks at it. */
+export function explainStranger(desk: Desk, situation: Situation, wanted: string): void {
+  const found = findLayer(strangersLayers(situation.plan, situation.cached), wanted);
+  if (found === undefined) return;
+  for (const line of describeSources(desk, situation)) desk.line(line, labelWidth);
+  desk.line(`\n${desk.paint(layerName(found), "bold")} ${verdicts.skip}.\n`);
+  desk.line(`Because:      group.toml does not have the buildpack ${plainOrQuoted(found.buildpack)}`, labelWidth);
+  desk.line(`The cache     ${say(desk, found.metadata)}`, labelWidth);
+  desk.line("The rule:     Only layers of the group's buildpacks are restored.", labelWidth);
+  desk.line("To change it: See that the buildpack is detected, under the id that the cache has.", labelWidth);
 }
 
 function entryOf(image: ImageMetadata, { buildpack, layer }: Prospect["plan"]): LayerMetadata | undefined {

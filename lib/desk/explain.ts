@@ -1,5 +1,5 @@
 import { ExitCode } from "../failures.ts";
-import { chooseLayer } from "../layers/only.ts";
+import { chooseLayer, findLayer } from "../layers/only.ts";
 import type { LayerPlan } from "../layers/plan.ts";
 import { readSituation, type Situation } from "../layers/situation.ts";
 import { describeStranger } from "../layers/strangers.ts";
@@ -7,7 +7,7 @@ import { count, inline, plainOrQuoted, quote } from "../text.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
-import { explainLayer } from "./explain-layer.ts";
+import { explainLayer, explainStranger, strangersLayers } from "./explain-layer.ts";
 import { describeImages, imagesAsData } from "./planned-images.ts";
 import { describeSources, type Prospect, toProspect } from "./prospect.ts";
 import type { Cell, Color } from "./table.ts";
@@ -27,16 +27,26 @@ export async function explain(desk: Desk): Promise<number> {
   const situation = await readSituation(session, options.named.group);
   const prospects: Prospect[] = [];
   for (const plan of situation.plan.layers) prospects.push(await toProspect(plan, situation, session.inputs.layersDir));
-  if (wanted === undefined) {
-    if (desk.isJson) writeDocument(desk, "explain", asData(desk, situation, prospects));
-    else tellAll(desk, situation, prospects);
-    return ExitCode.ok;
-  }
-  const { buildpack, layer } = chooseLayer(situation.plan.layers, wanted);
-  const chosen = prospects.filter(({ plan }) => plan.buildpack === buildpack && plan.layer === layer);
+  const chosen = wanted === undefined ? prospects : chooseProspects(situation, prospects, wanted);
   if (desk.isJson) writeDocument(desk, "explain", asData(desk, situation, chosen));
+  else if (wanted === undefined) tellAll(desk, situation, prospects);
+  else if (chosen.length === 0) explainStranger(desk, situation, wanted);
   else for (const prospect of chosen) explainLayer(desk, situation, prospect);
-  return ExitCode.ok;
+  return session.inputs.strict && isTroubled(situation, prospects) ? ExitCode.restoreFailed : ExitCode.ok;
+}
+
+/** The layer that is wanted; nothing where the cache holds it for a buildpack that the group lacks. Throws as `chooseLayer` does. */
+function chooseProspects({ plan, cached }: Situation, prospects: readonly Prospect[], wanted: string): Prospect[] {
+  const found = findLayer(plan.layers, wanted);
+  if (found === undefined && findLayer(strangersLayers(plan, cached), wanted) === undefined)
+    chooseLayer(plan.layers, wanted);
+  return prospects.filter(({ plan }) => plan.buildpack === found?.buildpack && plan.layer === found.layer);
+}
+
+/** Whether a strict restore would fail for its cache's sake. */
+function isTroubled({ plan, troubles }: Situation, prospects: readonly Prospect[]): boolean {
+  const others = [...troubles, ...plan.refused, ...plan.unreadable];
+  return others.length > 0 || prospects.some(({ plan: { action } }) => action === "refuse");
 }
 
 function tellAll(desk: Desk, situation: Situation, prospects: readonly Prospect[]): void {

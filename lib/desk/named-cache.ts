@@ -19,8 +19,8 @@ export interface NamedCache {
 }
 
 /**
- * Which cache the words of a command name, and the words behind it. A flag says it for all; a variable where the first word
- * does not look like a cache.
+ * Which cache the words of a command name, and the words behind it. A flag says it for all; a variable, or -cache-from, where
+ * the first word does not look like a cache.
  */
 export function takeCache({ options }: Desk): { readonly word: string | undefined; readonly rest: readonly string[] } {
   const [word, ...rest] = options.words;
@@ -33,7 +33,9 @@ export function takeCache({ options }: Desk): { readonly word: string | undefine
 }
 
 function looksLikeCache(word: string): boolean {
-  return /^[./]/.test(word) || isLayoutReference(word) || isDirectory(word);
+  // A buildpack's id may look like a repository, but not like a registry.
+  const isOfRegistry = /^(localhost|[^/]*[.:][^/]*)\/./.test(word);
+  return /^[./]/.test(word) || isLayoutReference(word) || isOfRegistry || isDirectory(word);
 }
 
 /**
@@ -42,7 +44,9 @@ function looksLikeCache(word: string): boolean {
  */
 export async function openNamedCache(desk: Desk, word: string | undefined): Promise<NamedCache> {
   const { session } = desk;
-  const inputs = { ...session.inputs, ...(word === undefined ? {} : placeOf(word)), skipLayers: false };
+  const cacheFrom = desk.options.named.fallbackByFlag ? session.inputs.cacheFrom : [];
+  const named = word === undefined ? {} : { ...placeOf(word), cacheFrom };
+  const inputs = { ...session.inputs, ...named, skipLayers: false };
   const registry = await openRegistry(session, imagesInUse(cacheReferences(inputs), undefined));
   const caches = await openCaches({ ...session, inputs }, registry);
   const [first] = caches;
@@ -67,9 +71,9 @@ async function readOrFail(cache: Cache): Promise<ImageMetadata | undefined> {
 }
 
 /** The place that a word names, in place of all others. */
-function placeOf(word: string): NamedCaches {
+function placeOf(word: string): Pick<NamedCaches, "cacheDir" | "cacheImage"> {
   const place = placeNamed(word);
-  if (place.kind === "image") return { cacheDir: undefined, cacheImage: place.reference, cacheFrom: [] };
+  if (place.kind === "image") return { cacheDir: undefined, cacheImage: place.reference };
   // A word alone is more likely misspelled than a first build.
   if (!/^[./]/.test(word) && !isDirectory(word)) {
     const what = existsSync(word) ? "is not a directory" : "does not exist";
@@ -78,5 +82,5 @@ function placeOf(word: string): NamedCaches {
       hint: "A cache is a directory, an image reference such as registry.example/app-cache, or oci:DIR[:TAG].",
     });
   }
-  return { cacheDir: place.path, cacheImage: undefined, cacheFrom: [] };
+  return { cacheDir: place.path, cacheImage: undefined };
 }

@@ -5,6 +5,7 @@ import type { Images } from "../images/resolve.ts";
 import { isDigest } from "../oci/digest.ts";
 import { newestBuildpackApi } from "../platform-api.ts";
 import type { Session } from "../session.ts";
+import { quote } from "../text.ts";
 import type { Analyzed } from "../toml/analyzed.ts";
 import type { Buildpack, Group } from "../toml/group.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
@@ -56,7 +57,9 @@ export async function decide(
       cache: chosen?.metadata,
       layersOnDisk: (directory) => layersOnDisk(layers, directory),
     });
-    const plan = onlyLayers(all, session.inputs.only);
+    const isFirstBuild = [app, chosen?.metadata].every((image) => (image?.buildpacks.length ?? 0) === 0);
+    const tellAbsent = (name: string) => session.log.info(`No layer is called ${quote(name)}, this is a first build`);
+    const plan = onlyLayers(all, session.inputs.only, isFirstBuild ? tellAbsent : undefined);
     const isHeld = await chosen?.cache.hold?.(neededBlobs(plan, chosen.metadata));
     if (isHeld !== false || looks === 1) return { plan, app, chosen };
     session.log.debug(`${chosen?.cache.name} was replaced meanwhile, looking again`);

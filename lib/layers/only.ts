@@ -2,12 +2,15 @@ import { ExitCode, RestorerError } from "../failures.ts";
 import { quote } from "../text.ts";
 import type { LayerPlan, Plan, Subject } from "./plan.ts";
 
+type Named = Pick<Subject, "buildpack" | "layer">;
+
+const whole = ({ buildpack, layer }: Named) => `${buildpack}:${layer}`;
+
 /**
  * The one of these layers that is meant: by its whole name `buildpack:layer`, else by the name of the layer, else by any part
- * of it that fits only one. Throws a RestorerError (exit 3) where none or several fit.
+ * of it that fits only one; undefined where none fits. Throws a RestorerError (exit 3) where several do.
  */
-export function chooseLayer<L extends Pick<Subject, "buildpack" | "layer">>(layers: readonly L[], wanted: string): L {
-  const whole = ({ buildpack, layer }: L) => `${buildpack}:${layer}`;
+export function findLayer<L extends Named>(layers: readonly L[], wanted: string): L | undefined {
   const ways: ((layer: L) => boolean)[] = [
     (layer) => whole(layer) === wanted,
     ({ layer }) => layer === wanted,
@@ -20,6 +23,13 @@ export function chooseLayer<L extends Pick<Subject, "buildpack" | "layer">>(laye
     if (only !== undefined)
       throw noOneLayer(`${quote(wanted)} fits ${list(fitting.map(whole))}`, "Say more of its name.");
   }
+  return undefined;
+}
+
+/** As `findLayer`; throws a RestorerError (exit 3) where none fits, too. */
+export function chooseLayer<L extends Named>(layers: readonly L[], wanted: string): L {
+  const found = findLayer(layers, wanted);
+  if (found !== undefined) return found;
   const all = layers.map(whole);
   throw noOneLayer(
     `no layer is called ${quote(wanted)}`,
@@ -41,10 +51,20 @@ function noOneLayer(message: string, hint: string): RestorerError {
   return new RestorerError(message, { exitCode: ExitCode.invalidArguments, code: "no-such-layer", hint });
 }
 
-/** A plan for these layers alone: the others, store.toml and what else belongs to them are left as they are. Throws as `chooseLayer` does. */
-export function onlyLayers(plan: Plan, wanted: readonly string[]): Plan {
+/**
+ * A plan for these layers alone: the others, store.toml and what else belongs to them are left as they are. Throws as
+ * `chooseLayer` does; a name that none fits is given to `onAbsent`, where there is one.
+ */
+export function onlyLayers(plan: Plan, wanted: readonly string[], onAbsent?: (name: string) => void): Plan {
   if (wanted.length === 0) return plan;
-  const chosen = new Set(wanted.map((name) => chooseLayer(plan.layers, name)));
+  const chosen = new Set(
+    wanted.flatMap((name) => {
+      if (onAbsent === undefined) return [chooseLayer(plan.layers, name)];
+      const found = findLayer(plan.layers, name);
+      if (found === undefined) onAbsent(name);
+      return found ?? [];
+    }),
+  );
   const leave = ({ buildpack, directory, layer }: LayerPlan): LayerPlan => ({
     buildpack,
     directory,

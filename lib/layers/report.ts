@@ -97,9 +97,14 @@ function withAge(facts: CacheFacts): NonNullable<ReportDocument["cache"]> {
   return ageMs >= 0 ? { ...facts, ageSeconds: Math.floor(ageMs / 1000) } : facts;
 }
 
-/** JSON text of which no character controls a terminal it is shown on. */
+/** JSON text of which no character controls a terminal it is shown on, and none is half a character, which jq refuses. */
 export function toSafeJson(value: unknown, indent = 2): string {
-  return escapeControls(JSON.stringify(value, exactly, indent));
+  return escapeControls(withoutHalves(JSON.stringify(value, exactly, indent)));
+}
+
+/** JSON text escapes surrogates where they are alone. */
+function withoutHalves(json: string): string {
+  return json.replace(/\\(?:u(d[89a-f][0-9a-f]{2})|.)/g, (whole, half) => (half === undefined ? whole : "\ufffd"));
 }
 
 /** JSON knows no integers beyond those of a double. */

@@ -25,7 +25,7 @@ const block = /(?:<!-- scene: ([\w-]+) -->\n)?```console\n([\s\S]*?)```/g;
 
 export function examplesOf(document: string): Example[] {
   return [...readFileSync(document, "utf8").matchAll(block)].map(([, scene = "healthy", text = ""]) => {
-    const commands = text.match(/^\$ .*(?:\\\n.*)*/gm) ?? [];
+    const commands = text.match(/^\$ (?:.*\\\n)*.*/gm) ?? [];
     return { scene, commands: commands.map((command) => command.slice(2)), text };
   });
 }

@@ -1,0 +1,103 @@
+import { describe, expect, test } from "bun:test";
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { scene } from "../cli/scene.ts";
+import { groupToml } from "../support/cache-fixture.ts";
+import { removeTree, runRestorer } from "../support/harness.ts";
+import { data, desk } from "./run.ts";
+
+describe("a command that does not begin says why in JSON, where that is asked for:", () => {
+  test.each([
+    ["an unknown flag", ["verify", "-x", "-output", "json"]],
+    ["a word too many", ["inspect", "a", "b", "c", "d", "-output", "json"]],
+    ["a word too few", ["diff", "-output=json", "a"]],
+    ["a wrong depth", ["inspect", "-output", "json", "-depth", "x", "."]],
+    ["an unknown command", ["inspekt", "-output", "json"]],
+  ])("%s", async (_, args) => {
+    const { exitCode, stdout } = await desk(...args);
+    const error = { code: "invalid-arguments" };
+    expect({ exitCode, found: JSON.parse(stdout) }).toMatchObject({ exitCode: 3, found: { command: args[0], error } });
+  });
+
+  test("a Platform API that does not exist", async () => {
+    const { exitCode, stdout } = await runRestorer(["explain", "-output", "json"], { env: { CNB_PLATFORM_API: "9" } });
+    expect(exitCode).toBe(11);
+    expect(JSON.parse(stdout)).toMatchObject({ exitCode: 11, error: { code: "platform-api-unsupported" } });
+  });
+
+  test("but in text where it is not", async () => {
+    expect(await desk("verify", "-x")).toMatchObject({ exitCode: 3, stdout: "" });
+  });
+});
+
+describe("-only on a first build is a cold one:", () => {
+  test.each([
+    ["an empty cache", ({ cache }: ReturnType<typeof scene>) => removeTree(cache.committed)],
+    ["an absent cache", ({ cache }: ReturnType<typeof scene>) => removeTree(cache.path)],
+    ["a malformed cache", ({ cache }: ReturnType<typeof scene>) => writeFileSync(cache.metadataPath, "{")],
+  ])("%s", async (_, make) => {
+    using made = scene();
+    make(made);
+    const { exitCode, stdout } = await made.run(["-only", "jdk"]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('No layer is called "jdk", this is a first build');
+  });
+
+  test("a name that none fits of what a cache holds is an error", async () => {
+    using made = scene();
+    expect((await made.run(["-only", "jdk"])).exitCode).toBe(3);
+  });
+});
+
+describe("explain", () => {
+  test("says of a layer that the cache holds for a buildpack outside of the group that this is why", async () => {
+    using made = scene({ group: groupToml([{ id: "other" }]) });
+    const args = ["explain", "-layers", made.layers, "-cache-dir", made.cache.path];
+    const { exitCode, stdout } = await desk(...args, "deps");
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain("bp:deps would not be restored");
+    expect(stdout).toContain("group.toml does not have the buildpack bp");
+    expect(await data(...args, "deps")).toMatchObject({
+      exitCode: 0,
+      found: { layers: [], notInGroup: [{ buildpack: "bp" }] },
+    });
+    expect((await desk(...args, "nothing")).exitCode).toBe(3);
+  });
+
+  test("ends with 42 where a strict restore would", async () => {
+    using made = scene({ layers: ["one", "two"] });
+    const args = ["explain", "-layers", made.layers, "-cache-dir", made.cache.path];
+    expect((await desk(...args, "-strict")).exitCode).toBe(0);
+    removeTree(made.cache.blob("bp", "one"));
+    expect((await desk(...args)).exitCode).toBe(0);
+    expect((await desk(...args, "-strict")).exitCode).toBe(42);
+  });
+});
+
+test("-cache-from leaves the first word a cache where it looks like one", async () => {
+  using made = scene();
+  using other = scene({ layers: ["one"] });
+  truncateSync(made.cache.blob("bp", "deps"), 2048);
+  const both = await data("verify", made.cache.path, "-cache-from", other.cache.path);
+  expect(both).toMatchObject({ exitCode: 42, found: { cache: { reference: made.cache.path } } });
+  const layer = await data("verify", "one", "-cache-from", other.cache.path);
+  expect(layer).toMatchObject({ exitCode: 0, found: { cache: { reference: other.cache.path } } });
+});
+
+test("half a character of a cache does not spoil JSON", async () => {
+  using made = scene();
+  const text = readFileSync(made.cache.metadataPath, "utf8");
+  writeFileSync(made.cache.metadataPath, text.replace(/"name":"deps"/, '"name":"a\\ud800b\\\\ud800"'));
+  const { stdout } = await desk("inspect", made.cache.path, "deps", "-output", "json");
+  expect(stdout).not.toMatch(/[^\\]\\ud800/);
+  expect(JSON.parse(stdout).layer.metadata).toEqual({ name: "a\ufffdb\\ud800" });
+});
+
+test("what cannot be made is told in the system's words", async () => {
+  using made = scene();
+  const cache = await desk("make-cache", "-layers", made.layers, "-cache-dir", "/proc/x");
+  const layers = await made.run(["-layers", "/proc/x", "-group", `${made.layers}/group.toml`]);
+  for (const { exitCode, stderr } of [cache, layers]) {
+    expect(exitCode).not.toBe(0);
+    expect(stderr).toMatch(/"\/proc\/x": no such file or directory/);
+  }
+});
