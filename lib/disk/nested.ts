@@ -1,7 +1,8 @@
 import { realpathSync } from "node:fs";
 import { join, relative } from "node:path";
 import { hasCode } from "../errors.ts";
-import { Directory, makeDirectories } from "./directory.ts";
+import { Directory } from "./directory.ts";
+import { makeDirectories } from "./make-directories.ts";
 import { namesOf, prefixesOf } from "./prefixes.ts";
 import { orAsSecondUser } from "./second-user.ts";
 

@@ -1,6 +1,7 @@
 import { closeSync } from "node:fs";
 import { liesIn } from "../disk/cache-places.ts";
-import { Directory, makeDirectories } from "../disk/directory.ts";
+import { Directory } from "../disk/directory.ts";
+import { makeDirectories } from "../disk/make-directories.ts";
 import { writeAll } from "../disk/write.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import { describeRefusal } from "../errors.ts";
