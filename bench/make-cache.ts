@@ -112,6 +112,8 @@ interface LayerPlan {
 
 /** Makes the layers' directories where the restores will have them, and a cache of them with the executable. */
 function pack(cacheDir: string, layersDir: string, plans: readonly LayerPlan[]): BenchLayer[] {
+  // What an earlier row has restored.
+  removeTree(layersDir);
   const planted = plans.map((plan) => ({ ...plan, entries: plant(layersDir, plan) }));
   const buildpacks = [...new Set(plans.map(({ buildpack }) => buildpack))];
   writeFileSync(join(layersDir, "group.toml"), groupToml(buildpacks.map((id) => ({ id }))));
