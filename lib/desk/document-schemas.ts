@@ -40,6 +40,7 @@ export const documentSchemas = {
         source: v.optional(v.picklist(["app image", "cache"])),
         sha: v.optional(text),
         size: v.optional(v.pipe(count, v.description("Bytes of its blob, as stored."))),
+        cache: v.optional(v.pipe(text, v.description("Where its contents would come from: a path, or a reference."))),
         writes: texts,
         removes: texts,
       }),

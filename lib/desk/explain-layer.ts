@@ -1,3 +1,5 @@
+import { basename } from "node:path";
+import { sbomFileOf } from "../layers/names.ts";
 import { findLayer } from "../layers/only.ts";
 import type { Plan } from "../layers/plan.ts";
 import type { Situation } from "../layers/situation.ts";
@@ -6,11 +8,11 @@ import { buildpackMetadata, type ImageMetadata, type LayerMetadata } from "../to
 import { advice } from "./advice.ts";
 import { type CachedLayer, cachedLayers } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
-import { describeSources, type Prospect } from "./prospect.ts";
+import { describeFallback, describeSources, type Prospect } from "./prospect.ts";
 
 const verdicts = {
-  restore: "would be restored: contents, metadata and SBOM files",
-  metadata: "would get its metadata and SBOM files back, not its contents",
+  restore: "would be restored: contents and metadata",
+  metadata: "would get its metadata back, not its contents",
   skip: "would not be restored; what stands of it is left",
   remove: "would be removed",
   refuse: "would be refused",
@@ -20,16 +22,20 @@ const verdicts = {
 const labelWidth = 14;
 
 /** One layer in full sentences: what app image and cache say, which rule decides, and what can be changed. */
-export function explainLayer(desk: Desk, situation: Situation, { plan, size, writes, removes }: Prospect): void {
+export function explainLayer(desk: Desk, situation: Situation, prospect: Prospect): void {
+  const { plan, size, writes, removes } = prospect;
   const { rule, change } = advice[plan.code];
   const contents = size === undefined ? "" : ` (${desk.size(size)})`;
+  const sboms = writes.some((path) => sbomFileOf(basename(path)) !== undefined) ? "; SBOM files come back, too" : "";
   for (const line of describeSources(desk, situation)) desk.line(line, labelWidth);
-  desk.line(`\n${desk.paint(layerName(plan), "bold")} ${verdicts[plan.action]}${contents}.\n`);
+  desk.line(`\n${desk.paint(layerName(plan), "bold")} ${verdicts[plan.action]}${contents}${sboms}.\n`);
   desk.line(`Because:      ${desk.message(plan.reason)} [${plan.code}]`, labelWidth);
   desk.line(`The app image ${say(desk, entryOf(situation.app, plan))}`, labelWidth);
   desk.line(`The cache     ${sayCache(desk, situation, entryOf(situation.cached, plan))}`, labelWidth);
   desk.line(`The rule:     ${rule}`, labelWidth);
   desk.line(`To change it: ${change}`, labelWidth);
+  const fallback = describeFallback(situation, prospect);
+  if (fallback !== undefined) desk.line(`Fall-back:    ${fallback}`, labelWidth);
   for (const path of removes) desk.line(`Removes       ${inline(path)}`, labelWidth);
   for (const path of writes) desk.line(`Writes        ${inline(path)}`, labelWidth);
 }

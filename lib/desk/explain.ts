@@ -1,3 +1,4 @@
+import { Fallbacks } from "../caches/fallbacks.ts";
 import { ExitCode } from "../failures.ts";
 import { chooseLayer, findLayer } from "../layers/only.ts";
 import type { LayerPlan } from "../layers/plan.ts";
@@ -8,8 +9,9 @@ import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
 import { explainLayer, explainStranger, strangersLayers } from "./explain-layer.ts";
+import { foreseeSboms } from "./foreseen-sboms.ts";
 import { describeImages, imagesAsData } from "./planned-images.ts";
-import { describeSources, type Prospect, toProspect } from "./prospect.ts";
+import { describeFallback, describeSources, type Prospect, toProspect } from "./prospect.ts";
 import type { Cell, Color } from "./table.ts";
 
 const colors: Readonly<Record<LayerPlan["action"], Color>> = {
@@ -25,14 +27,13 @@ export async function explain(desk: Desk): Promise<number> {
   const { session, options } = desk;
   const [wanted] = options.words;
   const situation = await readSituation(session, options.named.group);
-  const prospects: Prospect[] = [];
-  for (const plan of situation.plan.layers) prospects.push(await toProspect(plan, situation, session.inputs.layersDir));
+  const { troubles, prospects } = await foreseeAll(desk, situation);
   const chosen = wanted === undefined ? prospects : chooseProspects(situation, prospects, wanted);
   if (desk.isJson) writeDocument(desk, "explain", asData(desk, situation, chosen));
   else if (wanted === undefined) tellAll(desk, situation, prospects);
   else if (chosen.length === 0) explainStranger(desk, situation, wanted);
   else for (const prospect of chosen) explainLayer(desk, situation, prospect);
-  return session.inputs.strict && isTroubled(situation, prospects) ? ExitCode.restoreFailed : ExitCode.ok;
+  return session.inputs.strict && isTroubled(situation, troubles, prospects) ? ExitCode.restoreFailed : ExitCode.ok;
 }
 
 /** The layer that is wanted; nothing where the cache holds it for a buildpack that the group lacks. Throws as `chooseLayer` does. */
@@ -43,8 +44,22 @@ function chooseProspects({ plan, cached }: Situation, prospects: readonly Prospe
   return prospects.filter(({ plan }) => plan.buildpack === found?.buildpack && plan.layer === found.layer);
 }
 
+/** What would become of each layer, and trouble with the cache beside them. */
+async function foreseeAll(desk: Desk, situation: Situation) {
+  const { log, inputs } = desk.session;
+  const { cache, fallbacks } = situation;
+  const caches = { all: cache === undefined ? [] : [cache, ...fallbacks], fallbacks: new Fallbacks(log) };
+  const troubles = [...situation.troubles];
+  const sboms = await foreseeSboms(desk, situation, caches, (trouble) => troubles.push(trouble));
+  const prospects: Prospect[] = [];
+  for (const plan of situation.plan.layers) {
+    prospects.push(await toProspect(plan, situation, { caches, sboms, layersDir: inputs.layersDir }));
+  }
+  return { troubles, prospects };
+}
+
 /** Whether a strict restore would fail for its cache's sake. */
-function isTroubled({ plan, troubles }: Situation, prospects: readonly Prospect[]): boolean {
+function isTroubled({ plan }: Situation, troubles: readonly string[], prospects: readonly Prospect[]): boolean {
   const others = [...troubles, ...plan.refused, ...plan.unreadable];
   return others.length > 0 || prospects.some(({ plan: { action } }) => action === "refuse");
 }
@@ -59,6 +74,7 @@ function tellAll(desk: Desk, situation: Situation, prospects: readonly Prospect[
   const further = [
     ...gone.flatMap(({ removes }) => removes.map((path) => `Would remove ${inline(path)}`)),
     ...plan.refused.map(({ buildpack, reason }) => `Nothing of buildpack ${quote(buildpack)} is restored: ${reason}`),
+    ...prospects.flatMap((prospect) => describeFallback(situation, prospect) ?? []),
     ...plan.stores.map(({ buildpack }) => `store.toml of ${plainOrQuoted(buildpack)} is restored`),
     ...plan.unreadable.map(({ text }) => text),
     ...plan.strangers.map(describeStranger),
@@ -118,7 +134,7 @@ function asData({ session }: Desk, situation: Situation, prospects: readonly Pro
     cache: cache === undefined ? null : cache.facts(),
     layers: prospects.map((prospect) => {
       const { buildpack, layer, action, code, reason } = prospect.plan;
-      const { size, writes, removes } = prospect;
+      const { size, cache, writes, removes } = prospect;
       return {
         buildpack,
         layer,
@@ -128,6 +144,7 @@ function asData({ session }: Desk, situation: Situation, prospects: readonly Pro
         ...("source" in prospect.plan ? { source: prospect.plan.source } : {}),
         ...("sha" in prospect.plan ? { sha: prospect.plan.sha } : {}),
         ...(size === undefined ? {} : { size }),
+        ...(cache === undefined ? {} : { cache: cache.facts().reference }),
         writes: [...writes],
         removes: [...removes],
       };

@@ -1,51 +1,66 @@
 import { closeSource } from "../archive/source.ts";
 import type { Cache } from "../caches/cache.ts";
 import { CacheError } from "../caches/cache.ts";
+import type { Fallbacks } from "../caches/fallbacks.ts";
 import type { LayerPlan } from "../layers/plan.ts";
 import { quote } from "../text.ts";
 import { DataError } from "../toml/layer-data.ts";
 import { formatMetadata } from "../toml/layer-toml.ts";
 
+/** A planned layer as it would end, and where its contents would come from. */
+export interface Foreseen {
+  readonly plan: LayerPlan;
+  readonly cache?: Cache | undefined;
+}
+
+/** The cache of a run and those behind it. */
+export interface Caches {
+  readonly all: readonly Cache[];
+  readonly fallbacks: Fallbacks;
+}
+
 /**
  * What a restore would find out about a planned layer, as far as it can be seen without reading its blob: a blob that is not
  * there, or metadata that cannot be written. Returns the plan as it would end.
  */
-export async function foresee(plan: LayerPlan, caches: readonly Cache[]): Promise<LayerPlan> {
-  if (plan.action !== "restore" && plan.action !== "metadata") return plan;
+export async function foresee(plan: LayerPlan, caches: Caches): Promise<Foreseen> {
+  if (plan.action !== "restore" && plan.action !== "metadata") return { plan };
   const { buildpack, directory, layer } = plan;
-  const refuse = (code: "blob-unavailable" | "bad-metadata", reason: string): LayerPlan => {
-    return { buildpack, directory, layer, action: "refuse", removes: true, code, reason };
+  const refuse = (code: "blob-unavailable" | "bad-metadata", reason: string): Foreseen => {
+    return { plan: { buildpack, directory, layer, action: "refuse", removes: true, code, reason } };
   };
+  let cache: Cache | undefined;
   try {
-    if (plan.action === "restore" && caches.length > 0) await look(caches, plan.sha);
+    if (plan.action === "restore") cache = await look(caches, plan.sha);
   } catch (error) {
     if (!(error instanceof CacheError)) throw error;
     return refuse("blob-unavailable", error.message);
   }
   try {
     formatMetadata(plan.data.read());
-    return plan;
+    return { plan, cache };
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
     return refuse("bad-metadata", `layer ${quote(layer)}, ${error.message}`);
   }
 }
 
-/** Whether a blob can be opened in one of the caches. Throws the CacheError of the first. */
-async function look([cache, ...fallbacks]: readonly Cache[], sha: string): Promise<void> {
-  if (cache === undefined) return;
+/** The first of the caches in which a blob can be opened; undefined where there are none. Throws the CacheError of the first. */
+async function look({ all: [first, ...others], fallbacks }: Caches, sha: string): Promise<Cache | undefined> {
+  if (first === undefined) return undefined;
   try {
-    closeSource(await cache.open(sha));
+    closeSource(await first.open(sha));
+    return first;
   } catch (error) {
     if (!(error instanceof CacheError)) throw error;
-    for (const fallback of fallbacks) if (await holds(fallback, sha)) return;
+    for (const cache of others) if (await holds(cache, fallbacks, sha)) return cache;
     throw error;
   }
 }
 
-async function holds(cache: Cache, sha: string): Promise<boolean> {
+async function holds(cache: Cache, fallbacks: Fallbacks, sha: string): Promise<boolean> {
   try {
-    await cache.metadata();
+    await fallbacks.look(cache);
     closeSource(await cache.open(sha));
     return true;
   } catch (error) {

@@ -1,36 +1,44 @@
+import type { Cache } from "../caches/cache.ts";
 import type { LayerPlan } from "../layers/plan.ts";
 import type { Situation } from "../layers/situation.ts";
 import { inline } from "../text.ts";
-import type { Desk } from "./desk.ts";
-import { foresee } from "./foresee.ts";
+import { type Desk, layerName } from "./desk.ts";
+import { type Caches, foresee } from "./foresee.ts";
+import type { ForeseenSboms } from "./foreseen-sboms.ts";
 
 /** A layer, what would become of it, and what that would write and remove. */
 export interface Prospect {
   readonly plan: LayerPlan;
   /** Bytes of its blob as stored; undefined where its contents do not come back. */
   readonly size: number | undefined;
+  /** Where its contents would come from. */
+  readonly cache: Cache | undefined;
   readonly writes: readonly string[];
   readonly removes: readonly string[];
 }
 
 /** What a restore would make of a planned layer below the layers directory. */
-export async function toProspect(planned: LayerPlan, situation: Situation, layersDir: string): Promise<Prospect> {
-  const { cache, fallbacks } = situation;
-  const plan = await foresee(planned, cache === undefined ? [] : [cache, ...fallbacks]);
+export async function toProspect(
+  planned: LayerPlan,
+  situation: Situation,
+  { caches, sboms, layersDir }: { readonly caches: Caches; readonly sboms: ForeseenSboms; readonly layersDir: string },
+): Promise<Prospect> {
+  const { plan, cache } = await foresee(planned, caches);
   const { directory, layer, action } = plan;
   const place = `${layersDir}/${directory}/${layer}`;
   const stands = situation.standing(directory).has(layer);
   const goes =
     action === "remove" || (action === "refuse" && plan.removes) || action === "restore" || action === "metadata";
-  const size = plan.action === "restore" ? situation.cache?.size(plan.sha) : undefined;
+  const size = plan.action === "restore" ? cache?.size(plan.sha) : undefined;
+  const files = [`${place}.toml`, ...sboms.of(directory, layer).map((suffix) => `${place}.${suffix}`)];
   const written: Record<LayerPlan["action"], readonly string[]> = {
-    restore: [place, `${place}.toml`],
-    metadata: [`${place}.toml`],
+    restore: [place, ...files],
+    metadata: files,
     skip: [],
     remove: [],
     refuse: [],
   };
-  return { plan, size, writes: written[action], removes: stands && goes ? [place, `${place}.toml`] : [] };
+  return { plan, size, cache, writes: written[action], removes: stands && goes ? [place, `${place}.toml`] : [] };
 }
 
 /** What a decision is made from, a line each. */
@@ -45,4 +53,10 @@ export function describeSources({ session }: Desk, situation: Situation): string
     `Group:        ${group === undefined ? `every buildpack of cache and app image, for there is no ${inline(inputs.groupPath)}` : inline(inputs.groupPath)}`,
     `Platform API: 0.${inputs.platformApi}`,
   ];
+}
+
+/** That contents would come from a cache to fall back on (D25); undefined where they do not. */
+export function describeFallback({ cache: first }: Situation, { plan, cache }: Prospect): string | undefined {
+  if (cache === undefined || cache === first) return undefined;
+  return `The contents of ${layerName(plan)} come from the ${cache.name}`;
 }

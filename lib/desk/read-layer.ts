@@ -10,6 +10,15 @@ import { quote } from "../text.ts";
 import { type CachedLayer, recordedDigest } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 
+/** What is read of a cache. */
+interface Wanted {
+  /** How messages name it. */
+  readonly name: string;
+  readonly sha: string;
+  /** Of what its entries have for a prefix. */
+  readonly anchor: readonly string[];
+}
+
 /**
  * Reads a cached layer to its end and tells a listener what it holds, by the rules of a restore; nothing that was told is
  * verified before this resolves. Throws a RestorerError: exit 1 where the cache does not hold it, 42 where it is not sound.
@@ -20,12 +29,22 @@ export async function readLayer(
   layer: CachedLayer,
   listener: LayerListener,
 ): Promise<Extracted> {
-  const { inputs, signal, umask } = desk.session;
   const sha = recordedDigest(layer);
   const name = `layer ${quote(layerName(layer))}`;
   if (sha === undefined)
     throw new RestorerError(`read ${name}: the cache records no digest for it`, { code: "no-digest" });
-  const check = new LayerCheck({ layersDir: inputs.layersDir, umask, anchor: layer.anchor }, listener);
+  return readWanted(desk, cache, { name, sha, anchor: layer.anchor }, listener);
+}
+
+/** As `readLayer`, of any blob whose entries lie below one place. */
+export async function readWanted(
+  { session }: Desk,
+  cache: Cache,
+  { name, sha, anchor }: Wanted,
+  listener: LayerListener,
+): Promise<Extracted> {
+  const { inputs, signal, umask } = session;
+  const check = new LayerCheck({ layersDir: inputs.layersDir, umask, anchor }, listener);
   const source = await cache.open(sha).catch((error) => {
     throw new RestorerError(`read ${name}: ${describe(error)}`, { code: "blob-unavailable", cause: error });
   });

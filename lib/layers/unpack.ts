@@ -3,6 +3,7 @@ import { readAhead } from "../archive/read-ahead.ts";
 import type { LayerSource } from "../archive/source.ts";
 import { type Effort, Workers } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
+import { Fallbacks } from "../caches/fallbacks.ts";
 import type { ChosenCache } from "../caches/open.ts";
 import type { Workplace } from "../disk/workplace.ts";
 import { describe } from "../errors.ts";
@@ -32,8 +33,9 @@ class NotOpened extends Error {}
 /** Unpacks blobs of caches into staging directories: in threads, several at once. */
 export class Unpacker {
   readonly #cache: Cache;
-  /** Those to fall back on, and whether they can be used, once they were looked at. */
-  readonly #fallbacks: Map<Cache, Promise<unknown> | undefined>;
+  /** Those to fall back on. */
+  readonly #others: readonly Cache[];
+  readonly #fallbacks: Fallbacks;
   readonly #session: Session;
   readonly #workers = new Workers();
   /** Blobs that are asked for before they are wanted, each for one opening. */
@@ -43,7 +45,8 @@ export class Unpacker {
 
   constructor({ cache, fallbacks }: Pick<ChosenCache, "cache" | "fallbacks">, session: Session) {
     this.#cache = cache;
-    this.#fallbacks = new Map(fallbacks.map((fallback) => [fallback, undefined]));
+    this.#others = fallbacks;
+    this.#fallbacks = new Fallbacks(session.log);
     this.#session = session;
     session.signal.addEventListener("abort", this.#stop);
   }
@@ -75,7 +78,7 @@ export class Unpacker {
     newPlace: () => P,
   ): Promise<Unpacked<P>> {
     let instead: Unusable | undefined;
-    for (const cache of [this.#cache, ...this.#fallbacks.keys()]) {
+    for (const cache of [this.#cache, ...this.#others]) {
       const place = newPlace();
       const outcome = await this.#unpackFrom(cache, diffId, anchor, place);
       if ("extracted" in outcome) return { isUsable: true, ...outcome, place, cache, instead };
@@ -140,20 +143,13 @@ export class Unpacker {
   async #open(cache: Cache, diffId: string): Promise<LayerSource> {
     this.#session.signal.throwIfAborted();
     try {
-      if (this.#fallbacks.has(cache)) await this.#lookAt(cache);
+      if (cache !== this.#cache) await this.#fallbacks.look(cache);
       const ahead = cache === this.#cache ? this.#ahead.get(diffId) : undefined;
       this.#ahead.delete(diffId);
       return await (ahead ?? cache.open(diffId));
     } catch (error) {
       throw new NotOpened("open blob", { cause: error });
     }
-  }
-
-  /** What a cache holds that was not needed so far, asked for once. Throws a CacheError. */
-  async #lookAt(cache: Cache): Promise<void> {
-    const looked = this.#fallbacks.get(cache) ?? cache.metadata();
-    this.#fallbacks.set(cache, looked);
-    await looked;
   }
 }
 
