@@ -33,6 +33,8 @@ export interface ImagePlace {
   isThere?(): boolean;
   /** Opens while privileges allow it what a user could not open later. */
   openAhead?(layers: readonly Layer[], user: User): void;
+  /** Whether a layer's blob is there, as far as that can be seen without asking anybody. */
+  holds?(layer: Layer): boolean;
   /** The bytes of a layer's blob as stored; `onRetry` is told of what had to be asked for again. Throws a CacheError. */
   chunks(layer: Layer, onRetry: () => void): AsyncIterable<Uint8Array>;
 }
@@ -114,7 +116,8 @@ export class ImageCache implements Cache {
   }
 
   contents(): CacheContents {
-    const blobs = [...this.#layers].map(([diffId, { size, digest, mediaType }]) => ({
+    const there = [...this.#layers].filter(([, layer]) => this.#place.holds?.(layer) !== false);
+    const blobs = there.map(([diffId, { size, digest, mediaType }]) => ({
       diffId,
       size,
       digest,
@@ -138,6 +141,8 @@ export class ImageCache implements Cache {
     const layer = this.#layers.get(sha);
     if (layer === undefined) throw new CacheError(`${this.name} has no layer ${sha}${this.#describeUnread()}`);
     if (layer.unusable !== undefined) throw new CacheError(`cannot read a layer of ${this.name}: ${layer.unusable}`);
+    if (this.#place.holds?.(layer) === false)
+      throw new CacheError(`cannot open a layer of ${this.name}: its blob ${layer.digest} is missing`);
     let retries = 0;
     const chunks = this.#place.chunks(layer, () => {
       retries += 1;

@@ -65,6 +65,16 @@ export class LayoutImage implements ImagePlace {
     }
   }
 
+  holds({ digest }: Layer): boolean {
+    if (this.#held.get(digest) !== undefined) return true;
+    try {
+      return statSync(layoutBlobPath(this.#dir, digest), { throwIfNoEntry: false }) !== undefined;
+    } catch {
+      // Reading it will tell.
+      return true;
+    }
+  }
+
   async *chunks({ digest }: Layer): AsyncIterable<Uint8Array> {
     const path = layoutBlobPath(this.#dir, digest);
     const opened = this.#held.get(digest);

@@ -2,6 +2,8 @@ import type { Cache } from "../caches/cache.ts";
 import { escapeId } from "../layers/names.ts";
 import { compareLayers } from "../layers/report.ts";
 import { isDigest } from "../oci/digest.ts";
+import { DataError } from "../toml/layer-data.ts";
+import { formatMetadata } from "../toml/layer-toml.ts";
 import type { ImageMetadata, LayerMetadata } from "../toml/metadata.ts";
 
 /** A layer that the metadata of a cache names. */
@@ -53,4 +55,16 @@ export function takeStock(cache: Cache, metadata: ImageMetadata | undefined): St
 /** What is recorded as a digest, where it is one. */
 export function recordedDigest({ metadata: { sha } }: CachedLayer): string | undefined {
   return sha !== undefined && isDigest(sha) ? sha : undefined;
+}
+
+/** What a restore would refuse a layer's metadata for (`bad-metadata`); undefined where it can be written. */
+export function metadataProblem({ metadata: { problem, data } }: CachedLayer): string | undefined {
+  if (problem !== undefined) return `its metadata cannot be used: ${problem}`;
+  try {
+    formatMetadata(data.read());
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    return `its metadata cannot be used: ${error.message}`;
+  }
 }

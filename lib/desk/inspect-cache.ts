@@ -1,7 +1,7 @@
 import type { CacheFacts } from "../caches/cache.ts";
 import { count, inline, plainOrQuoted } from "../text.ts";
 import type { ImageMetadata } from "../toml/metadata.ts";
-import { type CachedLayer, cachedLayers, type Stock, takeStock } from "./cached-layers.ts";
+import { type CachedLayer, cachedLayers, metadataProblem, type Stock, takeStock } from "./cached-layers.ts";
 import type { Desk } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
@@ -68,7 +68,8 @@ function tellLayers(desk: Desk, layers: readonly CachedLayer[], stock: Stock): v
   ] as const;
   desk.table(
     columns,
-    layers.map(({ buildpack, version, layer, metadata }): Cell[] => {
+    layers.map((one): Cell[] => {
+      const { buildpack, version, layer, metadata } = one;
       const size = stock.size(metadata.sha);
       return [
         plainOrQuoted(buildpack),
@@ -77,7 +78,7 @@ function tellLayers(desk: Desk, layers: readonly CachedLayer[], stock: Stock): v
         typesOf(metadata).join(",") || "-",
         size === undefined ? "-" : desk.size(size),
         desk.digest(metadata.sha),
-        noteOf(stateOf(metadata, size)),
+        noteOf(desk, one, size),
       ];
     }),
   );
@@ -93,7 +94,10 @@ function stateOf({ cache }: CachedLayer["metadata"], size: number | undefined): 
   return cache ? "missing" : "not-kept";
 }
 
-function noteOf(state: BlobState): Cell {
+function noteOf(desk: Desk, layer: CachedLayer, size: number | undefined): Cell {
+  const state = stateOf(layer.metadata, size);
+  const problem = state === "held" ? metadataProblem(layer) : undefined;
+  if (problem !== undefined) return { text: desk.message(problem), color: "red" };
   if (state === "missing") return { text: "its blob is missing", color: "red" };
   return state === "not-kept" ? "cache=false, its contents are not kept here" : "";
 }

@@ -6,7 +6,7 @@ import { ExitCode, threadFailed } from "../failures.ts";
 import { chooseLayer } from "../layers/only.ts";
 import { isDigest } from "../oci/digest.ts";
 import { count, formatBytes } from "../text.ts";
-import { cachedLayers } from "./cached-layers.ts";
+import { cachedLayers, metadataProblem } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
@@ -21,6 +21,8 @@ interface Subject {
   readonly data: { readonly buildpack?: string; readonly layer?: string; readonly sbom?: true };
   /** Whether the cache promises its contents; one with cache=false need not be there. */
   readonly isPromised: boolean;
+  /** What is wrong with its metadata, where they are to come back. */
+  readonly problem?: string | undefined;
 }
 
 /** What came of it, each state with its codes. `absent`: there is no blob, and none is promised. */
@@ -31,6 +33,7 @@ export const findingCodes = {
   "bad-digest": "what is recorded as its digest is not one",
   "blob-unavailable": "its blob is not there, or cannot be opened",
   "blob-unusable": "its blob is cut off or corrupt, or holds what a layer may not hold",
+  "bad-metadata": "its blob is sound, but what is recorded of it cannot be used, and no restore would take it",
 } as const;
 type FindingCode = keyof typeof findingCodes;
 type Finding =
@@ -49,8 +52,11 @@ export async function verify(desk: Desk): Promise<number> {
   const layers = metadata === undefined ? [] : cachedLayers(metadata);
   const [wanted] = rest;
   const chosen = wanted === undefined ? layers : [chooseLayer(layers, wanted)];
-  const subjects = chosen.map(({ buildpack, layer, metadata: { sha, cache: isPromised }, anchor }): Subject => {
-    return { name: layerName({ buildpack, layer }), sha, anchor, data: { buildpack, layer }, isPromised };
+  const subjects = chosen.map((one): Subject => {
+    const { buildpack, layer, metadata, anchor } = one;
+    const { sha, cache: isPromised } = metadata;
+    const problem = isPromised ? metadataProblem(one) : undefined;
+    return { name: layerName(one), sha, anchor, data: { buildpack, layer }, isPromised, problem };
   });
   const sbom = wanted === undefined ? metadata?.sbom : undefined;
   if (sbom !== undefined) {
@@ -97,7 +103,7 @@ async function readAll({ session }: Desk, cache: Cache, subjects: readonly Subje
 async function read(
   workers: Workers,
   cache: Cache,
-  { sha, anchor, isPromised }: Subject,
+  { sha, anchor, isPromised, problem }: Subject,
   place: { readonly layersDir: string; readonly umask: number },
 ): Promise<Finding> {
   const absent = (code: FindingCode, reason: string): Finding =>
@@ -121,6 +127,7 @@ async function read(
       return undefined;
     });
   if (outcome === undefined) return absent("blob-unavailable", describe(opening));
+  if (outcome.ok && problem !== undefined) return { state: "bad", code: "bad-metadata", reason: problem };
   if (outcome.ok) return { state: "sound", code: "sound", extracted: outcome.extracted };
   if (outcome.fault === "thread") throw threadFailed(outcome.message);
   return { state: "bad", code: "blob-unusable", reason: outcome.message };

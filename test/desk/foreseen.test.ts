@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { rmSync, truncateSync } from "node:fs";
+import { readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { scene } from "../cli/scene.ts";
-import { tempDir } from "../support/harness.ts";
+import { runRestorer, tempDir } from "../support/harness.ts";
+import { zerosLayout } from "../support/zeros-layout.ts";
 import { data, desk } from "./run.ts";
 
 describe("explain, of a layer whose blob comes from a cache to fall back on,", () => {
@@ -55,4 +56,33 @@ describe("explain foresees SBOM files:", () => {
     const restored = await made.run();
     expect(restored.stderr).toContain(found.warnings[0].text);
   });
+});
+
+test("a blob that an OCI layout lacks is missing for each command, and for a restore", async () => {
+  using made = scene();
+  const layout = made.dir.join("layout");
+  zerosLayout(layout, 1);
+  const { found: before } = await data("inspect", `oci:${layout}`);
+  const [{ sha }] = before.buildpacks[0].layers;
+  rmSync(join(layout, "blobs", "sha256", sha.slice(7)));
+  const { found } = await data("inspect", `oci:${layout}`);
+  expect(found.buildpacks[0].layers).toMatchObject([{ state: "missing", size: null }]);
+  const code = "blob-unavailable";
+  const args = ["-layers", made.layers, "-cache-image", `oci:${layout}`];
+  expect((await data("explain", ...args)).found.layers).toMatchObject([{ action: "refuse", code }]);
+  expect(await data("verify", `oci:${layout}`)).toMatchObject({ exitCode: 42, found: { layers: [{ code }] } });
+  expect(await data("inspect", `oci:${layout}`, "zeros")).toMatchObject({ exitCode: 1, found: { error: { code } } });
+  const restored = await runRestorer([...args, "-report", "-"]);
+  expect(JSON.parse(restored.stdout).layers).toMatchObject([{ outcome: "refused", code }]);
+});
+
+test("metadata that no restore takes is bad for verify, and noted by inspect", async () => {
+  using made = scene();
+  const text = readFileSync(made.cache.metadataPath, "utf8");
+  writeFileSync(made.cache.metadataPath, text.replace(/"build":(true|false)/, '"build":"yes"'));
+  const restored = await made.run(["-report", "-"]);
+  expect(JSON.parse(restored.stdout).layers).toMatchObject([{ code: "bad-metadata" }]);
+  const verified = await data("verify", made.cache.path);
+  expect(verified).toMatchObject({ exitCode: 42, found: { layers: [{ state: "bad", code: "bad-metadata" }] } });
+  expect((await desk("inspect", made.cache.path)).stdout).toContain("its metadata cannot be used");
 });
