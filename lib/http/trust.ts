@@ -1,10 +1,11 @@
 import { X509Certificate } from "node:crypto";
-import { readdirSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { rootCertificates } from "node:tls";
 import { readWhole } from "../disk/read-file.ts";
 import { orAsSecondUser } from "../disk/second-user.ts";
 import { describe } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { namedPath } from "../text.ts";
 
@@ -32,11 +33,12 @@ export interface Trust {
 /**
  * Reads the certificates to trust, now, as the files may be closed to the user we become: Mozilla's, which are built in, and
  * those of SSL_CERT_FILE (else of the system) and of every file in the directories SSL_CERT_DIR (separated by colons). What
- * is named there, but holds none, is told.
+ * is named there, but holds none, is told. Throws a RestorerError for a fifo.
  */
 export function readTrust(env: Readonly<Record<string, string | undefined>>, log: Log): Trust {
   const file = env.SSL_CERT_FILE || undefined;
   const directories = env.SSL_CERT_DIR || undefined;
+  if (file !== undefined) refuseFifo(file);
   const given: Given[] = [
     ...(file === undefined ? [] : [{ name: namedPath("SSL_CERT_FILE", file), texts: readLoudly(file, log) }]),
     ...(directories === undefined
@@ -54,6 +56,23 @@ export function readTrust(env: Readonly<Record<string, string | undefined>>, log
     },
     named: good.length === 0 ? undefined : good.map(({ name }) => name).join(" and "),
   };
+}
+
+/** The runtime opens what SSL_CERT_FILE names by itself, and would wait for somebody to write to a fifo. */
+function refuseFifo(path: string): void {
+  if (!isFifo(path)) return;
+  throw new RestorerError(`${namedPath("SSL_CERT_FILE", path)} is a fifo: reading it may never end`, {
+    hint: "Name a file that holds PEM certificates, or unset SSL_CERT_FILE.",
+  });
+}
+
+function isFifo(path: string): boolean {
+  try {
+    return orAsSecondUser(() => statSync(path)).isFIFO();
+  } catch {
+    // Reading it will tell.
+    return false;
+  }
 }
 
 /** What somebody named for us. */

@@ -6,9 +6,10 @@ import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, connect } from "node:net";
 import { describe } from "../../lib/errors.ts";
 import { parseReference } from "../../lib/oci/reference.ts";
+import { analyzedToml, groupToml } from "../support/cache-fixture.ts";
 import { certificates } from "../support/certificates.ts";
 import { digestOf, startFaultRegistry } from "../support/fault-registry.ts";
-import { tempDir } from "../support/harness.ts";
+import { runRestorer, tempDir } from "../support/harness.ts";
 import { close, listen } from "../support/loopback.ts";
 import { client, failure, image, layers, pull, serving } from "../support/registry-client.ts";
 
@@ -148,4 +149,15 @@ group("TLS:", () => {
     proxy.closeAllConnections();
     proxy.close();
   });
+});
+
+test("a fifo for certificates ends the run at once: the runtime would wait for it", async () => {
+  using dir = tempDir("trust", { "group.toml": groupToml([{ id: "bp" }]), "analyzed.toml": analyzedToml() });
+  Bun.spawnSync(["mkfifo", dir.join("fifo")]);
+  const env = { SSL_CERT_FILE: dir.join("fifo") };
+  const { exitCode, stderr } = await runRestorer(["-layers", dir.path, "-cache-image", "127.0.0.1:1/a/b"], { env });
+  expect(exitCode).toBe(1);
+  expect(stderr).toContain(`SSL_CERT_FILE "${dir.join("fifo")}" is a fifo: reading it may never end`);
+  // Where no registry is used nothing reads it.
+  expect((await runRestorer(["-layers", dir.path], { env })).exitCode).toBe(0);
 });
