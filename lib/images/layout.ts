@@ -125,9 +125,14 @@ async function findInLayout(path: string, index: Index, otherwise: "only" | "sam
       digest: member.digest,
     }),
     platformOf: async (_, image) => readConfig(path, image),
-    isUnusable: (error) => error instanceof ManifestError || hasCode(error, "ENOENT"),
+    // What is wrong with the only one says more than that there is no other.
+    isUnusable: (error) => index.manifests.length > 1 && isPassedOver(error),
   });
   return { digest: document.digest, manifest, platform };
+}
+
+function isPassedOver(error: unknown): boolean {
+  return error instanceof ManifestError || hasCode(error, "ENOENT");
 }
 
 function readConfig(path: string, { config }: Manifest): ImageConfig {
@@ -135,8 +140,18 @@ function readConfig(path: string, { config }: Manifest): ImageConfig {
 }
 
 function readBlob(path: string, { digest, size }: Descriptor, limit: number): Uint8Array {
-  const bytes = readWhole(layoutBlobPath(path, digest), Math.min(size, limit));
+  const bytes = orMissing(digest, () => readWhole(layoutBlobPath(path, digest), Math.min(size, limit)));
   const actual = digestOf(bytes);
   if (actual !== digest) throw new Error(`the blob ${digest} has the digest ${actual}`);
   return bytes;
+}
+
+/** What is read of a blob; where there is none the error says so, with the system's code. */
+function orMissing<T>(digest: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!hasCode(error, "ENOENT")) throw error;
+    throw Object.assign(new Error(`its blob ${digest} is missing`), { code: "ENOENT" });
+  }
 }

@@ -86,3 +86,13 @@ test("metadata that no restore takes is bad for verify, and noted by inspect", a
   expect(verified).toMatchObject({ exitCode: 42, found: { layers: [{ state: "bad", code: "bad-metadata" }] } });
   expect((await desk("inspect", made.cache.path)).stdout).toContain("its metadata cannot be used");
 });
+
+test("a manifest that an OCI layout lacks is told by its digest", async () => {
+  using dir = tempDir("manifest");
+  zerosLayout(dir.join("layout"), 1);
+  const { manifests } = JSON.parse(readFileSync(dir.join("layout/index.json"), "utf8"));
+  rmSync(join(dir.join("layout/blobs/sha256"), manifests[0].digest.slice(7)));
+  const { exitCode, stderr } = await desk("inspect", `oci:${dir.join("layout")}`);
+  expect(exitCode).toBe(1);
+  expect(stderr).toContain(`its blob ${manifests[0].digest} is missing`);
+});
