@@ -38,6 +38,7 @@ export class Connections {
     const started = performance.now();
     const elapsed = () => `${Math.round(performance.now() - started)} ms`;
     try {
+      if (this.#trust.obstacle !== undefined) throw this.#trust.obstacle;
       const response = await this.#session(verified).fetch(url, {
         ...init,
         redirect: "manual",

@@ -5,9 +5,9 @@ import { rootCertificates } from "node:tls";
 import { readWhole } from "../disk/read-file.ts";
 import { orAsSecondUser } from "../disk/second-user.ts";
 import { describe } from "../errors.ts";
-import { RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { namedPath } from "../text.ts";
+import { TransportError } from "./errors.ts";
 
 /** Where distributions keep the certificates they trust; the first that exists counts (as in Go's crypto/x509). */
 const systemFiles = [
@@ -28,17 +28,18 @@ export interface Trust {
   list(): string[];
   /** The variables that certificates came from, with what they name, for people; undefined where none did. */
   readonly named: string | undefined;
+  /** Why no connection can be made at all. */
+  readonly obstacle: TransportError | undefined;
 }
 
 /**
  * Reads the certificates to trust, now, as the files may be closed to the user we become: Mozilla's, which are built in, and
  * those of SSL_CERT_FILE (else of the system) and of every file in the directories SSL_CERT_DIR (separated by colons). What
- * is named there, but holds none, is told. Throws a RestorerError for a fifo.
+ * is named there, but holds none, is told.
  */
 export function readTrust(env: Readonly<Record<string, string | undefined>>, log: Log): Trust {
   const file = env.SSL_CERT_FILE || undefined;
   const directories = env.SSL_CERT_DIR || undefined;
-  if (file !== undefined) refuseFifo(file);
   const given: Given[] = [
     ...(file === undefined ? [] : [{ name: namedPath("SSL_CERT_FILE", file), texts: readLoudly(file, log) }]),
     ...(directories === undefined
@@ -54,16 +55,20 @@ export function readTrust(env: Readonly<Record<string, string | undefined>>, log
       list ??= [...new Set([...rootCertificates, ...texts.flatMap(certificates)])];
       return list;
     },
+    obstacle: whyNone(file),
     named: good.length === 0 ? undefined : good.map(({ name }) => name).join(" and "),
   };
 }
 
-/** The runtime opens what SSL_CERT_FILE names by itself, and would wait for somebody to write to a fifo. */
-function refuseFifo(path: string): void {
-  if (!isFifo(path)) return;
-  throw new RestorerError(`${namedPath("SSL_CERT_FILE", path)} is a fifo: reading it may never end`, {
-    hint: "Name a file that holds PEM certificates, or unset SSL_CERT_FILE.",
-  });
+/** Why no connection may be made: the runtime opens SSL_CERT_FILE by itself, and would wait for who writes to a fifo. */
+function whyNone(file: string | undefined): TransportError | undefined {
+  if (file === undefined || !isFifo(file)) return undefined;
+  const hint = "Name a file that holds PEM certificates, or unset SSL_CERT_FILE.";
+  return new TransportError(
+    "Certificates",
+    `${namedPath("SSL_CERT_FILE", file)} is a fifo: reading it may never end`,
+    hint,
+  );
 }
 
 function isFifo(path: string): boolean {
