@@ -5,7 +5,7 @@ import type { Cloud, Grant } from "./cloud.ts";
 import { namedEndpoint } from "./endpoints.ts";
 import { acr } from "./registries.ts";
 import { type CloudOptions, Requests, readJson, someText } from "./requests.ts";
-import { Files, firstOf, onceGiven, Shared } from "./steps.ts";
+import { Files, onceGiven, type Shared, sharedFirst } from "./steps.ts";
 
 type Token = EntraToken & { readonly by: string };
 
@@ -41,16 +41,11 @@ export class Acr implements Cloud {
   }
 
   #tokenFor(domain: string): Promise<Token> {
-    const known = this.#tokens.get(domain);
-    if (known !== undefined) return known.get();
     const { env, debug } = this.#options;
-    const steps = azureSteps({ env, files: this.#files, requests: this.#requests, domain });
-    const made = new Shared(async () => {
-      const { value, by } = await firstOf(steps, debug);
-      return { ...value, by };
-    });
-    this.#tokens.set(domain, made);
-    return made.get();
+    const source = { env, files: this.#files, requests: this.#requests, domain };
+    const token = this.#tokens.get(domain) ?? sharedFirst(azureSteps(source), debug);
+    this.#tokens.set(domain, token);
+    return token.get();
   }
 }
 

@@ -4,7 +4,7 @@ import { amazonSteps } from "./amazon-keys.ts";
 import { type AmazonKeys, signed } from "./amazon-sts.ts";
 import type { Cloud, Grant } from "./cloud.ts";
 import { type CloudOptions, Requests, readJson, someText } from "./requests.ts";
-import { Files, firstOf, onceGiven, Shared, StepFailure } from "./steps.ts";
+import { Files, onceGiven, type Shared, StepFailure, sharedFirst } from "./steps.ts";
 
 const authorization = v.object({ authorizationToken: someText, expiresAt: v.fallback(v.number(), Number.NaN) });
 const answerSchema = v.object({
@@ -55,16 +55,11 @@ export class Ecr implements Cloud {
 
   #keysFor(region: string): Promise<Keys> {
     const partition = partitionOf(region);
-    const known = this.#keys.get(partition);
-    if (known !== undefined) return known.get();
     const { env, debug } = this.#options;
-    const steps = amazonSteps({ env, files: this.#files, requests: this.#requests, region });
-    const made = new Shared(async () => {
-      const { value, by } = await firstOf(steps, debug);
-      return { ...value, by };
-    });
-    this.#keys.set(partition, made);
-    return made.get();
+    const tokens = { env, files: this.#files, requests: this.#requests, region };
+    const keys = this.#keys.get(partition) ?? sharedFirst(amazonSteps(tokens), debug);
+    this.#keys.set(partition, keys);
+    return keys.get();
   }
 }
 

@@ -2,7 +2,7 @@ import type { Cloud, Grant } from "./cloud.ts";
 import { googleSteps } from "./google-steps.ts";
 import type { GoogleToken } from "./google-token.ts";
 import { type CloudOptions, Requests } from "./requests.ts";
-import { Files, firstOf, Shared } from "./steps.ts";
+import { Files, type Shared, sharedFirst } from "./steps.ts";
 
 /** Google's registries: an access token, which is the password of a user that has the same name for everybody. */
 export class Google implements Cloud {
@@ -11,10 +11,7 @@ export class Google implements Cloud {
   constructor(options: CloudOptions) {
     const { env, debug } = options;
     const steps = googleSteps({ env, files: new Files(), requests: new Requests(options) });
-    this.#token = new Shared(async () => {
-      const { value, by } = await firstOf(steps, debug);
-      return { ...value, by };
-    });
+    this.#token = sharedFirst(steps, debug);
   }
 
   async signIn(): Promise<Grant> {

@@ -147,3 +147,14 @@ export class Shared<T extends { readonly livesMs: number | undefined }> {
     return pending;
   }
 }
+
+/** What the first step that is set up gives, and its name, got once for all who ask. Asking throws as `firstOf` does. */
+export function sharedFirst<T extends { readonly livesMs: number | undefined }>(
+  steps: readonly Step<T>[],
+  debug: (message: string) => void,
+): Shared<T & { readonly by: string }> {
+  return new Shared(async () => {
+    const { value, by } = await firstOf(steps, debug);
+    return { ...value, by };
+  });
+}
