@@ -53,9 +53,14 @@ function refuseOthers(directory: Directory): void {
 function isOwn(directory: Directory): boolean {
   const { uid } = directory.ownStat();
   if (uid === currentUser().uid) return true;
-  const fd = directory.createFile("probe", 0o600);
+  return probe(directory, 0o600, (fd) => fstatSync(fd).uid === uid);
+}
+
+/** What a look at a file tells that is made in a directory of our own, and removed again. */
+export function probe<T>(directory: Directory, mode: number, look: (fd: number) => T): T {
+  const fd = directory.createFile("probe", mode);
   try {
-    return fstatSync(fd).uid === uid;
+    return look(fd);
   } finally {
     closeSync(fd);
     directory.unlink("probe");

@@ -2,7 +2,7 @@ import { closeSync, fstatSync, utimesSync } from "node:fs";
 import { describe, isRefused } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Directory } from "./directory.ts";
-import { makeFresh } from "./fresh-directory.ts";
+import { makeFresh, probe } from "./fresh-directory.ts";
 import { Mark, removeMarked } from "./mark.ts";
 import { changeMode } from "./modes.ts";
 import { moveFile, refusesDirectoryRename } from "./move.ts";
@@ -207,17 +207,15 @@ function claim(parent: Directory, name: string): string {
 /** False only where `chmod` gives back what was taken away: elsewhere nothing else can be had. */
 function keepsModes(directory: Directory): boolean {
   const mode = 0o666 & ~process.umask();
-  const fd = directory.createFile("probe", mode);
-  const isRight = () => (fstatSync(fd).mode & 0o777) === mode;
-  try {
+  return probe(directory, mode, (fd) => {
+    const isRight = () => (fstatSync(fd).mode & 0o777) === mode;
     if (isRight()) return true;
-    changeMode(`/proc/self/fd/${fd}`, mode);
+    try {
+      changeMode(`/proc/self/fd/${fd}`, mode);
+    } catch (error) {
+      if (isRefused(error)) return true;
+      throw error;
+    }
     return !isRight();
-  } catch (error) {
-    if (isRefused(error)) return true;
-    throw error;
-  } finally {
-    closeSync(fd);
-    directory.unlink("probe");
-  }
+  });
 }
