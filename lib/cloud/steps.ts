@@ -31,7 +31,7 @@ export interface Step<T> {
  * What the first step that is set up gives, and its name. As in the clouds' own libraries a step that is set up and fails
  * ends the chain: whoever set it up did not mean another identity. Throws a SignInFailure that lists what was tried.
  */
-export async function firstOf<T>(
+async function firstOf<T>(
   steps: readonly Step<T>[],
   debug: (message: string) => void,
 ): Promise<{ readonly value: T; readonly by: string }> {

@@ -38,6 +38,8 @@ export class Unpacker {
   readonly #fallbacks: Fallbacks;
   readonly #session: Session;
   readonly #workers = new Workers();
+  /** Whether its blobs have a way to come. */
+  readonly #isRemote: boolean;
   /** Blobs that are asked for before they are wanted, each for one opening. */
   readonly #ahead = new Map<string, Promise<LayerSource>>();
   /** A thread in the middle of a blob looks at its control word only. */
@@ -45,6 +47,7 @@ export class Unpacker {
 
   constructor({ cache, fallbacks }: Pick<ChosenCache, "cache" | "fallbacks">, session: Session) {
     this.#cache = cache;
+    this.#isRemote = cache.facts().kind === "image";
     this.#others = fallbacks;
     this.#fallbacks = new Fallbacks(session.log);
     this.#session = session;
@@ -128,7 +131,7 @@ export class Unpacker {
 
   /** Asks for the next blob, so that its way here costs no time once it is wanted. Trouble is left to its opening to tell. */
   prepare(diffId: string): void {
-    if (this.#cache.facts().kind !== "image" || this.#ahead.has(diffId)) return;
+    if (!this.#isRemote || this.#ahead.has(diffId)) return;
     const opening = this.#cache.open(diffId).then(begunAhead);
     this.#ahead.set(diffId, opening);
     opening.catch(() => {});

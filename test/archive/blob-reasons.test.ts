@@ -6,7 +6,7 @@ import type { LayerSource } from "../../lib/archive/source.ts";
 import { Workers } from "../../lib/archive/workers.ts";
 import { limits } from "../../lib/limits.ts";
 import { thousands } from "../../lib/text.ts";
-import { blobFile, layer, Notes, sha256, stream } from "../support/blob-source.ts";
+import { blobFile, layer, Notes, sha256, stream, targetAt } from "../support/blob-source.ts";
 import { type TempDir, tempDir } from "../support/harness.ts";
 
 let dir: TempDir;
@@ -34,17 +34,8 @@ async function reasonHere(source: LayerSource, diffId: string): Promise<string> 
 }
 
 /** The same, as a restore tells it. */
-async function reasonInThreads(source: LayerSource, diffId: string): Promise<string> {
-  const root = dir.join(`layer-${count++}`);
-  const target = {
-    root,
-    anchor: ["bp", "l"],
-    layersDir: "/layers",
-    umask: 0o022,
-    writesBehind: false,
-    inheritsGroup: false,
-    keepsModes: true,
-  };
+async function reasonOfRestore(source: LayerSource, diffId: string): Promise<string> {
+  const target = targetAt(dir.join(`layer-${count++}`));
   const outcome = await workers.extract(target, diffId, async () => source);
   return outcome.ok ? "ok" : outcome.message;
 }
@@ -220,7 +211,7 @@ describe("what is said of", () => {
 
 describe("a restore says the same of", () => {
   test.each(rows)("%s", async (_, diffId, make, reason) => {
-    expect(await reasonInThreads(make(), diffId)).toBe(reason);
+    expect(await reasonOfRestore(make(), diffId)).toBe(reason);
   });
 });
 

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { LayerExtractor } from "../../lib/archive/extract.ts";
 import { TarReader } from "../../lib/archive/tar.ts";
 import { TarError } from "../../lib/archive/tar-error.ts";
+import { targetAt } from "../support/blob-source.ts";
 import { removeTree } from "../support/harness.ts";
 import { type TarEntry, tarOf } from "../support/tar-writer.ts";
 
@@ -146,15 +147,7 @@ describe("the extractor", () => {
         }
         run += 1;
         const place = join(root, `${run}`);
-        const extractor = new LayerExtractor({
-          root: place,
-          anchor: ["bp", "l"],
-          layersDir: "/layers",
-          umask: 0o022,
-          writesBehind: false,
-          inheritsGroup: false,
-          keepsModes: true,
-        });
+        const extractor = new LayerExtractor(targetAt(place));
         const reader = new TarReader(extractor);
         let actual: Record<string, string> | "refused";
         try {

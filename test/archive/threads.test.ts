@@ -2,18 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { pathToFileURL } from "node:url";
 import { threadScripts } from "../../lib/archive/thread-scripts.ts";
 import { Workers } from "../../lib/archive/workers.ts";
+import { targetAt } from "../support/blob-source.ts";
 import { tempDir } from "../support/harness.ts";
 
 const diffId = `sha256:${"0".repeat(64)}`;
-const target = (root: string) => ({
-  root,
-  anchor: ["bp", "l"],
-  layersDir: "/layers",
-  umask: 0,
-  writesBehind: false,
-  inheritsGroup: false,
-  keepsModes: true,
-});
 
 async function* endless(): AsyncGenerator<Uint8Array> {
   for (;;) yield new Uint8Array(100_000);
@@ -31,10 +23,10 @@ describe("a thread that dies", () => {
   test.each(deaths)("is neither the layer's fault nor the disk's: %s", async (_, which, script, why) => {
     using dir = tempDir("threads", { "thread.ts": `self.onmessage = () => { ${script}; };` });
     const workers = new Workers({ ...threadScripts, [which]: pathToFileURL(dir.join("thread.ts")) });
-    const outcome = await workers.extract(target(dir.join("l")), diffId, open);
+    const outcome = await workers.extract(targetAt(dir.join("l")), diffId, open);
     expect(outcome).toEqual({ ok: false, fault: "thread", message: expect.stringContaining(why) });
     // No thread is asked again.
-    expect(await workers.extract(target(dir.join("l")), diffId, open)).toEqual(outcome);
+    expect(await workers.extract(targetAt(dir.join("l")), diffId, open)).toEqual(outcome);
     await workers.cancel();
   });
 });
@@ -48,7 +40,7 @@ test("a thread that the system refuses is neither the layer's fault nor the disk
   }
   Object.assign(globalThis, { Worker: Refused });
   try {
-    const outcome = await new Workers().extract(target("/nowhere"), diffId, open);
+    const outcome = await new Workers().extract(targetAt("/nowhere"), diffId, open);
     expect(outcome).toEqual({ ok: false, fault: "thread", message: "Failed to spawn worker thread" });
   } finally {
     Object.assign(globalThis, { Worker: real });

@@ -1,5 +1,6 @@
 /** Blobs as a cache gives them: open files, and streams that come in pieces. */
 import { openSync, writeFileSync } from "node:fs";
+import type { ExtractionTarget } from "../../lib/archive/extract.ts";
 import type { LayerSource } from "../../lib/archive/source.ts";
 import type { TarHandler } from "../../lib/archive/tar.ts";
 import type { TempDir } from "./harness.ts";
@@ -32,6 +33,17 @@ export function blobFile(dir: TempDir, blob: Uint8Array): LayerSource {
   writeFileSync(path, blob);
   return { kind: "file", fd: openSync(path, "r"), size: blob.length, path: "blob.tar" };
 }
+
+/** Where the layer `bp:l` is extracted to, on an ordinary file system. */
+export const targetAt = (root: string): ExtractionTarget => ({
+  root,
+  anchor: ["bp", "l"],
+  layersDir: "/layers",
+  umask: 0o022,
+  writesBehind: false,
+  inheritsGroup: false,
+  keepsModes: true,
+});
 
 /** Writes down what a blob holds. */
 export class Notes implements TarHandler {
