@@ -118,13 +118,13 @@ const hints: Readonly<Record<string, string>> = {
   EROFS: "Mount it writable.",
 };
 
-/** The error for what cannot be written below the layers directory (D12). */
-export function cannotWrite(path: string, error: unknown): RestorerError {
+/** The error for what cannot be written below the layers directory (D12). `hint` is for what only the caller knows. */
+export function cannotWrite(path: string, error: unknown, hint?: string): RestorerError {
   if (error instanceof RestorerError) return error;
   return new RestorerError(`write ${quote(path)}: ${describeRefusal(error)}`, {
     ...notWritable,
     cause: error,
-    hint: hints[errorCode(error) ?? ""] ?? generalHint,
+    hint: hint ?? hints[errorCode(error) ?? ""] ?? generalHint,
   });
 }
 

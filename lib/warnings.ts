@@ -23,6 +23,7 @@ export const warningCodes = {
   "dangling-links": "links into the layers directory of another build lead nowhere",
   "not-removed": "something that should go cannot be removed",
   "link-replaced": "a link stood in the place of a directory, and was removed",
+  "special-file-replaced": "a fifo, socket or device stood in the place of a directory, and was removed",
   ownership: "something is not given to the user",
   report: "the report cannot be written",
   interrupted: "the run was asked to stop",

@@ -1,6 +1,7 @@
-import { join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { findAbove, identityOf, openIfPossible } from "./ancestry.ts";
-import type { Directory, Identity } from "./directory.ts";
+import { type Directory, type Identity, keyOf } from "./directory.ts";
+import { linkedFiles } from "./linked-files.ts";
 import { type Mount, mounts } from "./mounts.ts";
 
 /** Where a cache lies: nothing there is given to anybody, removed, moved or written, whatever it is nested in. */
@@ -9,20 +10,28 @@ export interface CachePlaces {
   readonly root: readonly Identity[];
   /** Where the contents are. */
   readonly contents: readonly Identity[];
+  /** Files elsewhere that links in the contents lead to. */
+  readonly linked: readonly Identity[];
 }
 
 /** Of a volume cache, and of an image in an OCI layout. */
-const contentNames = ["committed", "committed-backup", "blobs"];
+const contentNames = ["committed", "committed-backup", "blobs", "blobs/sha256"];
+
+function contentsOf(cacheDir: string): string[] {
+  return contentNames.map((name) => `${cacheDir}/${name}`);
+}
 
 /** Where the caches of some directories lie. What cannot be opened now is told when it is read. */
 export function cachePlaces(cacheDirs: readonly string[]): CachePlaces {
+  const dirs = cacheDirs.flatMap(contentsOf);
   return {
     root: cacheDirs.flatMap(identityOf),
-    contents: cacheDirs.flatMap((dir) => contentNames.flatMap((name) => identityOf(`${dir}/${name}`))),
+    contents: dirs.flatMap(identityOf),
+    linked: dirs.flatMap(linkedFiles).map(({ identity }) => identity),
   };
 }
 
-/** Directories that this process leaves where they are, by device and inode, for the cache that lies in them. */
+/** Directories, and files of a cache, that this process leaves where they are, by device and inode, for the cache that lies there. */
 const kept = new Set<string>();
 const contents: Identity[] = [];
 const roots: Identity[] = [];
@@ -36,26 +45,36 @@ export function keepInPlace(cacheDirs: readonly string[], layersDir: string): vo
   const layers = openIfPossible(layersDir);
   const base = layers && places(layers);
   layers?.close();
+  const keepWithAlias = (directory: Directory) => {
+    keep(directory);
+    const below = pathBelow(base, places(directory));
+    const alias = below === undefined ? undefined : openIfPossible(join(layersDir, below));
+    if (alias === undefined) return;
+    keep(alias);
+    alias.close();
+  };
   for (const dir of cacheDirs) {
-    for (const path of [dir, ...contentNames.map((name) => `${dir}/${name}`)]) {
+    for (const path of [dir, ...contentsOf(dir)]) {
       const directory = openIfPossible(path);
       if (directory === undefined) continue;
       handles.push(directory);
       if (path === dir) roots.push(directory.identity);
       else contents.push(directory.identity);
-      keep(directory);
-      const below = pathBelow(base, places(directory));
-      const alias = below === undefined ? undefined : openIfPossible(join(layersDir, below));
-      if (alias === undefined) continue;
-      keep(alias);
-      alias.close();
+      keepWithAlias(directory);
+    }
+    for (const { path, identity } of contentsOf(dir).flatMap(linkedFiles)) {
+      kept.add(keyOf(identity));
+      const directory = openIfPossible(dirname(path));
+      if (directory === undefined) continue;
+      keepWithAlias(directory);
+      directory.close();
     }
   }
 }
 
 function keep(directory: Directory): void {
   findAbove(directory, ({ identity }) => {
-    kept.add(`${identity.dev}:${identity.ino}`);
+    kept.add(keyOf(identity));
     return undefined;
   });
 }
@@ -91,9 +110,9 @@ function pathBelow(base: PlaceOnDevice | undefined, place: PlaceOnDevice | undef
   return below === "" || below === ".." || below.startsWith("../") ? undefined : below;
 }
 
-/** Whether something in a directory, or the directory itself, has to stay where it is. */
-export function isKept({ dev, ino }: Identity): boolean {
-  return kept.has(`${dev}:${ino}`);
+/** Whether a directory, something in it, or a file has to stay where it is. */
+export function isKept(identity: Identity): boolean {
+  return kept.has(keyOf(identity));
 }
 
 /**

@@ -267,6 +267,11 @@ export function isSame(one: Identity, other: Identity): boolean {
   return one.dev === other.dev && one.ino === other.ino;
 }
 
+/** The same for each handle on one file, to find it among many. */
+export function keyOf({ dev, ino }: Identity): string {
+  return `${dev}:${ino}`;
+}
+
 /** Gives what a handle is on to a user. */
 export function giveHandle(fd: number, uid: number, gid: number): void {
   chownSync(`/proc/self/fd/${fd}`, uid, gid);

@@ -4,7 +4,7 @@ import { RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { type CachePlaces, cachePlaces, liesIn } from "./cache-places.ts";
-import { Directory, giveHandle, type Identity, isSame } from "./directory.ts";
+import { Directory, giveHandle, type Identity, keyOf } from "./directory.ts";
 import { mountIdOf } from "./mounts.ts";
 import { openNested } from "./nested.ts";
 import type { User } from "./user.ts";
@@ -44,7 +44,8 @@ function openIfThere(path: string, shared: string): Directory | undefined {
  * already. Links are not followed, modes not changed, mounts not entered, and files with further names (hard links) left
  * alone, since those names may lie anywhere. The cache is left alone, wherever it lies. Throws RestorerErrors (exit 1).
  */
-export function giveTo(directory: Directory, user: User, log: Log, { root, contents }: CachePlaces): void {
+export function giveTo(directory: Directory, user: User, log: Log, cache: CachePlaces): void {
+  const { root, contents, linked } = cache;
   try {
     if (isWritable(directory.ownStat(), user)) return;
     const isOfCache = root.some((place) => directory.isSame(place)) || liesIn(directory, contents);
@@ -54,7 +55,7 @@ export function giveTo(directory: Directory, user: User, log: Log, { root, conte
     }
     // What root may not look into either it gives away first, and then looks as that user.
     if (!directory.isOpenToUs) giveUnlessOwn(directory, user);
-    walkTree(directory, new Giving(user, log, [...root, ...contents]));
+    walkTree(directory, new Giving(user, log, [...root, ...contents, ...linked]));
     giveUnlessOwn(directory, user);
   } catch (error) {
     const what = `give ${quote(directory.path)} to user ${user.uid}:${user.gid}`;
@@ -77,12 +78,12 @@ function isOwn(stat: User, user: User): boolean {
 class Giving implements Visitor {
   readonly #user: User;
   readonly #log: Log;
-  readonly #except: readonly Identity[];
+  readonly #except: ReadonlySet<string>;
 
   constructor(user: User, log: Log, except: readonly Identity[]) {
     this.#user = user;
     this.#log = log;
-    this.#except = except;
+    this.#except = new Set(except.map(keyOf));
   }
 
   entry(parent: Directory, name: Buffer): Directory | undefined {
@@ -91,7 +92,7 @@ class Giving implements Visitor {
     if (fd === undefined) return undefined;
     try {
       const stat = fstatSync(fd);
-      if (this.#except.some((other) => isSame(stat, other))) return undefined;
+      if (this.#except.has(keyOf(stat))) return undefined;
       const path = `${parent.path}/${name}`;
       if (stat.isDirectory()) return this.#enter(fd, path);
       if (isOwn(stat, this.#user)) return undefined;

@@ -15,8 +15,9 @@ export class MountError extends Error {
  */
 export function refuseMounts(parent: Directory, name: string): void {
   const stat = parent.stat(name);
-  if (stat?.isDirectory() !== true) return;
+  if (stat === undefined) return;
   if (isKept(stat)) throw new MountError(`the cache lies at ${quote(`${parent.path}/${name}`)}, or in it`);
+  if (!stat.isDirectory()) return;
   const mount = parent.mountAt(name);
   if (mount !== undefined) throw new MountError(`something is mounted at ${quote(mount)}`);
 }

@@ -50,13 +50,15 @@ export class BuildpackDirectory {
       throw cannotWrite(`${layers.path}/${name}`, error);
     }
     this.#files = new LayerFiles(this.#directory);
+    const isMount = this.#directory.mountId !== layers.mountId;
     try {
       const hasOwnGroup = this.#directory.groupForContents !== layers.groupForContents;
-      this.#ownsStaging = hasOwnGroup || this.#directory.mountId !== layers.mountId;
+      this.#ownsStaging = hasOwnGroup || isMount;
       this.#staging = this.#ownsStaging ? new Staging(this.#directory) : staging;
     } catch (error) {
       this.#directory.close();
-      throw cannotWrite(`${layers.path}/${name}`, error);
+      const hint = isMount && hasCode(error, "EACCES") ? mountHint : undefined;
+      throw cannotWrite(`${layers.path}/${name}`, error, hint);
     }
   }
 
@@ -254,20 +256,28 @@ export class BuildpackDirectory {
   }
 }
 
+const mountHint =
+  "Something is mounted there, and keeps its owner: make it writable for the user the restorer runs as (see -uid and -gid), or unmount it.";
+
 const begunAnew =
   "another restorer makes the same layer; on a file system that does not rename directories only one can run at a time";
 
 function openOrMake(layers: Directory, name: string, umask: number, log: Log): Directory {
-  if (layers.stat(name)?.isSymbolicLink() === true) {
-    log.warn(
-      `removing ${quote(`${layers.path}/${name}`)}, a symbolic link in the place of a buildpack's directory`,
-      "link-replaced",
-    );
-    layers.unlink(name);
-  }
+  removeIfWorthless(layers, name, log);
   const directory = layers.openOrMake(name, 0o777 & ~umask);
   refuseInCache(directory, { forLayers: true });
   return directory;
+}
+
+/** In the place of a buildpack's directory. What holds nothing is no reason to fail a build; a file may be the only copy of something. */
+function removeIfWorthless(layers: Directory, name: string, log: Log): void {
+  const stat = layers.stat(name);
+  if (stat === undefined || stat.isDirectory() || stat.isFile()) return;
+  const [what, code] = stat.isSymbolicLink()
+    ? (["a symbolic link", "link-replaced"] as const)
+    : (["which is a fifo, socket or device", "special-file-replaced"] as const);
+  log.warn(`removing ${quote(`${layers.path}/${name}`)}, ${what} in the place of a buildpack's directory`, code);
+  layers.unlink(name);
 }
 
 /** A layer's name may leave room for its toml, but not for the longer names of its SBOM files. */

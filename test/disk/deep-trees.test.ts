@@ -48,7 +48,7 @@ describe("a tree of any depth", () => {
     makeDeep(dir.join("tree"), 3_000);
     {
       using root = Directory.open(dir.join("tree"));
-      giveTo(root, { uid: nobody, gid: nobody }, log, { root: [], contents: [] });
+      giveTo(root, { uid: nobody, gid: nobody }, log, { root: [], contents: [], linked: [] });
     }
     let at = Directory.open(dir.join("tree"));
     for (let level = 0; level < 3_000; level++) {

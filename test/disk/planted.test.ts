@@ -15,7 +15,16 @@ import { Directory } from "../../lib/disk/directory.ts";
 import { emptyDirectory } from "../../lib/disk/removal.ts";
 import { groupToml } from "../support/cache-fixture.ts";
 import { stamps } from "../support/canary.ts";
-import { differences, directory, isRoot, link, snapshot, type Tree, writeTree } from "../support/harness.ts";
+import {
+  differences,
+  directory,
+  isRoot,
+  link,
+  skipUnless,
+  snapshot,
+  type Tree,
+  writeTree,
+} from "../support/harness.ts";
 
 import { plantingScene, restore } from "../support/planting-scene.ts";
 
@@ -38,6 +47,8 @@ const plants: Readonly<Record<string, (path: string, canary: string) => void>> =
   "a dangling link": (path, canary) => symlinkSync(join(canary, "not-yet"), path),
   "a link to itself": (path) => symlinkSync(path, path),
   "a fifo": (path) => void Bun.spawnSync(["mkfifo", path]),
+  "a socket": (path) => void Bun.listen({ unix: path, socket: { data() {} } }).unref(),
+  ...(isRoot && { "a device": (path) => void Bun.spawnSync(["mknod", path, "c", "1", "3"]) }),
   "a file": (path) => writeFileSync(path, "in the way"),
   "a file of mode 0": (path) => writeFileSync(path, "in the way", { mode: 0 }),
   "an empty directory": (path) => mkdirSync(path),
@@ -67,7 +78,7 @@ const places = [
 ] as const;
 
 /** The one place that is not ours to clear: what stands there may be the only copy of what an earlier phase made. */
-const isKept = (place: string, kind: string): boolean => place === "example_app" && /^a (file|fifo)/.test(kind);
+const isKept = (place: string, kind: string): boolean => place === "example_app" && kind.startsWith("a file");
 
 describe("what is planted in the layers directory", () => {
   for (const [kind, plant] of Object.entries(plants)) {
@@ -94,6 +105,25 @@ describe("what is planted in the layers directory", () => {
         }),
       );
     });
+  }
+
+  for (const kind of Object.keys(plants).filter((name) => /^a (link|dang|fifo|socket|device)|^a file$/.test(name))) {
+    skipUnless(isRoot, "root")(
+      `${kind} for a buildpack's directory is to a user whom root becomes what it is to root`,
+      async () => {
+        using here = plantingScene();
+        plants[kind]?.(join(here.layers, "example_app"), here.canary);
+        const before = stamps(here.canary);
+        const { exitCode, stderr } = await restore(here, ["-uid", String(nobody), "-gid", String(nobody)]);
+        expect({ exitCode, after: stamps(here.canary) }).toEqual({
+          exitCode: kind === "a file" ? 42 : 0,
+          after: before,
+        });
+        expect(stderr).toContain(
+          kind === "a file" ? "is a file, not a directory" : "in the place of a buildpack's directory",
+        );
+      },
+    );
   }
 
   test("a hard link to a file outside is replaced, the file kept as it is", async () => {
