@@ -1,4 +1,4 @@
-import type { DeskCommand } from "./cli/commands.ts";
+import { type DeskCommand, usageOf } from "./cli/commands.ts";
 import type { Inputs } from "./cli/inputs.ts";
 import { readInputs, readPlatformApi, requestedInfo, resolveInputs } from "./cli/inputs.ts";
 import { abortOnSignal, Interrupted } from "./cli/interrupt.ts";
@@ -41,6 +41,8 @@ interface Run {
   /** Returns the exit code. */
   readonly story: (session: Session) => Promise<number>;
   readonly refused: (error: unknown, log: Log) => Promise<void> | void;
+  /** How it is called, where that is not told by what is wrong with its arguments. */
+  readonly usage?: string;
 }
 
 /**
@@ -95,6 +97,7 @@ export async function runCommand(
       return resolveInputs(line.given, env, { command, platformApi });
     },
     leavesStdout: () => true,
+    usage: `${usageOf(command)}; see restorer help ${command}`,
     story: async (session) => (options === undefined ? ExitCode.failed : story(session, options)),
     refused: async (error) => {
       if (asksForJson(argv, env)) await refused(error);
@@ -102,7 +105,7 @@ export async function runCommand(
   });
 }
 
-async function run({ inputs: readInputs, leavesStdout, story, refused }: Run): Promise<never> {
+async function run({ inputs: readInputs, leavesStdout, story, refused, usage }: Run): Promise<never> {
   openStreams();
   const { env } = process;
   const isCapable = isTerminal(2) && env["TERM"] !== "dumb";
@@ -123,14 +126,14 @@ async function run({ inputs: readInputs, leavesStdout, story, refused }: Run): P
     for (const warning of dangers) log.warn(warning, "runtime");
     for (const warning of inputs.warnings) log.warn(warning, "input");
     signal = abortOnSignal((reason) => {
-      overdue = report(reason, log);
+      overdue = report(reason, log, usage);
       leaveSoon(overdue);
     });
     exitCode = await story({ inputs, env, log, progress, signal, umask: process.umask() });
   } catch (error) {
     if (signal === undefined) await refused(error, log);
     // Whatever came of stopping, being asked to stop is the reason.
-    exitCode = overdue ?? report(signal?.aborted === true ? signal.reason : error, log);
+    exitCode = overdue ?? report(signal?.aborted === true ? signal.reason : error, log, usage);
   }
   log.flush();
   await drained();
@@ -147,15 +150,16 @@ function leaveSoon(exitCode: number): void {
 }
 
 /** Says on the log why a run ends, and returns its exit code. */
-function report(error: unknown, log: Log): number {
+function report(error: unknown, log: Log, usage: string | undefined): number {
   if (error instanceof Interrupted) {
     log.warn(error.message, "interrupted");
     return exitCodeOf(error);
   }
   if (error instanceof ReaderGone) return ExitCode.ok;
   const isExpected = error instanceof RestorerError;
-  const hint = isExpected && error.hint !== undefined ? `\n${error.hint}` : "";
-  log.error(`${isExpected ? error.message : describe(error)}${hint}`);
+  const own = isExpected ? error.hint : undefined;
+  const hint = isExpected && error.code === "invalid-arguments" ? (usage ?? own) : own;
+  log.error(`${isExpected ? error.message : describe(error)}${hint === undefined ? "" : `\n${hint}`}`);
   if (log.level === "debug" && error instanceof Error) log.debug(Bun.inspect(error));
   return exitCodeOf(error);
 }

@@ -5,6 +5,7 @@ export type LayerSource =
   | (BlobFile & { readonly kind: "file" })
   | {
       readonly kind: "stream";
+      /** They throw a NotOpened where it turns out that there are none. */
       readonly chunks: AsyncIterable<Uint8Array>;
       /** How often something of it had to be asked for again, so far. */
       readonly retries?: () => number;
@@ -13,6 +14,15 @@ export type LayerSource =
       /** Digest of the blob as stored, to be verified beside the diffID. */
       readonly digest: string;
     };
+
+/** A blob that cannot be had, since it is missing, or may not be read; the cause says which. */
+export class NotOpened extends Error {
+  override readonly name = "NotOpened";
+
+  constructor(cause: unknown) {
+    super("open a blob", { cause });
+  }
+}
 
 /** A blob in an open file. */
 export interface BlobFile {

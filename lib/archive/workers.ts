@@ -8,7 +8,7 @@ import { type BlobResult, Feed } from "./feed.ts";
 import type { LayerOutcome, LayerTarget } from "./layer-outcome.ts";
 import type { LayerJob } from "./layer-thread.ts";
 import { Ring } from "./ring.ts";
-import { closeSource, isSmall, type LayerSource, type SmallSource } from "./source.ts";
+import { closeSource, isSmall, type LayerSource, NotOpened, type SmallSource } from "./source.ts";
 import { tooFewThreads } from "./spare-threads.ts";
 import { Thread } from "./thread.ts";
 import { threadScripts } from "./thread-scripts.ts";
@@ -76,12 +76,14 @@ export class Workers {
     while (this.#busy > 0) await new Promise((resolve) => setTimeout(resolve, 2));
   }
 
-  /** Extracts one layer, or checks it. Rejects with what `open` throws. */
+  /** Extracts one layer, or checks it. Rejects with a NotOpened where `open` does, or nothing comes of what it gives. */
   async extract(target: LayerTarget, diffId: string, open: () => Promise<LayerSource>): Promise<ExtractionOutcome> {
     if (this.#control.isCancelled || this.#areThreadsRefused) return this.#stopped();
     this.#busy += 1;
     try {
-      const source = await open();
+      const source = await open().catch((error) => {
+        throw new NotOpened(error);
+      });
       try {
         if (this.#control.isCancelled) return this.#stopped();
         if (isSmall(source)) return await this.#doHere(target, diffId, source);
@@ -120,6 +122,7 @@ export class Workers {
     const job = { ring: pair.ring, fd, control: this.#control.memory, target };
     const [verified, outcome] = await Promise.all([this.#verify(pair, diffId, source), ask(pair.layer, job)]);
     if (this.#control.isCancelled || outcome === undefined) return this.#stopped();
+    if (verified.notOpened !== undefined) throw verified.notOpened;
     return named(source, combine(verified, outcome, source));
   }
 
@@ -146,7 +149,7 @@ export class Workers {
       // The thread will find that the blob is cut off; the reason worth telling is this one.
       feed.send({ type: "end" });
       const { busyMs } = await feed.done;
-      return { failure: describe(error), busyMs, waitingMs };
+      return { failure: describe(error), busyMs, waitingMs, ...(error instanceof NotOpened && { notOpened: error }) };
     }
     feed.send({ type: "end" });
     return { ...(await feed.done), waitingMs };
@@ -215,6 +218,8 @@ function combine(verified: Verified, outcome: LayerOutcome, source: LayerSource)
 
 interface Verified extends BlobResult {
   readonly waitingMs: number;
+  /** Where nothing of it can be had. */
+  readonly notOpened?: NotOpened;
 }
 
 /** Sends a thread a job and resolves to its answer; to undefined if it dies. */

@@ -38,21 +38,27 @@ export interface CacheFacts {
   readonly created?: string;
 }
 
-/** A layer's blob in a cache. */
-export interface HeldBlob {
+/** What a cache has in the place of a layer's blob. */
+export interface CacheBlob {
   /** What it is stored as the contents of. */
   readonly diffId: string;
-  /** Bytes as stored. */
+  /** Bytes as stored; none of what is not a file. */
   readonly size: number;
-  /** Digest of what is stored, where that is recorded. */
-  readonly digest?: string;
-  readonly mediaType?: string;
+  /** Why no restore can use it, as far as that can be seen without reading it. */
+  readonly problem?: string | undefined;
 }
 
 export interface CacheContents {
-  readonly blobs: readonly HeldBlob[];
-  /** What does not belong to the cache, or was left by an export that did not end: paths below it, with their bytes. */
-  readonly leftovers: readonly { readonly path: string; readonly bytes: number }[];
+  readonly blobs: readonly CacheBlob[];
+  /** What does not belong to the cache, or was left by an export that did not end. */
+  readonly leftovers: readonly Leftover[];
+}
+
+export interface Leftover {
+  /** Below the cache; of a directory with a slash at its end. */
+  readonly path: string;
+  /** None of what is not a file. */
+  readonly bytes: number;
 }
 
 /** Trouble with a cache, or with one layer of it; costs at most what it is about (D5). */

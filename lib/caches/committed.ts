@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { DirectoryHandle } from "../disk/directory-handle.ts";
+import { ReadOnlyDirectory } from "../disk/read-only-directory.ts";
 import { hasCode } from "../errors.ts";
 import { quote } from "../text.ts";
 
@@ -16,7 +16,7 @@ export class Committed {
   readonly path: string;
   readonly #dir: string;
   /** Undefined where no build has been exported yet. */
-  readonly #directory: DirectoryHandle | undefined;
+  readonly #directory: ReadOnlyDirectory | undefined;
 
   /** Finds them in a cache directory. Throws the system's error, or an Error that says what is wrong. */
   constructor(dir: string) {
@@ -50,9 +50,9 @@ export class Committed {
   }
 }
 
-function openIfThere(path: string): DirectoryHandle | undefined {
+function openIfThere(path: string): ReadOnlyDirectory | undefined {
   try {
-    return new DirectoryHandle(path);
+    return new ReadOnlyDirectory(path);
   } catch (error) {
     if (hasCode(error, "ENOENT")) return undefined;
     throw hasCode(error, "ENOTDIR") ? new Error(`its ${quote(basename(path))} is not a directory`) : error;

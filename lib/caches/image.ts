@@ -8,7 +8,7 @@ import { count, quote } from "../text.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import { parseMetadata } from "../toml/metadata-json.ts";
 import { describeParseError } from "../toml/parse-error.ts";
-import { type Cache, type CacheContents, CacheError, type CacheFacts } from "./cache.ts";
+import { type Cache, type CacheBlob, type CacheContents, CacheError, type CacheFacts } from "./cache.ts";
 import { recordedDigests } from "./recorded.ts";
 
 const label = "io.buildpacks.lifecycle.cache.metadata";
@@ -33,9 +33,12 @@ export interface ImagePlace {
   isThere?(): boolean;
   /** Opens while privileges allow it what a user could not open later. */
   openAhead?(layers: readonly Layer[], user: User): void;
-  /** Whether a layer's blob is there, as far as that can be seen without asking anybody. */
-  holds?(layer: Layer): boolean;
-  /** The bytes of a layer's blob as stored; `onRetry` is told of what had to be asked for again. Throws a CacheError. */
+  /** What there is of a layer's blob, as far as that can be seen without asking anybody; undefined for nothing. */
+  look?(layer: Layer): Pick<CacheBlob, "size" | "problem"> | undefined;
+  /**
+   * The bytes of a layer's blob as stored; `onRetry` is told of what had to be asked for again. Throws a NotOpened where there
+   * are none, a BlobError where they are not what they should be.
+   */
   chunks(layer: Layer, onRetry: () => void): AsyncIterable<Uint8Array>;
 }
 
@@ -116,13 +119,12 @@ export class ImageCache implements Cache {
   }
 
   contents(): CacheContents {
-    const there = [...this.#layers].filter(([, layer]) => this.#place.holds?.(layer) !== false);
-    const blobs = there.map(([diffId, { size, digest, mediaType }]) => ({
-      diffId,
-      size,
-      digest,
-      mediaType,
-    }));
+    const blobs = [...this.#layers].flatMap(([diffId, layer]) => {
+      const { unusable: problem, size } = layer;
+      if (problem !== undefined) return [{ diffId, size: 0, problem }];
+      const there = this.#place.look === undefined ? { size } : this.#place.look(layer);
+      return there === undefined ? [] : [{ diffId, ...there }];
+    });
     return { blobs, leftovers: [] };
   }
 
@@ -141,7 +143,7 @@ export class ImageCache implements Cache {
     const layer = this.#layers.get(sha);
     if (layer === undefined) throw new CacheError(`${this.name} has no layer ${sha}${this.#describeUnread()}`);
     if (layer.unusable !== undefined) throw new CacheError(`cannot read a layer of ${this.name}: ${layer.unusable}`);
-    if (this.#place.holds?.(layer) === false)
+    if (this.#place.look !== undefined && this.#place.look(layer) === undefined)
       throw new CacheError(`cannot open a layer of ${this.name}: its blob ${layer.digest} is missing`);
     let retries = 0;
     const chunks = this.#place.chunks(layer, () => {

@@ -1,13 +1,15 @@
-import { createReadStream, existsSync, statSync } from "node:fs";
+import { closeSync, createReadStream, existsSync, fstatSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
-import { openFile } from "../disk/read-file.ts";
+import { BlobError } from "../archive/blob-file.ts";
+import { NotOpened } from "../archive/source.ts";
+import { isSecret, NotAFile, openFile } from "../disk/read-file.ts";
 import type { User } from "../disk/user.ts";
 import { describe } from "../errors.ts";
 import { layoutBlobPath, layoutTags, openLayoutImage } from "../images/layout.ts";
 import type { Layer } from "../oci/manifest.ts";
 import { parseLayoutReference } from "../oci/reference.ts";
-import { quote } from "../text.ts";
-import { CacheError } from "./cache.ts";
+import { count, quote, thousands } from "../text.ts";
+import { type CacheBlob, CacheError } from "./cache.ts";
 import { HeldBlobs, outOfReach } from "./held-blobs.ts";
 import { cannotRead, type FoundImage, type ImagePlace } from "./image.ts";
 import { describeOtherLayout } from "./other-directory.ts";
@@ -65,25 +67,46 @@ export class LayoutImage implements ImagePlace {
     }
   }
 
-  holds({ digest }: Layer): boolean {
-    if (this.#held.get(digest) !== undefined) return true;
+  look(layer: Layer): Pick<CacheBlob, "size" | "problem"> | undefined {
+    const path = layoutBlobPath(this.#dir, layer.digest);
     try {
-      return statSync(layoutBlobPath(this.#dir, digest), { throwIfNoEntry: false }) !== undefined;
+      const fd = this.#held.get(layer.digest)?.fd;
+      const stat = fd === undefined ? statSync(path, { throwIfNoEntry: false }) : fstatSync(fd);
+      return stat && { size: stat.isFile() ? stat.size : 0, problem: misfit(layer, path, stat) };
     } catch {
       // Reading it will tell.
-      return true;
+      return { size: layer.size };
     }
   }
 
-  async *chunks({ digest }: Layer): AsyncIterable<Uint8Array> {
-    const path = layoutBlobPath(this.#dir, digest);
-    const opened = this.#held.get(digest);
+  async *chunks(layer: Layer): AsyncIterable<Uint8Array> {
+    const path = layoutBlobPath(this.#dir, layer.digest);
+    const opened = this.#held.get(layer.digest);
     let fd: number;
     try {
       fd = opened?.fd ?? openFile(path);
     } catch (error) {
-      throw new CacheError(`cannot open cached layer ${quote(path)}: ${describe(error)}`, { cause: error });
+      throw new NotOpened(
+        new CacheError(`cannot open cached layer ${quote(path)}: ${describe(error)}`, { cause: error }),
+      );
     }
-    yield* createReadStream("", { fd, start: 0, autoClose: opened === undefined, highWaterMark: 512 * 1024 });
+    const problem = misfit(layer, path, fstatSync(fd));
+    if (problem !== undefined) {
+      if (opened === undefined) closeSync(fd);
+      throw new BlobError(problem);
+    }
+    try {
+      yield* createReadStream("", { fd, start: 0, autoClose: opened === undefined, highWaterMark: 512 * 1024 });
+    } catch (error) {
+      throw new BlobError(`it cannot be read: ${describe(error)}`, { cause: error });
+    }
   }
+}
+
+/** Why what lies at the place of a layer's blob is not that; undefined where it may be. */
+function misfit({ digest, size }: Layer, path: string, stat: Stats): string | undefined {
+  if (!stat.isFile()) return new NotAFile(stat.isDirectory()).message;
+  if (stat.size === size) return undefined;
+  const has = isSecret(stat, path) ? "another size" : count(stat.size, "byte");
+  return `its blob ${digest} has ${has} where the image says ${thousands(size)}`;
 }

@@ -1,3 +1,5 @@
+import { BlobError } from "../archive/blob-file.ts";
+import { NotOpened } from "../archive/source.ts";
 import { describe } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Layer } from "../oci/manifest.ts";
@@ -52,9 +54,19 @@ export class RegistryImage implements ImagePlace {
     }
   }
 
-  chunks(layer: Layer, onRetry: () => void): AsyncIterable<Uint8Array> {
+  /** What the registry does not answer for at all cannot be had; what goes wrong later is wrong with the blob. */
+  async *chunks(layer: Layer, onRetry: () => void): AsyncIterable<Uint8Array> {
     if (this.#image === undefined) throw new CacheError(`${this.#name} was not found`);
-    return this.#registry.blob(this.#image, layer, onRetry);
+    let isAnswered = false;
+    const onAnswer = () => {
+      isAnswered = true;
+    };
+    try {
+      yield* this.#registry.blob(this.#image, layer, { onRetry, onAnswer });
+    } catch (error) {
+      if (!(error instanceof RegistryError)) throw error;
+      throw isAnswered ? new BlobError(error.message, { cause: error.cause }) : new NotOpened(error);
+    }
   }
 }
 

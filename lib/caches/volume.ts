@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import type { LayerSource } from "../archive/source.ts";
 import { descriptorLimit } from "../disk/descriptors.ts";
 import { FileBytes } from "../disk/file-bytes.ts";
-import { isSecret, openFile } from "../disk/read-file.ts";
+import { isSecret, NotAFile, openFile } from "../disk/read-file.ts";
 import type { User } from "../disk/user.ts";
 import { describe, hasCode } from "../errors.ts";
 import { limits } from "../limits.ts";
@@ -12,7 +12,7 @@ import { type ImageMetadata, refuseOdd } from "../toml/metadata.ts";
 import { readMetadata } from "../toml/metadata-json.ts";
 import { describeParseError, whyNotTold } from "../toml/parse-error.ts";
 import { Pauses } from "../waiting.ts";
-import { type Cache, type CacheContents, CacheError, type CacheFacts, type HeldBlob } from "./cache.ts";
+import { type Cache, type CacheBlob, type CacheContents, CacheError, type CacheFacts, type Leftover } from "./cache.ts";
 import { Committed } from "./committed.ts";
 import { type BlobPlace, HeldBlobs, outOfReach } from "./held-blobs.ts";
 import { describeAbsent, describeFile, describeOtherDirectory, metadataFile, namesIn } from "./other-directory.ts";
@@ -104,20 +104,18 @@ export class VolumeCache implements Cache {
   }
 
   contents(): CacheContents {
-    const blobs: HeldBlob[] = [];
-    const leftovers: { path: string; bytes: number }[] = [];
+    const blobs: CacheBlob[] = [];
+    const leftovers: Leftover[] = [];
     const committed = basename(this.#path);
     for (const name of namesIn(this.#path)) {
       const diffId = /^(sha256:[0-9a-f]{64})\.tar$/.exec(name)?.[1];
-      const bytes = ifThere(join(this.#path, name))?.size ?? 0;
-      if (diffId !== undefined) blobs.push({ diffId, size: bytes });
-      else if (name !== metadataFile) leftovers.push({ path: `${committed}/${name}`, bytes });
+      if (diffId !== undefined) blobs.push({ diffId, ...lookAt(join(this.#path, name)) });
+      else if (name !== metadataFile) leftovers.push(leftover(this.#dir, `${committed}/${name}`));
     }
     // An export that ends well leaves neither.
     for (const place of ["staging", "committed-backup"].filter((name) => name !== committed)) {
       for (const name of namesIn(join(this.#dir, place))) {
-        const path = `${place}/${name}`;
-        leftovers.push({ path, bytes: ifThere(join(this.#dir, path))?.size ?? 0 });
+        leftovers.push(leftover(this.#dir, `${place}/${name}`));
       }
     }
     return { blobs, leftovers };
@@ -205,6 +203,21 @@ export class VolumeCache implements Cache {
       throw new CacheError(`cannot open cached layer ${quote(path)}: ${describe(error)}${why}`, { cause: error });
     }
   }
+}
+
+/** What stands in the place of a blob: a restore follows a link there. */
+function lookAt(path: string): Pick<CacheBlob, "size" | "problem"> {
+  try {
+    const stat = statSync(path);
+    return stat.isFile() ? { size: stat.size } : { size: 0, problem: new NotAFile(stat.isDirectory()).message };
+  } catch (error) {
+    return { size: 0, problem: describe(error) };
+  }
+}
+
+function leftover(dir: string, path: string): Leftover {
+  const stat = ifThere(join(dir, path));
+  return { path: stat?.isDirectory() === true ? `${path}/` : path, bytes: stat?.isFile() === true ? stat.size : 0 };
 }
 
 /** What stands at a path; a link counts as itself. Undefined where nothing does, or nothing can be seen. */

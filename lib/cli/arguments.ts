@@ -53,13 +53,31 @@ export function findFlag(name: string, command: CommandName, minor: number): Fla
   throw invalid(`unknown flag -${name}: it exists since Platform API 0.${since}, this is 0.${minor}`);
 }
 
-/** Flags that begin like an unknown name, as a question. */
+/** Flags that begin like an unknown name, else those that are nearly spelled like it, as a question. */
 function suggestion(name: string, command: CommandName, minor: number): string {
   const plain = (text: string) => text.replace(/[-_]/g, "").toLowerCase();
   const start = plain(name).slice(0, 4);
   const exists = (flag: Flag) => takes(command, flag) && (flag.since === undefined || platformHas(minor, flag.since));
-  const similar = flags.filter((flag) => exists(flag) && plain(flag.name).startsWith(start));
+  const known = flags.filter(exists);
+  const alike = known.filter((flag) => plain(flag.name).startsWith(start));
+  const similar = alike.length > 0 ? alike : known.filter((flag) => isNear(plain(name), plain(flag.name)));
   return similar.length === 0 ? "" : `, did you mean ${similar.map((flag) => `-${flag.name}`).join(" or ")}?`;
+}
+
+/** Whether no more than two letters were left out, put in or exchanged, and most are right. */
+function isNear(a: string, b: string): boolean {
+  let row = Array.from({ length: b.length + 1 }, (_, at) => at);
+  for (const [at, letter] of [...a].entries()) {
+    let before = at + 1;
+    row = row.map((above, column) => {
+      if (column === 0) return before;
+      const exchanged = (row[column - 1] ?? 0) + Number(b[column - 1] !== letter);
+      before = Math.min(before + 1, above + 1, exchanged);
+      return before;
+    });
+  }
+  const distance = row.at(-1) ?? 0;
+  return distance <= 2 && 2 * distance < b.length;
 }
 
 /** Go's strconv.ParseBool: 1, t, T, TRUE, true, True, and the same of false; anything else is undefined. */
@@ -84,12 +102,11 @@ export function parseId(text: string): number | undefined {
 /** One more is (uid_t)-1, which means "leave as it is" to the kernel. */
 export const maxId = 4294967294;
 
+const usage = "Usage: restorer [-layers PATH] [-cache-dir PATH | -cache-image REF] [flag]…; see restorer -help";
+
 /** An error of the command line: exit code 3 and a hint at -help. */
-export function invalid(message: string): RestorerError {
-  return new RestorerError(message, {
-    exitCode: ExitCode.invalidArguments,
-    hint: "Usage: restorer [-layers PATH] [-cache-dir PATH | -cache-image REF] [flag]…; see restorer -help",
-  });
+export function invalid(message: string, hint = usage): RestorerError {
+  return new RestorerError(message, { exitCode: ExitCode.invalidArguments, hint });
 }
 
 /** In the words of the reference, which platforms may look for. */

@@ -86,15 +86,14 @@ function toArguments(found: Readonly<Record<string, unknown>>, ownFlags: typeof 
 function checkWords(name: CommandName, words: readonly string[]): readonly string[] {
   const known: readonly string[] = commandNamed(name)?.words ?? [];
   const needed = known.filter((word) => !word.startsWith("["));
-  const usage = `restorer ${[name, ...known].join(" ")}`;
   const missing = needed[words.length];
-  if (missing !== undefined) throw invalid(`${name} needs ${missing}: ${usage}`);
+  if (missing !== undefined) throw invalid(`${name} needs ${missing}`);
   const extra = words[known.length];
   if (extra === undefined) return words;
-  throw invalid(
-    `${name} takes ${known.length === 0 ? "no words" : count(known.length, "word")}, not ${quote(extra)}: ${usage}`,
-  );
+  throw invalid(`${name} takes ${known.length === 0 ? "no words" : count(known.length, "word")}, not ${quote(extra)}`);
 }
+
+const usage = "Usage: restorer [COMMAND] [flag]...; see restorer help";
 
 /** The error for a word that is not a command, in the words of the reference, with the nearest one in the judgement of yargs. */
 export function unknownCommand(word: string): RestorerError {
@@ -109,7 +108,7 @@ export function unknownCommand(word: string): RestorerError {
   parser.parseSync();
   const nearest = commands.find(({ name }) => said.includes(`Did you mean ${name}?`));
   const question = nearest === undefined ? "" : `; did you mean ${nearest.name}?`;
-  return invalid(`received unexpected Args: ${quote(word)} is neither a command nor a flag${question}`);
+  return invalid(`received unexpected Args: ${quote(word)} is neither a command nor a flag${question}`, usage);
 }
 
 /** It looks for no package.json in the current directory, which may hold anybody's files. */

@@ -92,6 +92,12 @@ export function commandNamed(name: string): (Command & { readonly name: CommandN
   return commands.find((command) => command.name === name);
 }
 
+/** How a command is called, on one line. */
+export function usageOf(name: CommandName): string {
+  const words = commandNamed(name)?.words ?? [];
+  return `Usage: restorer ${[...(name === "restore" ? [] : [name]), "[flag]...", ...words].join(" ")}`;
+}
+
 /** The command that arguments name, the restore where they name none, and what follows it. */
 export function splitCommand(argv: readonly string[]): { command: CommandName; rest: readonly string[] } {
   const command = commandNamed(argv[0] ?? "");

@@ -1,6 +1,6 @@
 import yargs from "yargs";
 import { platformGates } from "../platform-api.ts";
-import { type CommandName, commandNamed, commands } from "./commands.ts";
+import { type CommandName, commandNamed, commands, usageOf } from "./commands.ts";
 import type { Flag } from "./flag.ts";
 import { flags, takes, variablesOf } from "./flags.ts";
 import { type Variable, variables } from "./variables.ts";
@@ -42,10 +42,9 @@ export async function helpText(columns: number, command: CommandName): Promise<s
 
 function usage(name: CommandName): string {
   if (name === "restore") {
-    return "Brings layers and metadata of an earlier build back before the next one.\n\nUsage: restorer [flag]...";
+    return `Brings layers and metadata of an earlier build back before the next one.\n\n${usageOf(name)}`;
   }
-  const { words = [], summary = "" } = commandNamed(name) ?? {};
-  return `restorer ${name}: ${summary}.\n\nUsage: restorer ${[name, "[flag]...", ...words].join(" ")}`;
+  return `restorer ${name}: ${commandNamed(name)?.summary ?? ""}.\n\n${usageOf(name)}`;
 }
 
 function shortFooter(command: CommandName): string {

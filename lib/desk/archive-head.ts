@@ -1,5 +1,5 @@
 import { readBlob } from "../archive/read-blob.ts";
-import { closeSource } from "../archive/source.ts";
+import { closeSource, NotOpened } from "../archive/source.ts";
 import type { TarEntry, TarHandler } from "../archive/tar.ts";
 import { ownerOf } from "../archive/tar-header.ts";
 import type { Cache } from "../caches/cache.ts";
@@ -21,7 +21,7 @@ class Enough extends Error {}
 
 /**
  * Reads how the archive of a diffID begins, up to the entry of `<layers>/<path>`; undefined where it does not begin as an
- * exporter's. Nothing of it is verified. Throws what opening it throws.
+ * exporter's. Nothing of it is verified. Throws what opening it throws, and a NotOpened.
  */
 export async function readHead(
   cache: Cache,
@@ -33,9 +33,10 @@ export async function readHead(
   const source = await cache.open(sha);
   try {
     await readBlob({ source, diffId: sha, handler: reader, signal });
-  } catch {
-    // What is wrong with the rest is for who reads it.
+  } catch (error) {
     signal.throwIfAborted();
+    if (error instanceof NotOpened) throw error;
+    // What is wrong with the rest is for who reads it.
   } finally {
     closeSource(source);
   }

@@ -1,10 +1,11 @@
-import type { Cache } from "../caches/cache.ts";
+import type { Cache, CacheBlob, Leftover } from "../caches/cache.ts";
 import { escapeId } from "../layers/names.ts";
 import { compareLayers } from "../layers/report.ts";
 import { isDigest } from "../oci/digest.ts";
-import { DataError } from "../toml/layer-data.ts";
+import { DataError, type LayerData } from "../toml/layer-data.ts";
 import { formatMetadata } from "../toml/layer-toml.ts";
-import type { ImageMetadata, LayerMetadata } from "../toml/metadata.ts";
+import type { BuildpackMetadata, ImageMetadata, LayerMetadata } from "../toml/metadata.ts";
+import type { TomlValue } from "../toml/values.ts";
 
 /** A layer that the metadata of a cache names. */
 export interface CachedLayer {
@@ -18,35 +19,37 @@ export interface CachedLayer {
 
 /** All layers that a cache names, by buildpack and name. */
 export function cachedLayers(metadata: ImageMetadata): CachedLayer[] {
-  const all = metadata.buildpacks.flatMap(({ id, version, layers }) =>
-    [...layers].map(([layer, metadata]) => ({
-      buildpack: id,
-      version,
-      layer,
-      metadata,
-      anchor: [escapeId(id), layer],
-    })),
-  );
-  return all.sort(compareLayers);
+  return metadata.buildpacks.flatMap(layersOf).sort(compareLayers);
+}
+
+/** Those of one buildpack, as they are recorded. */
+export function layersOf({ id, version, layers }: BuildpackMetadata): CachedLayer[] {
+  return [...layers].map(([layer, metadata]) => ({
+    buildpack: id,
+    version,
+    layer,
+    metadata,
+    anchor: [escapeId(id), layer],
+  }));
 }
 
 /** What a cache holds beside what its metadata names, and what it lacks of that. */
 export interface Stock {
-  /** Bytes of the blob of a digest as stored; undefined where there is none. */
-  size(sha: string | undefined): number | undefined;
+  /** What is stored as the blob of a digest; undefined where there is nothing. */
+  blob(sha: string | undefined): CacheBlob | undefined;
   /** Blobs that nothing names. */
-  readonly orphans: readonly { readonly diffId: string; readonly size: number }[];
-  readonly leftovers: readonly { readonly path: string; readonly bytes: number }[];
+  readonly orphans: readonly CacheBlob[];
+  readonly leftovers: readonly Leftover[];
 }
 
 /** Compares what is in a cache with what its metadata names. */
 export function takeStock(cache: Cache, metadata: ImageMetadata | undefined): Stock {
   const { blobs, leftovers } = cache.contents();
-  const sizes = new Map(blobs.map(({ diffId, size }) => [diffId, size]));
+  const held = new Map(blobs.map((blob) => [blob.diffId, blob]));
   const layers = metadata === undefined ? [] : cachedLayers(metadata);
   const named = new Set([metadata?.sbom, ...layers.map((layer) => layer.metadata.sha)]);
   return {
-    size: (sha) => (sha === undefined ? undefined : sizes.get(sha)),
+    blob: (sha) => (sha === undefined ? undefined : held.get(sha)),
     orphans: blobs.filter(({ diffId }) => !named.has(diffId)),
     leftovers,
   };
@@ -59,12 +62,22 @@ export function recordedDigest({ metadata: { sha } }: CachedLayer): string | und
 
 /** What a restore would refuse a layer's metadata for (`bad-metadata`); undefined where it can be written. */
 export function metadataProblem({ metadata: { problem, data } }: CachedLayer): string | undefined {
-  if (problem !== undefined) return `its metadata cannot be used: ${problem}`;
+  const found = problem ?? readData(data).problem;
+  return found === undefined ? undefined : `its metadata cannot be used: ${found}`;
+}
+
+/** A layer's own metadata, as a value and as TOML; or why a restore cannot write it. */
+export function readData(data: LayerData): {
+  readonly value: TomlValue | undefined;
+  readonly toml: string;
+  readonly problem?: string;
+} {
+  let value: TomlValue | undefined;
   try {
-    formatMetadata(data.read());
-    return undefined;
+    value = data.read();
+    return { value, toml: formatMetadata(value) };
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
-    return `its metadata cannot be used: ${error.message}`;
+    return { value, toml: "", problem: error.message };
   }
 }

@@ -4,7 +4,7 @@ import { chooseLayer } from "../layers/only.ts";
 import { count } from "../text.ts";
 import type { TomlValue } from "../toml/values.ts";
 import { isTable } from "../toml/values.ts";
-import { type CachedLayer, cachedLayers } from "./cached-layers.ts";
+import { type CachedLayer, cachedLayers, readData } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import { errorAsData, writeDocument } from "./documents.ts";
 import { changeAsData, diffFiles, type FileChange } from "./file-changes.ts";
@@ -98,8 +98,9 @@ async function compare(desk: Desk, before: Cache, after: Cache, { a, b }: Pair):
 
 /** Types and data of a layer as one table. */
 function recorded({ version, metadata: { build, launch, cache, data } }: CachedLayer): TomlValue {
-  const read = data.read();
-  return { version: version ?? "", build, launch, cache, ...(read === undefined ? {} : { metadata: read }) };
+  const { value, problem } = readData(data);
+  const metadata = value ?? (problem === undefined ? undefined : `(${problem})`);
+  return { version: version ?? "", build, launch, cache, ...(metadata === undefined ? {} : { metadata }) };
 }
 
 /** The dotted keys under which two tables differ. */

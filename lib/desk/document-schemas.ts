@@ -1,13 +1,20 @@
 /** What the commands of the desk give as JSON (`-output json`). Loaded for its types only; the tests check what is written. */
 import * as v from "valibot";
-import { cacheSchema, toolSchema, warningSchema } from "../layers/report-schema.ts";
+import { cacheSchema, strangerSchema, toolSchema, warningSchema } from "../layers/report-schema.ts";
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const text = v.string();
 const texts = v.array(text);
+const isEmpty = v.pipe(v.boolean(), v.description("No build has been exported to it yet."));
+const problem = v.optional(v.pipe(text, v.description("Why a restore cannot use it.")));
 const digest = v.nullable(v.pipe(text, v.description("As it is recorded: normally sha256 and 64 digits.")));
 const code = v.pipe(text, v.regex(/^[a-z][a-z-]*$/), v.description("Stable; docs/reference.md lists all."));
 const named = { buildpack: text, layer: text };
+/** What is recorded, but cannot be used, of a whole buildpack or of nobody knows whom. */
+const unreadable = v.pipe(
+  v.array(v.object({ buildpack: v.optional(text), text })),
+  v.description("What cannot be used of what is recorded of whole buildpacks, or of nobody knows whom."),
+);
 const types = { build: v.boolean(), launch: v.boolean(), cache: v.boolean() };
 const fileChanges = v.array(
   v.object({
@@ -23,6 +30,7 @@ function document<C extends string, E extends v.ObjectEntries>(command: C, entri
 }
 
 const image = { image: text, action: text };
+const recorded = v.nullable(v.object({ ...types, sha: digest }));
 
 export const documentSchemas = {
   explain: document("explain", {
@@ -31,6 +39,10 @@ export const documentSchemas = {
       v.pipe(text, v.description("Null: every buildpack of cache and app image is taken to be in it.")),
     ),
     cache: v.nullable(cacheSchema),
+    appImage: v.pipe(
+      v.nullable(text),
+      v.description("Where metadata of an earlier app image is from: a path, or a reference."),
+    ),
     layers: v.array(
       v.object({
         ...named,
@@ -43,20 +55,37 @@ export const documentSchemas = {
         cache: v.optional(v.pipe(text, v.description("Where its contents would come from: a path, or a reference."))),
         writes: texts,
         removes: texts,
+        detail: v.optional(
+          v.pipe(
+            v.object({ appImage: recorded, cache: recorded, rule: text, change: text }),
+            v.description(
+              "Of the layer that is asked for: what is recorded, the rule that decides, what can be changed.",
+            ),
+          ),
+        ),
       }),
     ),
     stores: v.pipe(texts, v.description("Buildpacks whose store.toml comes back.")),
     refusedBuildpacks: v.array(v.object({ buildpack: text, code, reason: text })),
-    notInGroup: v.array(v.object({ buildpack: text, layers: count })),
+    notInGroup: v.array(strangerSchema),
+    unreadable,
     images: v.object({
       build: v.nullable(v.object(image)),
-      run: v.nullable(v.object({ ...image, mirrors: texts })),
+      run: v.nullable(
+        v.object({
+          ...image,
+          isChecked: v.pipe(v.boolean(), v.description("Whether it is readable is looked at first.")),
+          mirrors: v.pipe(texts, v.description("What stands in for it where it is not.")),
+          recordsTarget: v.boolean(),
+          completes: v.pipe(v.boolean(), v.description("What analyzed.toml lacks of it is filled in.")),
+        }),
+      ),
     }),
     warnings: v.array(warningSchema),
   }),
   inspect: document("inspect", {
     cache: cacheSchema,
-    isEmpty: v.pipe(v.boolean(), v.description("No build has been exported to it yet.")),
+    isEmpty,
     buildpacks: v.array(
       v.object({
         id: text,
@@ -69,15 +98,22 @@ export const documentSchemas = {
             sha: digest,
             size: v.nullable(v.pipe(count, v.description("Bytes of its blob, as stored."))),
             state: v.pipe(
-              v.picklist(["held", "missing", "not-kept"]),
-              v.description("Missing: promised by cache=true, but not there."),
+              v.picklist(["held", "unusable", "missing", "not-kept"]),
+              v.description(
+                "Missing: promised by cache=true, but not there. Unusable: what is there is not it, as far as can be seen without reading it.",
+              ),
             ),
+            problem,
           }),
         ),
       }),
     ),
-    sbom: v.nullable(v.object({ sha: text, size: v.nullable(count) })),
-    orphans: v.pipe(v.array(v.object({ sha: text, size: count })), v.description("Blobs that no layer names.")),
+    unreadable,
+    sbom: v.nullable(v.object({ sha: text, size: v.nullable(count), problem })),
+    orphans: v.pipe(
+      v.array(v.object({ sha: text, size: count, problem })),
+      v.description("Blobs that no layer names."),
+    ),
     leftovers: v.pipe(
       v.array(v.object({ path: text, bytes: count })),
       v.description("What does not belong to a cache, or was left by an export that did not end."),
@@ -92,6 +128,7 @@ export const documentSchemas = {
       ...types,
       sha: digest,
       metadata: v.any(),
+      problem,
     }),
     entries: v.optional(
       v.array(
@@ -110,6 +147,7 @@ export const documentSchemas = {
   }),
   verify: document("verify", {
     cache: cacheSchema,
+    isEmpty,
     layers: v.array(
       v.object({
         buildpack: v.optional(text),
@@ -123,7 +161,8 @@ export const documentSchemas = {
         reason: v.optional(text),
       }),
     ),
-    bad: v.pipe(count, v.description("How many are bad; the exit code is 42 then.")),
+    unreadable,
+    bad: v.pipe(count, v.description("How many blobs are bad and entries unreadable; the exit code is 42 then.")),
   }),
   diff: document("diff", {
     a: cacheSchema,

@@ -8,6 +8,7 @@ import { buildpackMetadata, type ImageMetadata, type LayerMetadata } from "../to
 import { advice } from "./advice.ts";
 import { type CachedLayer, cachedLayers } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
+import type { Found } from "./document-schemas.ts";
 import { describeFallback, describeSources, type Prospect } from "./prospect.ts";
 
 const verdicts = {
@@ -38,6 +39,20 @@ export function explainLayer(desk: Desk, situation: Situation, prospect: Prospec
   if (fallback !== undefined) desk.line(`Fall-back:    ${fallback}`, labelWidth);
   for (const path of removes) desk.line(`Removes       ${inline(path)}`, labelWidth);
   for (const path of writes) desk.line(`Writes        ${inline(path)}`, labelWidth);
+}
+
+/** The same, of what is not in the list of all layers. */
+export function detailAsData(
+  { app, cached }: Situation,
+  { plan }: Prospect,
+): Found<"explain">["layers"][number]["detail"] {
+  const [inApp, inCache] = [app, cached].map((image) => {
+    const entry = entryOf(image, plan);
+    if (entry === undefined) return null;
+    const { build, launch, cache, sha = null } = entry;
+    return { build, launch, cache, sha };
+  });
+  return { appImage: inApp ?? null, cache: inCache ?? null, ...advice[plan.code] };
 }
 
 /** The layers that a cache holds for buildpacks that the group lacks. */

@@ -8,10 +8,10 @@ import { count, inline, plainOrQuoted, quote } from "../text.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
-import { explainLayer, explainStranger, strangersLayers } from "./explain-layer.ts";
+import { detailAsData, explainLayer, explainStranger, strangersLayers } from "./explain-layer.ts";
 import { foreseeSboms } from "./foreseen-sboms.ts";
 import { describeImages, imagesAsData } from "./planned-images.ts";
-import { describeFallback, describeSources, type Prospect, toProspect } from "./prospect.ts";
+import { appImageOf, describeFallback, describeSources, type Prospect, toProspect } from "./prospect.ts";
 import type { Cell, Color } from "./table.ts";
 
 const colors: Readonly<Record<LayerPlan["action"], Color>> = {
@@ -125,13 +125,14 @@ function summary(prospects: readonly Prospect[]): string {
   return `${count(prospects.length, "layer")}: ${parts.join(", ")}`;
 }
 
-function asData({ session }: Desk, situation: Situation, prospects: readonly Prospect[]): Found<"explain"> {
+function asData({ session, options }: Desk, situation: Situation, prospects: readonly Prospect[]): Found<"explain"> {
   const { inputs } = session;
   const { cache, group, plan } = situation;
   return {
     platformApi: `0.${inputs.platformApi}`,
     group: group === undefined ? null : inputs.groupPath,
     cache: cache === undefined ? null : cache.facts(),
+    appImage: appImageOf(inputs, situation) ?? null,
     layers: prospects.map((prospect) => {
       const { buildpack, layer, action, code, reason } = prospect.plan;
       const { size, cache, writes, removes } = prospect;
@@ -147,11 +148,13 @@ function asData({ session }: Desk, situation: Situation, prospects: readonly Pro
         ...(cache === undefined ? {} : { cache: cache.facts().reference }),
         writes: [...writes],
         removes: [...removes],
+        ...(options.words.length > 0 && { detail: detailAsData(situation, prospect) }),
       };
     }),
     stores: plan.stores.map(({ buildpack }) => buildpack),
     refusedBuildpacks: [...plan.refused],
-    notInGroup: plan.strangers.map(({ buildpack, layers }) => ({ buildpack, layers })),
+    notInGroup: [...plan.strangers],
+    unreadable: [...plan.unreadable],
     images: imagesAsData(situation.images),
     warnings: [...session.log.warnings],
   };

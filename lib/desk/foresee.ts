@@ -1,11 +1,14 @@
-import { closeSource } from "../archive/source.ts";
+import { closeSource, NotOpened } from "../archive/source.ts";
 import type { Cache } from "../caches/cache.ts";
 import { CacheError } from "../caches/cache.ts";
 import type { Fallbacks } from "../caches/fallbacks.ts";
+import { describe } from "../errors.ts";
+import type { OutcomeCode } from "../layers/outcomes.ts";
 import type { LayerPlan } from "../layers/plan.ts";
 import { quote } from "../text.ts";
 import { DataError } from "../toml/layer-data.ts";
 import { formatMetadata } from "../toml/layer-toml.ts";
+import { isAboutBlob } from "./read-layer.ts";
 
 /** A planned layer as it would end, and where its contents would come from. */
 export interface Foreseen {
@@ -26,15 +29,16 @@ export interface Caches {
 export async function foresee(plan: LayerPlan, caches: Caches): Promise<Foreseen> {
   if (plan.action !== "restore" && plan.action !== "metadata") return { plan };
   const { buildpack, directory, layer } = plan;
-  const refuse = (code: "blob-unavailable" | "bad-metadata", reason: string): Foreseen => {
+  const refuse = (code: OutcomeCode, reason: string): Foreseen => {
     return { plan: { buildpack, directory, layer, action: "refuse", removes: true, code, reason } };
   };
   let cache: Cache | undefined;
   try {
     if (plan.action === "restore") cache = await look(caches, plan.sha);
   } catch (error) {
-    if (!(error instanceof CacheError)) throw error;
-    return refuse("blob-unavailable", error.message);
+    if (isAboutBlob(error)) return refuse("blob-unusable", describe(error));
+    if (!isUnavailable(error)) throw error;
+    return refuse("blob-unavailable", describe(error instanceof NotOpened ? error.cause : error));
   }
   try {
     formatMetadata(plan.data.read());
@@ -45,14 +49,17 @@ export async function foresee(plan: LayerPlan, caches: Caches): Promise<Foreseen
   }
 }
 
-/** The first of the caches in which a blob can be opened; undefined where there are none. Throws the CacheError of the first. */
+/**
+ * The first of the caches from which something of a blob comes, of a registry by asking for it; undefined where there are
+ * none. Throws what the first one throws.
+ */
 async function look({ all: [first, ...others], fallbacks }: Caches, sha: string): Promise<Cache | undefined> {
   if (first === undefined) return undefined;
   try {
-    closeSource(await first.open(sha));
+    await begin(first, sha);
     return first;
   } catch (error) {
-    if (!(error instanceof CacheError)) throw error;
+    if (!isUnavailable(error) && !isAboutBlob(error)) throw error;
     for (const cache of others) if (await holds(cache, fallbacks, sha)) return cache;
     throw error;
   }
@@ -61,10 +68,21 @@ async function look({ all: [first, ...others], fallbacks }: Caches, sha: string)
 async function holds(cache: Cache, fallbacks: Fallbacks, sha: string): Promise<boolean> {
   try {
     await fallbacks.look(cache);
-    closeSource(await cache.open(sha));
+    await begin(cache, sha);
     return true;
   } catch (error) {
-    if (!(error instanceof CacheError)) throw error;
+    if (!isUnavailable(error) && !isAboutBlob(error)) throw error;
     return false;
   }
+}
+
+/** Opens a blob, and reads no more of it than what comes first. */
+async function begin(cache: Cache, sha: string): Promise<void> {
+  const source = await cache.open(sha);
+  if (source.kind === "stream") for await (const _ of source.chunks) break;
+  closeSource(source);
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof CacheError || error instanceof NotOpened;
 }

@@ -1,15 +1,19 @@
-import type { CacheFacts } from "../caches/cache.ts";
+import type { CacheBlob, CacheFacts } from "../caches/cache.ts";
+import { findUnreadable, type Unreadable } from "../layers/unreadable.ts";
 import { count, inline, plainOrQuoted } from "../text.ts";
-import type { ImageMetadata } from "../toml/metadata.ts";
-import { type CachedLayer, cachedLayers, metadataProblem, type Stock, takeStock } from "./cached-layers.ts";
+import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
+import { type CachedLayer, cachedLayers, layersOf, metadataProblem, type Stock, takeStock } from "./cached-layers.ts";
 import type { Desk } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
 import type { NamedCache } from "./named-cache.ts";
 import type { Cell } from "./table.ts";
 
-/** Whether the contents of a layer are there: `held`; `missing`, though they are promised; or `not-kept`, as recorded. */
-export type BlobState = "held" | "missing" | "not-kept";
+/**
+ * Whether the contents of a layer are there: `held`; `unusable`, where something else is there; `missing`, though they are
+ * promised; or `not-kept`, as recorded.
+ */
+type BlobState = "held" | "unusable" | "missing" | "not-kept";
 
 /** What a cache holds: its layers and SBOM files, blobs that nothing names, and what does not belong there. */
 export function inspectCache(desk: Desk, { cache, metadata }: NamedCache): void {
@@ -29,13 +33,23 @@ function tell(desk: Desk, facts: CacheFacts, metadata: ImageMetadata | undefined
     tellLayers(desk, layers, stock);
   }
   if (metadata?.sbom !== undefined) {
-    const size = stock.size(metadata.sbom);
-    const held = size === undefined ? desk.paint("missing", "red") : desk.size(size);
-    desk.line(`\nSBOM files: ${held} (${desk.digest(metadata.sbom)})`);
+    const blob = stock.blob(metadata.sbom);
+    const held = blob === undefined ? desk.paint("missing", "red") : desk.size(blob.size);
+    desk.line(`\nSBOM files: ${held} (${desk.digest(metadata.sbom)})${also(desk, blob?.problem)}`);
   }
-  for (const { diffId, size } of stock.orphans)
-    desk.line(`Orphan: ${desk.digest(diffId)}, ${desk.size(size)}, no layer names it`);
+  for (const { text } of unreadable(metadata)) desk.line(desk.paint(desk.message(text), "red"));
+  for (const { diffId, size, problem } of stock.orphans)
+    desk.line(`Orphan: ${desk.digest(diffId)}, ${desk.size(size)}, no layer names it${also(desk, problem)}`);
   for (const { path, bytes } of stock.leftovers) desk.line(`Left over: ${inline(path)}, ${desk.size(bytes)}`);
+}
+
+function also(desk: Desk, problem: string | undefined): string {
+  return problem === undefined ? "" : `; ${desk.message(problem)}`;
+}
+
+/** What is recorded of whole buildpacks, or of nobody knows whom, and cannot be used. */
+export function unreadable(metadata: ImageMetadata | undefined): readonly Unreadable[] {
+  return metadata === undefined ? [] : findUnreadable(metadata.buildpacks, noMetadata, metadata);
 }
 
 /** What a cache is, in a line. */
@@ -52,7 +66,7 @@ export function describeFacts(desk: Desk, { kind, reference, digest, created }: 
 function describeHolding(desk: Desk, { buildpacks }: ImageMetadata, stock: Stock): string {
   const layers = buildpacks.flatMap((buildpack) => [...buildpack.layers.values()]);
   const shas = new Set(layers.map(({ sha }) => sha));
-  const bytes = [...shas].reduce((sum, sha) => sum + (stock.size(sha) ?? 0), 0);
+  const bytes = [...shas].reduce((sum, sha) => sum + (stock.blob(sha)?.size ?? 0), 0);
   return `${count(layers.length, "layer")} of ${count(buildpacks.length, "buildpack")}, ${desk.size(bytes)} stored`;
 }
 
@@ -70,15 +84,15 @@ function tellLayers(desk: Desk, layers: readonly CachedLayer[], stock: Stock): v
     columns,
     layers.map((one): Cell[] => {
       const { buildpack, version, layer, metadata } = one;
-      const size = stock.size(metadata.sha);
+      const blob = stock.blob(metadata.sha);
       return [
         plainOrQuoted(buildpack),
         version === undefined ? "-" : inline(version),
         inline(layer),
         typesOf(metadata).join(",") || "-",
-        size === undefined ? "-" : desk.size(size),
+        blob === undefined ? "-" : desk.size(blob.size),
         desk.digest(metadata.sha),
-        noteOf(desk, one, size),
+        noteOf(desk, one, blob),
       ];
     }),
   );
@@ -89,40 +103,53 @@ export function typesOf(types: CachedLayer["metadata"]): string[] {
   return (["build", "launch", "cache"] as const).filter((type) => types[type]);
 }
 
-function stateOf({ cache }: CachedLayer["metadata"], size: number | undefined): BlobState {
-  if (size !== undefined) return "held";
+function stateOf({ cache }: CachedLayer["metadata"], blob: CacheBlob | undefined): BlobState {
+  if (blob !== undefined) return blob.problem === undefined ? "held" : "unusable";
   return cache ? "missing" : "not-kept";
 }
 
-function noteOf(desk: Desk, layer: CachedLayer, size: number | undefined): Cell {
-  const state = stateOf(layer.metadata, size);
-  const problem = state === "held" ? metadataProblem(layer) : undefined;
-  if (problem !== undefined) return { text: desk.message(problem), color: "red" };
-  if (state === "missing") return { text: "its blob is missing", color: "red" };
+/** What is wrong with a layer, as far as that can be seen without reading its blob. */
+function problemOf(layer: CachedLayer, blob: CacheBlob | undefined): string | undefined {
+  const problems = [blob?.problem, metadataProblem(layer)].filter((problem) => problem !== undefined);
+  return problems.length === 0 ? undefined : problems.join("; ");
+}
+
+function noteOf(desk: Desk, layer: CachedLayer, blob: CacheBlob | undefined): Cell {
+  const state = stateOf(layer.metadata, blob);
+  const notes = [problemOf(layer, blob), ...(state === "missing" ? ["its blob is missing"] : [])];
+  const problem = notes.filter((note) => note !== undefined).join("; ");
+  if (problem !== "") return { text: desk.message(problem), color: "red" };
   return state === "not-kept" ? "cache=false, its contents are not kept here" : "";
 }
 
 function asData(facts: CacheFacts, metadata: ImageMetadata | undefined, stock: Stock): Found<"inspect"> {
-  const sizeOf = (sha: string | undefined) => stock.size(sha) ?? null;
   return {
     cache: facts,
     isEmpty: metadata === undefined,
-    buildpacks: (metadata?.buildpacks ?? []).map(({ id, version, layers, store }) => ({
-      id,
-      version: version ?? null,
-      hasStore: store !== undefined,
-      layers: [...layers].map(([name, layer]) => ({
-        name,
-        build: layer.build,
-        launch: layer.launch,
-        cache: layer.cache,
-        sha: layer.sha ?? null,
-        size: sizeOf(layer.sha),
-        state: stateOf(layer, stock.size(layer.sha)),
-      })),
+    buildpacks: (metadata?.buildpacks ?? []).map((buildpack) => ({
+      id: buildpack.id,
+      version: buildpack.version ?? null,
+      hasStore: buildpack.store !== undefined,
+      layers: layersOf(buildpack).map((layer) => layerAsData(layer, stock.blob(layer.metadata.sha))),
     })),
-    sbom: metadata?.sbom === undefined ? null : { sha: metadata.sbom, size: sizeOf(metadata.sbom) },
-    orphans: stock.orphans.map(({ diffId, size }) => ({ sha: diffId, size })),
+    unreadable: [...unreadable(metadata)],
+    sbom: metadata?.sbom === undefined ? null : blobAsData(metadata.sbom, stock.blob(metadata.sbom)),
+    orphans: stock.orphans.map(({ diffId, size, problem }) => ({ sha: diffId, size, ...(problem && { problem }) })),
     leftovers: [...stock.leftovers],
   };
+}
+
+function layerAsData(
+  one: CachedLayer,
+  blob: CacheBlob | undefined,
+): Found<"inspect">["buildpacks"][number]["layers"][number] {
+  const { layer: name, metadata } = one;
+  const { build, launch, cache, sha } = metadata;
+  const problem = problemOf(one, blob);
+  const state = stateOf(metadata, blob);
+  return { name, build, launch, cache, sha: sha ?? null, size: blob?.size ?? null, state, ...(problem && { problem }) };
+}
+
+function blobAsData(sha: string, blob: CacheBlob | undefined): NonNullable<Found<"inspect">["sbom"]> {
+  return { sha, size: blob?.size ?? null, ...(blob?.problem && { problem: blob.problem }) };
 }

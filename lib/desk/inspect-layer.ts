@@ -3,8 +3,7 @@ import type { LayerItem } from "../archive/layer-check.ts";
 import type { Cache } from "../caches/cache.ts";
 import { toSafeJson } from "../layers/report.ts";
 import { count, inline } from "../text.ts";
-import { formatMetadata } from "../toml/layer-toml.ts";
-import type { CachedLayer } from "./cached-layers.ts";
+import { type CachedLayer, metadataProblem, readData } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import { documentHead, errorAsData } from "./documents.ts";
 import { typesOf } from "./inspect-cache.ts";
@@ -22,8 +21,10 @@ async function tell(desk: Desk, cache: Cache, layer: CachedLayer): Promise<void>
   desk.line(`Layer:    ${layerName(layer)}${version === undefined ? "" : ` of version ${inline(version)}`}`);
   desk.line(`Types:    ${typesOf(metadata).join(", ") || "none"}`);
   desk.line(`Digest:   ${desk.digest(metadata.sha)}`);
-  const toml = formatMetadata(metadata.data.read());
-  desk.line(`Metadata: ${toml === "" ? "none" : ""}`);
+  const problem = metadataProblem(layer);
+  if (problem !== undefined) desk.line(desk.paint(`Problem:  ${desk.message(problem)}`, "red"));
+  const { toml, problem: unread } = readData(metadata.data);
+  desk.line(`Metadata: ${toml !== "" ? "" : unread === undefined ? "none" : "cannot be shown"}`);
   for (const line of toml.split("\n").filter((text) => text !== "")) desk.write(`  ${inline(line)}\n`);
   desk.line();
   const tree = new LayerTree();
@@ -81,6 +82,7 @@ function tellTree(desk: Desk, tree: LayerTree): void {
 async function writeAsData(desk: Desk, cache: Cache, layer: CachedLayer): Promise<void> {
   const { buildpack, version, layer: name, metadata } = layer;
   const { build, launch, cache: isCached, sha } = metadata;
+  const problem = metadataProblem(layer);
   const head = documentHead("inspect-layer", {
     cache: cache.facts(),
     layer: {
@@ -91,7 +93,8 @@ async function writeAsData(desk: Desk, cache: Cache, layer: CachedLayer): Promis
       launch,
       cache: isCached,
       sha: sha ?? null,
-      metadata: metadata.data.read() ?? null,
+      metadata: readData(metadata.data).value ?? null,
+      ...(problem && { problem }),
     },
   });
   desk.write(head.replace(/\n}$/, ""));

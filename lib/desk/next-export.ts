@@ -1,3 +1,4 @@
+import { NotOpened } from "../archive/source.ts";
 import type { Cache } from "../caches/cache.ts";
 import { CacheError } from "../caches/cache.ts";
 import type { Directory } from "../disk/directory.ts";
@@ -114,8 +115,9 @@ export class NextExports {
       const path = Buffer.from(`${directory}/${layer}`).toString("latin1");
       return await readHead(this.#cache, sha, path, this.#desk.session.signal);
     } catch (error) {
-      if (error instanceof CacheError) return `the cache does not have its blob: ${describe(error)}`;
-      throw error;
+      const why = error instanceof NotOpened ? error.cause : error;
+      if (!(error instanceof NotOpened || error instanceof CacheError)) throw error;
+      return `the cache does not have its blob: ${describe(why)}`;
     }
   }
 

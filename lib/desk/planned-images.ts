@@ -19,7 +19,14 @@ export function imagesAsData(plan: ImagesPlan | undefined): Found<"explain">["im
     run:
       runImage === undefined
         ? null
-        : { image: runImage.selected, action: runImage.action, mirrors: [...(runImage.mirrors ?? [])] },
+        : {
+            image: runImage.selected,
+            action: runImage.action,
+            isChecked: runImage.mirrors !== undefined,
+            mirrors: [...(runImage.mirrors ?? [])],
+            recordsTarget: runImage.target,
+            completes: runImage.completion !== undefined,
+          },
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Cache } from "../caches/cache.ts";
+import type { Inputs } from "../cli/inputs.ts";
 import type { LayerPlan } from "../layers/plan.ts";
 import type { Situation } from "../layers/situation.ts";
 import { inline } from "../text.ts";
@@ -41,15 +42,20 @@ export async function toProspect(
   return { plan, size, cache, writes: written[action], removes: stands && goes ? [place, `${place}.toml`] : [] };
 }
 
+/** Where metadata of an earlier app image is from; undefined where there is none. */
+export function appImageOf(inputs: Inputs, { app, analyzed }: Situation): string | undefined {
+  if (app.buildpacks.length === 0) return undefined;
+  return analyzed?.exists === true ? inputs.analyzedPath : inputs.appImage;
+}
+
 /** What a decision is made from, a line each. */
 export function describeSources({ session }: Desk, situation: Situation): string[] {
   const { inputs } = session;
-  const { cache, analyzed, group } = situation;
-  const hasMetadata = situation.app.buildpacks.length > 0;
-  const from = analyzed?.exists === true ? inline(inputs.analyzedPath) : (inputs.appImage ?? "");
+  const { cache, group } = situation;
+  const from = appImageOf(inputs, situation);
   return [
     `Cache:        ${cache === undefined ? "none" : inline(cache.facts().reference)}`,
-    `App image:    ${hasMetadata ? `metadata from ${from}` : "no metadata of an earlier build"}`,
+    `App image:    ${from === undefined ? "no metadata of an earlier build" : `metadata from ${inline(from)}`}`,
     `Group:        ${group === undefined ? `every buildpack of cache and app image, for there is no ${inline(inputs.groupPath)}` : inline(inputs.groupPath)}`,
     `Platform API: 0.${inputs.platformApi}`,
   ];

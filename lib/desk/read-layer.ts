@@ -1,7 +1,7 @@
 import type { Extracted } from "../archive/extract.ts";
 import { LayerCheck, type LayerListener } from "../archive/layer-check.ts";
 import { readBlob } from "../archive/read-blob.ts";
-import { closeSource } from "../archive/source.ts";
+import { closeSource, NotOpened } from "../archive/source.ts";
 import type { Cache } from "../caches/cache.ts";
 import { describe } from "../errors.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
@@ -45,15 +45,18 @@ export async function readWanted(
 ): Promise<Extracted> {
   const { inputs, signal, umask } = session;
   const check = new LayerCheck({ layersDir: inputs.layersDir, umask, anchor }, listener);
+  const unavailable = (cause: unknown) =>
+    new RestorerError(`read ${name}: ${describe(cause)}`, { code: "blob-unavailable", cause });
   const source = await cache.open(sha).catch((error) => {
-    throw new RestorerError(`read ${name}: ${describe(error)}`, { code: "blob-unavailable", cause: error });
+    throw unavailable(error);
   });
   try {
     await readBlob({ source, diffId: sha, handler: check, signal, pause: drained });
     return check.finish();
   } catch (error) {
     signal.throwIfAborted();
-    if (error instanceof RestorerError || !isAboutBlob(error)) throw error;
+    if (error instanceof NotOpened) throw unavailable(error.cause);
+    if (!isAboutBlob(error)) throw error;
     const code = "blob-unusable";
     throw new RestorerError(`read ${name}: ${describe(error)}`, {
       exitCode: ExitCode.restoreFailed,
@@ -65,9 +68,9 @@ export async function readWanted(
   }
 }
 
-/** Whether reading failed because of the blob, and not because of who listens. */
-function isAboutBlob(error: unknown): boolean {
-  return error instanceof Error && /^(Blob|Compression|Tar|Registry|Cache)Error$/.test(error.name);
+/** Whether reading failed because of the blob, and not because of who listens, or the run. */
+export function isAboutBlob(error: unknown): boolean {
+  return error instanceof Error && /^(Blob|Compression|Tar)Error$/.test(error.name);
 }
 
 /** A path in an archive as text: its bytes are in a latin1 string. */

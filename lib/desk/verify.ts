@@ -1,15 +1,18 @@
 import type { Extracted } from "../archive/extract.ts";
+import { NotOpened } from "../archive/source.ts";
 import { Workers } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
 import { describe } from "../errors.ts";
 import { ExitCode, threadFailed } from "../failures.ts";
 import { chooseLayer } from "../layers/only.ts";
+import type { Unreadable } from "../layers/unreadable.ts";
 import { isDigest } from "../oci/digest.ts";
 import { count, formatBytes } from "../text.ts";
 import { cachedLayers, metadataProblem } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
+import { unreadable } from "./inspect-cache.ts";
 import { openNamedCache, takeCache } from "./named-cache.ts";
 import type { Cell } from "./table.ts";
 
@@ -45,6 +48,15 @@ interface Verified {
   readonly finding: Finding;
 }
 
+interface All {
+  readonly verified: readonly Verified[];
+  readonly unreadable: readonly Unreadable[];
+}
+
+function countBad({ verified, unreadable }: All): number {
+  return verified.filter(({ finding }) => finding.state === "bad").length + unreadable.length;
+}
+
 /** `restorer verify`: reads every blob that a cache's metadata names, by the rules of a restore. Exits with 42 where one is bad. */
 export async function verify(desk: Desk): Promise<number> {
   const { word, rest } = takeCache(desk);
@@ -63,9 +75,11 @@ export async function verify(desk: Desk): Promise<number> {
     subjects.push({ name: "SBOM files", sha: sbom, anchor: ["sbom"], data: { sbom: true }, isPromised: true });
   }
   const verified = await readAll(desk, cache, subjects);
-  if (desk.isJson) writeDocument(desk, "verify", asData(cache, verified));
-  else tell(desk, cache, verified, metadata !== undefined);
-  return verified.some(({ finding }) => finding.state === "bad") ? ExitCode.restoreFailed : ExitCode.ok;
+  const isEmpty = metadata === undefined;
+  const all = { verified, unreadable: wanted === undefined ? unreadable(metadata) : [] };
+  if (desk.isJson) writeDocument(desk, "verify", asData(cache, isEmpty, all));
+  else tell(desk, cache, isEmpty, all);
+  return countBad(all) > 0 ? ExitCode.restoreFailed : ExitCode.ok;
 }
 
 /** Reads several blobs at once, the largest first; gives what came of them in the order of the subjects. */
@@ -114,26 +128,21 @@ async function read(
   if (!isDigest(sha)) {
     return { state: "bad", code: "bad-digest", reason: "what is recorded as its digest is not a sha256 digest" };
   }
-  let opening: unknown;
   const outcome = await workers
-    .extract({ ...place, anchor }, sha, () =>
-      cache.open(sha).catch((error) => {
-        opening = error;
-        throw error;
-      }),
-    )
+    .extract({ ...place, anchor }, sha, () => cache.open(sha))
     .catch((error) => {
-      if (error !== opening) throw error;
-      return undefined;
+      if (error instanceof NotOpened) return error;
+      throw error;
     });
-  if (outcome === undefined) return absent("blob-unavailable", describe(opening));
+  if (outcome instanceof NotOpened) return absent("blob-unavailable", describe(outcome.cause));
   if (outcome.ok && problem !== undefined) return { state: "bad", code: "bad-metadata", reason: problem };
   if (outcome.ok) return { state: "sound", code: "sound", extracted: outcome.extracted };
   if (outcome.fault === "thread") throw threadFailed(outcome.message);
   return { state: "bad", code: "blob-unusable", reason: outcome.message };
 }
 
-function tell(desk: Desk, cache: Cache, verified: readonly Verified[], hasMetadata: boolean): void {
+function tell(desk: Desk, cache: Cache, isEmpty: boolean, all: All): void {
+  const { verified, unreadable } = all;
   const columns = [
     { title: "STATE" },
     { title: "LAYER" },
@@ -142,7 +151,7 @@ function tell(desk: Desk, cache: Cache, verified: readonly Verified[], hasMetada
     { title: "DIGEST" },
     { title: "WHY" },
   ] as const;
-  if (!hasMetadata) desk.line(`The ${cache.name} holds nothing yet.`);
+  if (isEmpty) desk.line(`The ${cache.name} holds nothing yet.`);
   if (verified.length > 0) {
     desk.table(
       columns,
@@ -156,14 +165,17 @@ function tell(desk: Desk, cache: Cache, verified: readonly Verified[], hasMetada
       ]),
     );
   }
-  const bad = verified.filter(({ finding }) => finding.state === "bad").length;
+  if (unreadable.length > 0) desk.line();
+  for (const { text } of unreadable) desk.line(desk.paint(desk.message(text), "red"));
+  const bad = countBad(all);
   desk.line(`\n${count(verified.length, "blob")} named, ${bad === 0 ? "none bad" : `${bad} bad`}`);
 }
 
-function asData(cache: Cache, verified: readonly Verified[]): Found<"verify"> {
+function asData(cache: Cache, isEmpty: boolean, all: All): Found<"verify"> {
   return {
     cache: cache.facts(),
-    layers: verified.map(({ subject: { data, sha }, finding }) => ({
+    isEmpty,
+    layers: all.verified.map(({ subject: { data, sha }, finding }) => ({
       ...data,
       state: finding.state,
       code: finding.code,
@@ -172,6 +184,7 @@ function asData(cache: Cache, verified: readonly Verified[]): Found<"verify"> {
         ? { files: finding.extracted.files, bytes: finding.extracted.bytes }
         : { reason: finding.reason }),
     })),
-    bad: verified.filter(({ finding }) => finding.state === "bad").length,
+    unreadable: [...all.unreadable],
+    bad: countBad(all),
   };
 }

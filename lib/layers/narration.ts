@@ -45,9 +45,8 @@ export class Narration {
 
   /** A buildpack of the cache that this build does without. */
   stranger(stranger: Stranger): void {
-    const { buildpack, layers } = stranger;
     this.#log.info(describeStranger(stranger));
-    this.#report.notInGroup.push({ buildpack, layers });
+    this.#report.notInGroup.push(stranger);
   }
 
   /** A layer of which all came back. */

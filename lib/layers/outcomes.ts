@@ -19,8 +19,9 @@ export const outcomeCodes = {
   cached: "contents and metadata are restored",
   "same-place": "another layer of this build has the same place",
   "not-asked-for": "-only names other layers: what stands of it is left as it is",
-  "blob-unavailable": "the cache cannot open its blob: missing, or not readable",
-  "blob-unusable": "its blob is cut off or corrupt, or holds what a layer may not hold (D4, D11)",
+  "blob-unavailable":
+    "the cache cannot open its blob: it is missing, may not be read, or the registry does not give it",
+  "blob-unusable": "its blob is of another size, cut off or corrupt, or holds what a layer may not hold (D4, D11)",
   "bad-metadata":
     "what is recorded of it is not of the right kind, cannot be written as TOML, or is far too much (D24)",
   "place-taken": "something stands in its place that cannot be replaced, such as a mount point",

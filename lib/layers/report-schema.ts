@@ -46,6 +46,13 @@ const imageSchema = v.object({
   reference: v.optional(v.pipe(v.string(), v.description("What analyzed.toml has for it now."))),
 });
 
+/** A buildpack of the cache that the group lacks. */
+export const strangerSchema = v.object({
+  buildpack: v.string(),
+  layers: count,
+  problem: v.optional(v.pipe(v.string(), v.description("Why it is not known which layers it has."))),
+});
+
 export const reportSchema = v.object({
   reportVersion: v.literal(2),
   tool: toolSchema,
@@ -61,7 +68,7 @@ export const reportSchema = v.object({
   ),
   images: v.object({ build: v.nullable(imageSchema), run: v.nullable(imageSchema) }),
   layers: v.pipe(v.array(layerSchema), v.description("Sorted by buildpack and name.")),
-  notInGroup: v.array(v.object({ buildpack: v.string(), layers: count })),
+  notInGroup: v.array(strangerSchema),
   warnings: v.pipe(
     v.array(warningSchema),
     v.description("As they were told; those about layers behind the others, sorted as these are."),

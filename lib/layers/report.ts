@@ -6,6 +6,7 @@ import type { Warning } from "../warnings.ts";
 import type { OutcomeCode } from "./outcomes.ts";
 import type { MetadataSource } from "./plan.ts";
 import type { ReportDocument } from "./report-schema.ts";
+import type { Stranger } from "./strangers.ts";
 
 /** What happened to one layer. */
 export interface LayerReport {
@@ -39,7 +40,7 @@ export interface Report {
   /** In the order in which they ended. */
   readonly layers: LayerReport[];
   /** Buildpacks of the cache that the group lacks, and how many of their layers it holds. */
-  readonly notInGroup: { readonly buildpack: string; readonly layers: number }[];
+  readonly notInGroup: Stranger[];
   /** Trouble with the cache, as it was warned about. */
   readonly troubles: string[];
   seconds: number;

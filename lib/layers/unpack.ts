@@ -1,6 +1,6 @@
 import type { Extracted } from "../archive/extract.ts";
 import { readAhead } from "../archive/read-ahead.ts";
-import type { LayerSource } from "../archive/source.ts";
+import { type LayerSource, NotOpened } from "../archive/source.ts";
 import { type Effort, Workers } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
 import { Fallbacks } from "../caches/fallbacks.ts";
@@ -26,9 +26,6 @@ export type Unpacked<P extends Workplace> =
   | Unusable;
 
 type Unusable = { readonly isUsable: false } & Reason;
-
-/** A blob that the cache cannot open; the cause says why. */
-class NotOpened extends Error {}
 
 /** Unpacks blobs of caches into staging directories: in threads, several at once. */
 export class Unpacker {
@@ -145,14 +142,10 @@ export class Unpacker {
 
   async #open(cache: Cache, diffId: string): Promise<LayerSource> {
     this.#session.signal.throwIfAborted();
-    try {
-      if (cache !== this.#cache) await this.#fallbacks.look(cache);
-      const ahead = cache === this.#cache ? this.#ahead.get(diffId) : undefined;
-      this.#ahead.delete(diffId);
-      return await (ahead ?? cache.open(diffId));
-    } catch (error) {
-      throw new NotOpened("open blob", { cause: error });
-    }
+    if (cache !== this.#cache) await this.#fallbacks.look(cache);
+    const ahead = cache === this.#cache ? this.#ahead.get(diffId) : undefined;
+    this.#ahead.delete(diffId);
+    return await (ahead ?? cache.open(diffId));
   }
 }
 

@@ -1,3 +1,4 @@
+import { describe } from "../errors.ts";
 import { ManifestError } from "./document.ts";
 import { type Descriptor, type Index, isImageConfig, type Manifest, type Member, type Platform } from "./manifest.ts";
 import { choosePlatform, contradicts, isSame, showPlatform } from "./platform.ts";
@@ -66,7 +67,11 @@ async function follow<D extends { readonly content: Manifest | Index }>(
   if (named !== undefined && !(await isOfOther(named, search))) return named;
 
   const unnamed = members.filter((member) => !saysAll(member) && !contradicts(member.platform, search.platform));
-  const looked = await lookInto(unnamed, search, (member) => enter(member, { ...search, otherwise: "nothing" }));
+  const failures: unknown[] = [];
+  const looked = await lookInto(unnamed, search, {
+    enter: (member) => enter(member, { ...search, otherwise: "nothing" }),
+    onFailure: (error) => failures.push(error),
+  });
   const own =
     choosePlatform(looked, search.platform) ?? looked.find((one) => !contradicts(one.platform, search.platform));
   const best = own?.found ?? named;
@@ -78,7 +83,9 @@ async function follow<D extends { readonly content: Manifest | Index }>(
   if (other !== undefined) return enter(other);
   const there = content.manifests.slice(0, 20).map((member) => showPlatform(platformOf(member)));
   const listed = there.length === 0 ? ": it has none at all" : `, only for ${there.join(", ")}`;
-  throw new ManifestError(`the image has no member for ${showPlatform(search.platform)}${listed}`);
+  const [cause] = failures;
+  const unread = cause === undefined ? "" : `; one cannot be used: ${describe(cause)}`;
+  throw new ManifestError(`the image has no member for ${showPlatform(search.platform)}${listed}${unread}`, { cause });
 }
 
 /** Whether a member's config says another platform than the index. Only where any would do it is worth asking. */
@@ -93,11 +100,14 @@ interface Looked<D> {
   readonly platform: Platform;
 }
 
-/** Reads what the configs of members say, up to the first one that fits exactly; what is not an image is passed over. */
+/** Reads what the configs of members say, up to the first one that fits exactly; what is not an image is passed over, and told. */
 async function lookInto<D extends { readonly content: Manifest | Index }>(
   members: readonly Member[],
   search: Search<D>,
-  enter: (member: Member) => Promise<Found<D>>,
+  {
+    enter,
+    onFailure,
+  }: { readonly enter: (member: Member) => Promise<Found<D>>; readonly onFailure: (error: unknown) => void },
 ): Promise<Looked<D>[]> {
   const result: Looked<D>[] = [];
   for (const member of members.slice(0, maximumUnnamed)) {
@@ -110,6 +120,7 @@ async function lookInto<D extends { readonly content: Manifest | Index }>(
       if (isSame(platform, search.platform)) break;
     } catch (error) {
       if (!(error instanceof ManifestError) && !search.isUnusable(error)) throw error;
+      onFailure(error);
     }
   }
   return result;

@@ -60,6 +60,14 @@ interface RepositoryRequest {
   readonly listener?: Listener;
 }
 
+/** What goes on while a blob is streamed. */
+export interface BlobEvents {
+  /** A request is sent again, or a connection resumed. */
+  readonly onRetry?: () => void;
+  /** A request for some of it is answered. */
+  readonly onAnswer?: () => void;
+}
+
 /** What is remembered of a registry. */
 interface RegistryState {
   readonly patience: Patience;
@@ -113,7 +121,7 @@ export class RegistryClient {
   async *blob(
     reference: Reference,
     { digest, size }: Descriptor,
-    onRetry: () => void = () => {},
+    { onRetry = () => {}, onAnswer = () => {} }: BlobEvents = {},
   ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
     const { registry } = reference;
     const { patience, slots } = this.#state(registry);
@@ -133,7 +141,11 @@ export class RegistryClient {
         signal,
         patience,
         timing: this.#timing,
-        open: (from, end, ended) => store.open({ from, end, ask, refuseRedirect, listener, signal: ended }),
+        open: async (from, end, ended) => {
+          const answer = await store.open({ from, end, ask, refuseRedirect, listener, signal: ended });
+          onAnswer();
+          return answer;
+        },
         mayWiden: () => ![registry, store.host].some((host) => host !== undefined && this.#http.hasLimited(host)),
         onResume: (from) => {
           onRetry();

@@ -16,7 +16,7 @@ import { findManifest } from "../oci/members.ts";
 import { ownPlatform } from "../oci/platform.ts";
 import { type Reference, withDigest } from "../oci/reference.ts";
 import { quote } from "../text.ts";
-import { type ClientOptions, type Download, RegistryClient } from "./client.ts";
+import { type BlobEvents, type ClientOptions, type Download, RegistryClient } from "./client.ts";
 import { getManifest, RegistryError } from "./errors.ts";
 
 export interface RegistryOptions extends ClientOptions {
@@ -51,9 +51,8 @@ export interface Registry {
   /**
    * The bytes of a blob as stored, exactly as many as the descriptor says; their digest is for the caller to verify.
    * Each chunk has a buffer of its own, unless a broken connection was resumed. Stop iterating to end the download.
-   * `onRetry` is told of each request that is sent again, and each connection that is resumed.
    */
-  blob(image: RemoteImage, descriptor: Descriptor, onRetry?: () => void): AsyncIterable<Uint8Array<ArrayBuffer>>;
+  blob(image: RemoteImage, descriptor: Descriptor, events?: BlobEvents): AsyncIterable<Uint8Array<ArrayBuffer>>;
   /** The same, with what is known already; all that it is asked for ends with a further signal, too. */
   endingWith(signal: AbortSignal): Registry;
 }
@@ -157,9 +156,9 @@ class RememberingRegistry implements Registry {
   blob(
     { reference }: RemoteImage,
     descriptor: Descriptor,
-    onRetry?: () => void,
+    events?: BlobEvents,
   ): AsyncIterable<Uint8Array<ArrayBuffer>> {
-    return this.#client.blob(reference, descriptor, onRetry);
+    return this.#client.blob(reference, descriptor, events);
   }
 }
 

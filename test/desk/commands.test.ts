@@ -223,8 +223,9 @@ describe("restore -only", () => {
 
 describe("the command line of the desk", () => {
   const wrong: readonly [what: string, args: string[], says: string][] = [
-    ["a misspelled command", ["inspekt"], "did you mean inspect?"],
-    ["an unknown flag", ["inspect", "-bogus", "x"], "unknown flag -bogus"],
+    ["a misspelled command", ["inspekt"], "did you mean inspect?\nUsage: restorer [COMMAND] [flag]...; see"],
+    ["an unknown flag", ["inspect", "-bogus", "x"], "unknown flag -bogus\n"],
+    ["a misspelled flag", ["inspect", "-depht", "3"], "unknown flag -depht, did you mean -depth?\n"],
     ["a flag of another command", ["verify", "-tree", "x"], "verify does not take it"],
     ["one word too many", ["verify", "a", "b", "c"], 'not "c"'],
     ["a word that is missing", ["diff", "a"], "diff needs B"],
@@ -235,6 +236,8 @@ describe("the command line of the desk", () => {
     const { exitCode, stderr, stdout } = await desk(...args);
     expect({ exitCode, stdout }).toEqual({ exitCode: 3, stdout: "" });
     expect(stderr).toContain(says);
+    expect(stderr.split("\n")).toHaveLength(3);
+    expect(stderr).toContain(`\nUsage: restorer ${args.length === 1 ? "[COMMAND]" : args[0]} `);
   });
 
   test("a layer that is not there, or not the only one, is told with those there are", async () => {

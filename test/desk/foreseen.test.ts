@@ -95,4 +95,10 @@ test("a manifest that an OCI layout lacks is told by its digest", async () => {
   const { exitCode, stderr } = await desk("inspect", `oci:${dir.join("layout")}`);
   expect(exitCode).toBe(1);
   expect(stderr).toContain(`its blob ${manifests[0].digest} is missing`);
+  // Beside others, too, of which none will do.
+  const other = { mediaType: "application/vnd.example", digest: `sha256:${"0".repeat(64)}`, size: 1 };
+  writeFileSync(dir.join("layout/index.json"), JSON.stringify({ schemaVersion: 2, manifests: [...manifests, other] }));
+  const several = await desk("inspect", `oci:${dir.join("layout")}`);
+  expect(several.exitCode).toBe(1);
+  expect(several.stderr).toContain(`one cannot be used: its blob ${manifests[0].digest} is missing`);
 });

@@ -3,7 +3,7 @@ import { O_PATH } from "./read-file.ts";
 import { orAsSecondUser } from "./second-user.ts";
 
 /** A directory held open, for who only reads: what is in it can be opened though its name leads elsewhere by now. */
-export class DirectoryHandle {
+export class ReadOnlyDirectory {
   /** For messages. */
   readonly path: string;
   readonly #fd: number;
@@ -19,7 +19,7 @@ export class DirectoryHandle {
     return `/proc/self/fd/${this.#fd}/${name}`;
   }
 
-  isSame(other: DirectoryHandle): boolean {
+  isSame(other: ReadOnlyDirectory): boolean {
     const [own, others] = [fstatSync(this.#fd), fstatSync(other.#fd)];
     return own.dev === others.dev && own.ino === others.ino;
   }
