@@ -2,7 +2,7 @@ import { dirname, join, relative } from "node:path";
 import { findAbove, identityOf, openIfPossible } from "./ancestry.ts";
 import { type Directory, type Identity, keyOf } from "./directory.ts";
 import { linkedFiles } from "./linked-files.ts";
-import { type Mount, mounts } from "./mounts.ts";
+import { type Mount, mounts, type PlaceOnDevice, placeOn } from "./mounts.ts";
 
 /** Where a cache lies: nothing there is given to anybody, removed, moved or written, whatever it is nested in. */
 export interface CachePlaces {
@@ -79,18 +79,12 @@ function keep(directory: Directory): void {
   });
 }
 
-/** Where a directory lies on its file system, however that is mounted. */
-interface PlaceOnDevice {
-  readonly device: string;
-  readonly path: string;
-}
-
 /** Tells where directories lie on their file systems, by one look at the mounts; nothing where they cannot be read. */
 function placesOnDevices(): (directory: Directory) => PlaceOnDevice | undefined {
   const known = mountsIfReadable();
   return (directory) => {
     const mount = known.find(({ id }) => id === directory.mountId);
-    return mount && { device: mount.device, path: join(mount.root, relative(mount.point, directory.realPath)) };
+    return mount && placeOn(mount, directory.realPath);
   };
 }
 

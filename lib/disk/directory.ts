@@ -205,14 +205,14 @@ export class Directory {
     return this.#mountId;
   }
 
-  /** Where something is mounted, at an entry or below it; undefined where nothing is. */
+  /** Where something is mounted, at an entry or below it, also by another mount of the same; undefined where nothing is. */
   mountAt(name: string): string | undefined {
-    return mountBelow(join(readlinkSync(this.#self), name));
+    return mountBelow(join(this.realPath, name), this.mountId);
   }
 
   /** The names of entries that are mount points. */
   mountedNames(): string[] {
-    return mountsIn(this.realPath);
+    return mountsIn(this.realPath, this.mountId);
   }
 
   /** Where it really is now, links resolved. */

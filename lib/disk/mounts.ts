@@ -1,5 +1,5 @@
 import { readFileSync, statfsSync } from "node:fs";
-import { basename, dirname } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { hasCode } from "../errors.ts";
 
 /**
@@ -16,20 +16,61 @@ export function mountIdOf(fd: number): string {
   }
 }
 
-/** Where something is mounted below a path, links in it resolved; undefined where nothing is. */
-export function mountBelow(path: string): string | undefined {
+/**
+ * Where something is mounted at a path or below it; undefined where nothing is. Links in the path are resolved; `mountId` is
+ * of its directory.
+ */
+export function mountBelow(path: string, mountId: string): string | undefined {
   const below = path.endsWith("/") ? path : `${path}/`;
-  return mountPoints().find((point) => point === path || point.startsWith(below));
+  return coveredFrom(path, mountId).find(({ at }) => at === path || at.startsWith(below))?.point;
 }
 
 /** The names of what is mounted right in a directory, whose path has no links. */
-export function mountsIn(path: string): string[] {
-  return mountPoints().flatMap((point) => (dirname(point) === path ? [basename(point)] : []));
+export function mountsIn(path: string, mountId: string): string[] {
+  return coveredFrom(path, mountId).flatMap(({ at }) => (dirname(at) === path ? [basename(at)] : []));
+}
+
+/** A place that a mount covers. */
+interface Covered {
+  /** The mount point. */
+  readonly point: string;
+  /** The same place, as it is reached otherwise. */
+  readonly at: string;
+}
+
+/**
+ * All mount points; and, as they are reached from a path, those on its file system that another mount of it leads to: what
+ * covers a directory there does not cover it here, but moves with it.
+ */
+function coveredFrom(path: string, mountId: string): Covered[] {
+  const all = mounts();
+  const byId = new Map(all.map((mount) => [mount.id, mount]));
+  const own = byId.get(mountId);
+  const here = own && placeOn(own, path);
+  return all.flatMap(({ point, parent }) => {
+    const around = byId.get(parent);
+    const isAlias = here !== undefined && around !== undefined && around !== own && around.device === here.device;
+    const aliases = isAlias ? [{ point, at: join(path, relative(here.path, placeOn(around, point).path)) }] : [];
+    return [{ point, at: point }, ...aliases];
+  });
+}
+
+/** Where something lies on its file system, however that is mounted. */
+export interface PlaceOnDevice {
+  readonly device: string;
+  readonly path: string;
+}
+
+/** Where a path lies that is reached by a mount. */
+export function placeOn({ device, root, point }: Mount, path: string): PlaceOnDevice {
+  return { device, path: join(root, relative(point, path)) };
 }
 
 /** Where the file system of a mount begins, and where it is mounted. */
 export interface Mount {
   readonly id: string;
+  /** The mount that its point lies on. */
+  readonly parent: string;
   /** `major:minor` of the file system. */
   readonly device: string;
   /** The directory of the file system that is mounted. */
@@ -48,13 +89,9 @@ export function mounts(): Mount[] {
     throw error;
   }
   return text.split("\n").map((line) => {
-    const [id = "", , device = "", root = "", point = ""] = line.split(" ");
-    return { id, device, root: withoutEscapes(root), point: withoutEscapes(point) };
+    const [id = "", parent = "", device = "", root = "", point = ""] = line.split(" ");
+    return { id, parent, device, root: withoutEscapes(root), point: withoutEscapes(point) };
   });
-}
-
-function mountPoints(): string[] {
-  return mounts().map(({ point }) => point);
 }
 
 /** A path of mountinfo, where blanks and backslashes are written in octal (proc(5)). */

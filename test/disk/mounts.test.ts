@@ -1,5 +1,5 @@
 import { describe, expect } from "bun:test";
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync, utimesSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { stamps } from "../support/canary.ts";
 import { skipUnless, snapshot, type TempDir, writeTree } from "../support/harness.ts";
@@ -60,6 +60,30 @@ describe("a mount of the same disk", () => {
         }
       });
     }
+  }
+
+  for (const place of ["example_app/dist/inner", "example_app/dist", "example_app/stale/inner", "sbom/launch/inner"]) {
+    withMounts(
+      `is not moved with what it covers where the layers directory is another mount of that: ${place}`,
+      async () => {
+        using here = sceneWithMount(place);
+        mkdirSync(here.join("alias"));
+        const before = stamps(here.canary);
+        const covered = statSync(join(here.layers, place)).ino;
+        const { exitCode, stderr } = await runWithMounts(
+          [
+            [here.canary, join(here.layers, place)],
+            // Without what is mounted in it.
+            [here.layers, here.join("alias")],
+          ],
+          ["-layers", here.join("alias"), "-cache-dir", here.join("cache")],
+        );
+        expect(stderr).toContain(`something is mounted at "${join(here.layers, place)}"`);
+        expect({ exitCode, after: stamps(here.canary) }).toEqual({ exitCode: 0, after: before });
+        expect(statSync(join(here.layers, place)).ino).toBe(covered);
+        expect(readdirSync(here.layers).filter((name) => name.startsWith(".restorer-"))).toEqual([]);
+      },
+    );
   }
 
   withMounts("keeps its owner when the layers directory around it is given to a user", async () => {
