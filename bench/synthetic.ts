@@ -5,11 +5,10 @@
  *
  * prints a {@link BenchCache} as JSON. The contents are pieces of machine code and text, so that they compress as layers do.
  */
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Archive } from "../lib/pack/archive.ts";
 import { cacheMetadata, metadataName } from "../test/support/cache-fixture.ts";
-import { BlobWriter } from "../test/support/pack.ts";
-import { headerOf, paddingOf, tarTrailer } from "../test/support/tar-writer.ts";
 import type { BenchCache, BenchLayer } from "./make-cache.ts";
 import { collect, readPart, roots } from "./sources.ts";
 
@@ -65,34 +64,34 @@ function packLayer(
   layer: number,
 ): BenchLayer {
   const unnamed = join(committed, ".packing");
-  const blob = new BlobWriter(unnamed);
+  const fd = openSync(unnamed, "wx");
+  const archive = new Archive(fd);
   const root = `${layersDir}/bench_growth/${name}`;
-  let entries = 1;
-  blob.write(headerOf({ name: root, type: "directory" }, 0));
+  const entry = { type: "directory", mode: 0o755, uid: 0, gid: 0, size: 0, linkname: "" } as const;
+  archive.begin({ ...entry, name: root });
   for (let index = 0; index < files; index++) {
     const directory = `${root}/d${String(Math.floor(index / filesPerDirectory)).padStart(5, "0")}`;
     if (index % filesPerDirectory === 0) {
-      blob.write(headerOf({ name: directory, type: "directory" }, 0));
-      entries++;
+      archive.begin({ ...entry, name: directory });
     }
-    blob.write(headerOf({ name: `${directory}/f${index}`, mode: 0o644 }, fileBytes));
-    writeContents(blob, bytes, ((layer * files + index) * stride) % bytes.length, fileBytes);
-    entries++;
+    archive.begin({ ...entry, type: "file", name: `${directory}/f${index}`, mode: 0o644, size: fileBytes });
+    writeContents(archive, bytes, ((layer * files + index) * stride) % bytes.length, fileBytes);
   }
-  blob.write(tarTrailer);
-  const { diffId, size } = blob.close();
+  const diffId = archive.end();
+  closeSync(fd);
+  const { size, entries } = archive;
   const path = join(committed, `${diffId}.tar`);
   renameSync(unnamed, path);
   return { buildpack: "bench/growth", name, diffId, blob: path, size, entries, files };
 }
 
-function writeContents(blob: BlobWriter, bytes: Buffer, start: number, length: number): void {
+function writeContents(archive: Archive, bytes: Buffer, start: number, length: number): void {
   for (let done = 0, at = start; done < length; at = 0) {
     const piece = bytes.subarray(at, at + length - done);
-    blob.write(piece);
+    archive.write(piece);
     done += piece.length;
   }
-  blob.write(paddingOf(length));
+  archive.pad(length);
 }
 
 if (import.meta.main) {

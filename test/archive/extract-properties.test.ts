@@ -8,7 +8,7 @@ import { TarReader } from "../../lib/archive/tar.ts";
 import { TarError } from "../../lib/archive/tar-error.ts";
 import { targetAt } from "../support/blob-source.ts";
 import { removeTree } from "../support/harness.ts";
-import { type TarEntry, tarOf } from "../support/tar-writer.ts";
+import { type TarEntry, tarOf } from "../support/raw-tar.ts";
 
 /** A file system in a map, to compare with: path → what is there. Hard links share their object. */
 type Model = Map<string, { kind: "directory" } | { kind: "file"; text: string } | { kind: "symlink"; text: string }>;

@@ -10,7 +10,7 @@ import { join, resolve } from "node:path";
 import { analyzedToml, groupToml, makeCache } from "../support/cache-fixture.ts";
 import { canaryTree, stamps } from "../support/canary.ts";
 import { restorerPath, type TempDir, tempDir } from "../support/harness.ts";
-import { tarOf } from "../support/tar-writer.ts";
+import { tarOf } from "../support/raw-tar.ts";
 import { Mutator, type Pieces, readSeeds } from "./mutator.ts";
 import { Random } from "./random.ts";
 

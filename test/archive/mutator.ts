@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { TempDir } from "../support/harness.ts";
-import { packLayer } from "../support/pack.ts";
-import { type TarEntry, tarOf } from "../support/tar-writer.ts";
+import { packTree } from "../support/pack-tree.ts";
+import { type TarEntry, tarOf } from "../support/raw-tar.ts";
 import { attacks } from "./attack-table.ts";
 import { fixChecksum, isHeader } from "./fix-checksum.ts";
 import type { Random } from "./random.ts";
@@ -32,7 +32,7 @@ function piecesOf(archive: Buffer): Pieces {
 export function readSeeds(dir: TempDir): Pieces[] {
   const trees = ["lib", "test", "bench", "node_modules/fast-check", "node_modules/yargs", "node_modules/smol-toml"];
   const real = trees.map((tree) => {
-    const { path } = packLayer(dir.path, join(project, tree), "/layers/fuzz/LLLL");
+    const { path } = packTree(dir.path, join(project, tree), "/layers/fuzz/LLLL");
     return piecesOf(readFileSync(path));
   });
   const scene = {

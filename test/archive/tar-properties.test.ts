@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type TarEntry as Entry, TarReader } from "../../lib/archive/tar.ts";
 import { TarError } from "../../lib/archive/tar-error.ts";
-import { tarOf } from "../support/tar-writer.ts";
+import { tarOf } from "../support/raw-tar.ts";
 import { attacks } from "./attack-table.ts";
 import { fixChecksum, isHeader } from "./fix-checksum.ts";
 

@@ -6,7 +6,7 @@ import { type CacheFixture, diffId, groupToml, makeCache, metadataName } from ".
 import { startFaultRegistry, testImage } from "../support/fault-registry.ts";
 import { have, skipUnless, type TempDir, tempDir } from "../support/harness.ts";
 import { hostileMetadata } from "../support/hostile-metadata.ts";
-import { tarOf } from "../support/tar-writer.ts";
+import { tarOf } from "../support/raw-tar.ts";
 
 interface Scene extends Disposable {
   readonly dir: TempDir;

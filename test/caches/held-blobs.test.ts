@@ -3,7 +3,7 @@ import { chmodSync, existsSync, linkSync, readdirSync, statSync } from "node:fs"
 import { join } from "node:path";
 import { diffId, groupToml, makeCache } from "../support/cache-fixture.ts";
 import { have, isRoot, restorerPath, skipUnless, tempDir } from "../support/harness.ts";
-import { tarOf } from "../support/tar-writer.ts";
+import { tarOf } from "../support/raw-tar.ts";
 
 const nobody = 65534;
 const limited = skipUnless(isRoot && have("prlimit"), "root, prlimit (util-linux)");

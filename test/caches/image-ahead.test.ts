@@ -7,7 +7,7 @@ import { analyzedToml, cacheMetadata, groupToml, metadataName } from "../support
 import { eventually } from "../support/eventually.ts";
 import { digestOf, startFaultRegistry, testImage } from "../support/fault-registry.ts";
 import { runRestorer, snapshot, startRestorer, tempDir } from "../support/harness.ts";
-import { tarOf } from "../support/tar-writer.ts";
+import { tarOf } from "../support/raw-tar.ts";
 
 /** Layers that are restored at once, two more, and their sizes, the largest first. */
 const atOnce = Math.min(4, availableParallelism());

@@ -22,7 +22,7 @@ import {
 } from "../support/cache-faults.ts";
 import { cacheMetadata, metadataName } from "../support/cache-fixture.ts";
 import { digestOf, type Fault, testImage } from "../support/fault-registry.ts";
-import { headerOf, tarOf, tarTrailer } from "../support/tar-writer.ts";
+import { headerOf, tarOf, tarTrailer } from "../support/raw-tar.ts";
 
 group("a blob that is not what it should be costs its layer", () => {
   const damage = (fault: Fault, image = healthy): Setup => ({ image, rules: [{ path: blobOf(image), fault }] });

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { differences, snapshot, tempDir } from "../support/harness.ts";
-import { tarOf } from "../support/tar-writer.ts";
+import { tarOf } from "../support/raw-tar.ts";
 import { expectPlain, expectWhole, scene } from "./scene.ts";
 
 describe("names", () => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { groupToml, metadataName } from "../support/cache-fixture.ts";
 import { writeTree } from "../support/harness.ts";
 import { layoutTree } from "../support/layout-fixture.ts";
-import { tarOf } from "../support/tar-writer.ts";
+import { tarOf } from "../support/raw-tar.ts";
 import { expectPlain, type Scene, scene } from "./scene.ts";
 
 /** What is not a file, and must make nobody wait. */

@@ -26,7 +26,7 @@ import {
   tempDir,
   writeTree,
 } from "../support/harness.ts";
-import { tarOf } from "../support/tar-writer.ts";
+import { tarOf } from "../support/raw-tar.ts";
 
 setDefaultTimeout(60_000);
 

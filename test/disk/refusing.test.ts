@@ -16,8 +16,8 @@ import {
   tempDir,
   writeTree,
 } from "../support/harness.ts";
+import { tarOf } from "../support/raw-tar.ts";
 import { bindfs, type Calls, canBindfs, canInject, withInjected } from "../support/refusing.ts";
-import { tarOf } from "../support/tar-writer.ts";
 
 const user = 12345;
 const users = [

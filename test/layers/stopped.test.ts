@@ -13,7 +13,7 @@ import {
   tempDir,
   writeTree,
 } from "../support/harness.ts";
-import { tarOf } from "../support/tar-writer.ts";
+import { tarOf } from "../support/raw-tar.ts";
 import { buildpack, clean, directory, layersDir, leftovers } from "./versions.ts";
 
 describe("a restorer that is asked to stop", () => {

@@ -4,7 +4,7 @@ import type { ExtractionTarget } from "../../lib/archive/extract.ts";
 import type { LayerSource } from "../../lib/archive/source.ts";
 import type { TarHandler } from "../../lib/archive/tar.ts";
 import type { TempDir } from "./harness.ts";
-import { tarOf } from "./tar-writer.ts";
+import { tarOf } from "./raw-tar.ts";
 
 let count = 0;
 

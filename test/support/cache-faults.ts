@@ -18,7 +18,7 @@ import {
   testImage,
 } from "./fault-registry.ts";
 import { hangMs, type RunOptions, type RunResult, runRestorer, type Snapshot, snapshot, tempDir } from "./harness.ts";
-import { tarOf } from "./tar-writer.ts";
+import { tarOf } from "./raw-tar.ts";
 
 export const data: Readonly<Record<string, Buffer>> = { one: randomBytes(2_000_000), two: randomBytes(50_000) };
 export const names = Object.keys(data);

@@ -1,12 +1,12 @@
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify, type TomlTable } from "smol-toml";
-import { packLayer } from "./pack.ts";
+import { packTree } from "./pack-tree.ts";
 
 export interface LayerContents {
-  /** A directory to pack as the exporter does. */
+  /** A directory to pack as make-cache does. */
   readonly tree?: string;
-  /** A finished tar, such as `tarOf` makes. */
+  /** A finished tar, such as `tarOf` of raw-tar makes. */
   readonly tar?: Uint8Array;
   /** What the metadata says and the blob is called, true or not. Default: the contents' diffID. */
   readonly sha?: string;
@@ -91,7 +91,7 @@ function storeLayer(committed: string, name: string, { tree, tar, sha }: LayerCo
     return named;
   }
   if (tree === undefined) return sha ?? diffId("");
-  const packed = packLayer(committed, tree, name);
+  const packed = packTree(committed, tree, name);
   if (sha !== undefined) renameSync(packed.path, blobPath(committed, sha));
   return sha ?? packed.diffId;
 }

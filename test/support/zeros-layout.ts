@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { headerOf, paddingOf, tarTrailer } from "./tar-writer.ts";
+import { headerOf, paddingOf, tarTrailer } from "./raw-tar.ts";
 import { digestOf, encode } from "./test-image.ts";
 
 const step = Buffer.alloc(1024 * 1024);

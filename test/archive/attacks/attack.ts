@@ -1,4 +1,4 @@
-import { type Bytes, type TarEntry, type TarOptions, tarOf } from "../../support/tar-writer.ts";
+import { type Bytes, type TarEntry, type TarOptions, tarOf } from "../../support/raw-tar.ts";
 
 /** Where an attack stands: what the archive calls its layer, and what it must not reach. */
 export interface Scene {

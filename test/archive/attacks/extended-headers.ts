@@ -1,4 +1,4 @@
-import { tarOf } from "../../support/tar-writer.ts";
+import { tarOf } from "../../support/raw-tar.ts";
 import {
   type Attack,
   allAlike,

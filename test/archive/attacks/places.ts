@@ -1,4 +1,4 @@
-import { tarOf, tarTrailer } from "../../support/tar-writer.ts";
+import { tarOf, tarTrailer } from "../../support/raw-tar.ts";
 import {
   type Attack,
   allAlike,

@@ -1,4 +1,4 @@
-import { tarOf } from "../../support/tar-writer.ts";
+import { tarOf } from "../../support/raw-tar.ts";
 import { type Attack, allAlike, ascii, cutOff, dir, file, refuses, restores, type Scene, sym } from "./attack.ts";
 
 /** An archive in an archive: what a reader sees that takes the wrong size for the outer file. */

@@ -1,4 +1,4 @@
-import { type TarEntry, tarOf } from "../../support/tar-writer.ts";
+import { type TarEntry, tarOf } from "../../support/raw-tar.ts";
 import {
   type Attack,
   allAlike,

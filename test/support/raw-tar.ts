@@ -1,6 +1,6 @@
 /**
- * A tar writer that puts down every byte it is told to: by default exactly what the exporter's writer (Go's
- * archive/tar) does, and on request what no sane writer would.
+ * A raw tar writer, for what make-cache can never write: it puts down every byte it is told to, by default exactly what the
+ * exporter's writer (Go's archive/tar) does, and on request what no sane writer would.
  */
 
 /** Text is written as UTF-8; bytes as they are. */
