@@ -133,6 +133,19 @@ export function describe(error: unknown): string {
   const own = wordsFor(error, code) || error.message || error.name;
   if (error.cause === undefined) return own;
   const cause = describe(error.cause);
-  // Some messages tell their cause already.
-  return own.includes(cause) ? own : `${own}: ${cause}`;
+  return tells(own, cause) ? own : `${own}: ${cause}`;
+}
+
+/**
+ * Whether a message tells its cause already: as a clause of its own, behind a colon and before the end or a stop. The same words
+ * in a name that is quoted, or within others, tell nothing.
+ */
+function tells(message: string, cause: string): boolean {
+  for (let at = message.indexOf(cause); at >= 0; at = message.indexOf(cause, at + 1)) {
+    const [before, after] = [message.slice(0, at), message.slice(at + cause.length)];
+    const isQuoted = (before.replace(/\\./g, "").split('"').length - 1) % 2 === 1;
+    const ends = after === "" || /^[;:,.)]/.test(after) || (/[.!?]$/.test(cause) && after.startsWith(" "));
+    if (!isQuoted && /(^|[:;(] ?)$/.test(before) && ends) return true;
+  }
+  return false;
 }

@@ -34,6 +34,33 @@ group("errors that end the run", () => {
   test("a thread's death says nothing of room on a disk", () => expect(threadFailed("x").hint).not.toContain("room"));
 });
 
+group("a message and its cause", () => {
+  const because = (message: string, cause: unknown) => describe(new Error(message, { cause }));
+  test.each([
+    ["read x", "is a directory", "read x: is a directory"],
+    ["read x: is a directory", "is a directory", "read x: is a directory"],
+    ["is a directory", "is a directory", "is a directory"],
+    ["read x: is a directory; did you mean y?", "is a directory", "read x: is a directory; did you mean y?"],
+    ["write x (rename: not permitted)", "not permitted", "write x (rename: not permitted)"],
+    ["get x: it was denied. Log in.", "it was denied.", "get x: it was denied. Log in."],
+    // The same words, but not as the reason.
+    ["read x of 10 bytes", "10", "read x of 10 bytes: 10"],
+    ["failed to read x", "failed", "failed to read x: failed"],
+    ["it failed", "failed", "it failed: failed"],
+    ['read "a: is a directory"', "is a directory", 'read "a: is a directory": is a directory'],
+    ['read "a: is a directory; b"', "is a directory", 'read "a: is a directory; b": is a directory'],
+    ['read "a": "b" is a directory', '"b" is a directory', 'read "a": "b" is a directory'],
+    ["read x", "", "read x: Error"],
+  ])("%j because of %j", (message, cause, told) => expect(because(message, new Error(cause))).toBe(told));
+
+  test("are told to the end, each once", () => {
+    const inner = Object.assign(new Error("ENOENT: no such file, open 'x'"), { code: "ENOENT" });
+    const middle = new Error(`open x: ${describe(inner)}`, { cause: inner });
+    expect(because("start", middle)).toBe("start: open x: no such file or directory");
+    expect(because("start", "text")).toBe("start: text");
+  });
+});
+
 group("the code of an error", () => {
   test("is one of several, or not", () => {
     expect(hasCode(coded("ENOENT"), "EEXIST", "ENOENT")).toBe(true);

@@ -6,6 +6,10 @@ import type { ImageMetadata } from "../toml/metadata.ts";
 export interface Cache {
   /** How messages name it. */
   readonly name: string;
+  /** What kind of cache it is. */
+  readonly kind: CacheKind;
+  /** The path of a directory, the reference of an image, or `oci:DIR[:TAG]`. */
+  readonly reference: string;
   /** What it holds; undefined when there is no cache yet. Throws a CacheError when it cannot be used. */
   metadata(): Promise<ImageMetadata | undefined>;
   /** Whether anything is at its place, once its metadata was read: an empty directory is there, an absent image is not. */
@@ -19,7 +23,7 @@ export interface Cache {
    * other metadata was found in its place: then decide again.
    */
   hold?(shas: readonly string[]): Promise<boolean>;
-  /** What kind of cache it is, and which; more of it once its metadata was read. */
+  /** It as data; more of it once its metadata was read. */
   facts(): CacheFacts;
   /** The blobs that it holds, whether its metadata names them or not, once that was read; of an image those of its manifest. */
   contents(): CacheContents;
@@ -27,11 +31,10 @@ export interface Cache {
   open(sha: string): Promise<LayerSource>;
 }
 
+export type CacheKind = "directory" | "image" | "layout";
+
 /** A cache as data. */
-export interface CacheFacts {
-  readonly kind: "directory" | "image" | "layout";
-  /** The path of a directory, the reference of an image, or `oci:DIR[:TAG]`. */
-  readonly reference: string;
+export interface CacheFacts extends Pick<Cache, "kind" | "reference"> {
   /** Digest of the manifest of an image. */
   readonly digest?: string;
   /** When it was made, by its own word, in ISO 8601. */

@@ -45,6 +45,8 @@ export interface ImagePlace {
 /** A cache image: metadata in a label of its config, layers by diffID (contract §4). */
 export class ImageCache implements Cache {
   readonly name: string;
+  readonly kind: ImagePlace["kind"];
+  readonly reference: string;
   readonly #place: ImagePlace;
   readonly #log: Log;
   #image: FoundImage | undefined;
@@ -55,6 +57,8 @@ export class ImageCache implements Cache {
   constructor(place: ImagePlace, log: Log) {
     this.#place = place;
     this.#log = log;
+    this.kind = place.kind;
+    this.reference = place.reference;
     this.name = `cache image ${quote(place.reference)}`;
   }
 
@@ -108,11 +112,10 @@ export class ImageCache implements Cache {
   }
 
   facts(): CacheFacts {
-    const { kind, reference } = this.#place;
     const { digest, config } = this.#image ?? {};
     return {
-      kind,
-      reference,
+      kind: this.kind,
+      reference: this.reference,
       ...(digest === undefined ? {} : { digest }),
       ...(config?.created ? { created: config.created } : {}),
     };

@@ -24,7 +24,8 @@ const maxLooks = 100;
 /** A volume cache: `<dir>/committed/sha256:<hex>.tar` and a metadata file beside them (contract §4). */
 export class VolumeCache implements Cache {
   readonly name: string;
-  readonly #dir: string;
+  readonly kind = "directory";
+  readonly reference: string;
   readonly #signal: AbortSignal;
   readonly #held = new HeldBlobs();
   /** Where its contents were when they were looked at last. */
@@ -32,7 +33,7 @@ export class VolumeCache implements Cache {
   #metadata: ImageMetadata | undefined;
 
   constructor(dir: string, signal: AbortSignal) {
-    this.#dir = dir;
+    this.reference = dir;
     this.#signal = signal;
     this.name = `cache directory ${quote(dir)}`;
   }
@@ -54,13 +55,13 @@ export class VolumeCache implements Cache {
 
   #look(): Committed {
     try {
-      const committed = new Committed(this.#dir);
+      const committed = new Committed(this.reference);
       this.#committed?.close();
       this.#committed = committed;
       return committed;
     } catch (error) {
       const isFirstBuild = hasCode(error, "ENOENT");
-      const meant = isFirstBuild ? describeAbsent(this.#dir) : describeFile(this.#dir);
+      const meant = isFirstBuild ? describeAbsent(this.reference) : describeFile(this.reference);
       throw new CacheError(`cannot open ${this.name}: ${describe(error)}${meant}`, { cause: error, isFirstBuild });
     }
   }
@@ -88,7 +89,7 @@ export class VolumeCache implements Cache {
 
   /** A directory without metadata is one that no build has been exported to, or not a cache (D23). */
   #withoutMetadata(): undefined {
-    const other = describeOtherDirectory(this.#dir);
+    const other = describeOtherDirectory(this.reference);
     if (other !== undefined) throw new CacheError(`${this.name} is not a volume cache: ${other}`);
   }
 
@@ -100,7 +101,7 @@ export class VolumeCache implements Cache {
   facts(): CacheFacts {
     const stat = ifThere(join(this.#path, metadataFile));
     const created = stat === undefined ? {} : { created: stat.mtime.toISOString() };
-    return { kind: "directory", reference: this.#dir, ...created };
+    return { kind: this.kind, reference: this.reference, ...created };
   }
 
   contents(): CacheContents {
@@ -110,12 +111,12 @@ export class VolumeCache implements Cache {
     for (const name of namesIn(this.#path)) {
       const diffId = /^(sha256:[0-9a-f]{64})\.tar$/.exec(name)?.[1];
       if (diffId !== undefined) blobs.push({ diffId, ...lookAt(join(this.#path, name)) });
-      else if (name !== metadataFile) leftovers.push(leftover(this.#dir, `${committed}/${name}`));
+      else if (name !== metadataFile) leftovers.push(leftover(this.reference, `${committed}/${name}`));
     }
     // An export that ends well leaves neither.
     for (const place of ["staging", "committed-backup"].filter((name) => name !== committed)) {
-      for (const name of namesIn(join(this.#dir, place))) {
-        leftovers.push(leftover(this.#dir, `${place}/${name}`));
+      for (const name of namesIn(join(this.reference, place))) {
+        leftovers.push(leftover(this.reference, `${place}/${name}`));
       }
     }
     return { blobs, leftovers };
@@ -181,7 +182,7 @@ export class VolumeCache implements Cache {
 
   /** The directory of its contents. */
   get #path(): string {
-    return this.#committed?.path ?? join(this.#dir, "committed");
+    return this.#committed?.path ?? join(this.reference, "committed");
   }
 
   /** Where a blob is; one that an export reused has gone to the directory that replaced the old one. */
@@ -189,7 +190,7 @@ export class VolumeCache implements Cache {
     const name = `${sha}.tar`;
     const path = join(this.#path, name);
     const at = this.#committed?.at(name) ?? path;
-    const moved = join(this.#dir, "committed", name);
+    const moved = join(this.reference, "committed", name);
     return { path, at: ifThere(at) === undefined && ifThere(moved) !== undefined ? moved : at };
   }
 

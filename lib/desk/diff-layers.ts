@@ -57,7 +57,8 @@ type Named = Counterparts & { readonly buildpack: string; readonly layer: string
 
 /** The layers of cache and layers directory, by buildpack and name. */
 function counterparts({ session }: Desk, { metadata }: NamedCache, layers: Directory): Named[] {
-  const buildpacks = exporters(session.log, layers, `${layers.path}/group.toml`, false);
+  const known = metadata?.buildpacks.map(({ id }) => id);
+  const buildpacks = exporters(session.log, layers, { groupPath: `${layers.path}/group.toml`, isNeeded: false, known });
   const standing = buildpacks.flatMap((buildpack) => standingLayers(layers, buildpack, escapeId(buildpack.id)));
   const found = new Map<string, Named>();
   const key = ({ buildpack, layer }: Pick<Named, "buildpack" | "layer">) => `${buildpack}:${layer}`;

@@ -145,7 +145,7 @@ function asData({ session, options }: Desk, situation: Situation, prospects: rea
         ...("source" in prospect.plan ? { source: prospect.plan.source } : {}),
         ...("sha" in prospect.plan ? { sha: prospect.plan.sha } : {}),
         ...(size === undefined ? {} : { size }),
-        ...(cache === undefined ? {} : { cache: cache.facts().reference }),
+        ...(cache === undefined ? {} : { cache: cache.reference }),
         writes: [...writes],
         removes: [...removes],
         ...(options.words.length > 0 && { detail: detailAsData(situation, prospect) }),

@@ -19,11 +19,20 @@ export function openLayers(path: string): Directory {
 /** What else lies in a layers directory. */
 const notBuildpacks: ReadonlySet<string> = new Set(["sbom", "config", "generated", "extended"]);
 
+/** Where buildpacks are told from. */
+interface Group {
+  readonly groupPath: string;
+  /** Whether it must be there. */
+  readonly isNeeded: boolean;
+  /** Ids that are recorded elsewhere. */
+  readonly known?: readonly string[] | undefined;
+}
+
 /**
  * The buildpacks whose layers an exporter would look at: those of the group; without one, unless it `isNeeded`, of every
- * directory, whose name is taken for the id.
+ * directory, whose name is taken for that of the `known` id, or for the id.
  */
-export function exporters(log: Log, layers: Directory, groupPath: string, isNeeded: boolean): Buildpack[] {
+export function exporters(log: Log, layers: Directory, { groupPath, isNeeded, known = [] }: Group): Buildpack[] {
   if (isNeeded || existsSync(groupPath)) {
     return readGroup(groupPath, log).buildpacks.filter(({ id }) => {
       const problem = buildpackNameProblem(escapeId(id));
@@ -33,5 +42,7 @@ export function exporters(log: Log, layers: Directory, groupPath: string, isNeed
   }
   log.warn(`There is no ${inline(groupPath)}, taking every directory for a buildpack of that id`, "group");
   const directories = layers.list().filter(({ name, isDirectory }) => isDirectory && !notBuildpacks.has(name));
-  return directories.map(({ name }) => ({ id: name, api: 0 })).sort((a, b) => (a.id < b.id ? -1 : 1));
+  // It does not tell `a/b` from `a_b`.
+  const idOf = (name: string) => (known.includes(name) ? name : (known.find((id) => escapeId(id) === name) ?? name));
+  return directories.map(({ name }) => ({ id: idOf(name), api: 0 })).sort((a, b) => (a.id < b.id ? -1 : 1));
 }

@@ -27,7 +27,10 @@ export async function makeCache(desk: Desk): Promise<number> {
   const { cacheDir } = inputs;
   if (cacheDir === undefined) throw invalid("make-cache needs the directory to make: -cache-dir NEW");
   using layers = openLayers(inputs.layersDir);
-  const buildpacks = exporters(desk.session.log, layers, inputs.groupPath, desk.options.named.group);
+  const buildpacks = exporters(desk.session.log, layers, {
+    groupPath: inputs.groupPath,
+    isNeeded: desk.options.named.group,
+  });
   const standing = asked(
     buildpacks.flatMap((buildpack) => standingLayers(layers, buildpack, escapeId(buildpack.id))),
     inputs.only,

@@ -54,7 +54,7 @@ export function describeSources({ session }: Desk, situation: Situation): string
   const { cache, group } = situation;
   const from = appImageOf(inputs, situation);
   return [
-    `Cache:        ${cache === undefined ? "none" : inline(cache.facts().reference)}`,
+    `Cache:        ${cache === undefined ? "none" : inline(cache.reference)}`,
     `App image:    ${from === undefined ? "no metadata of an earlier build" : `metadata from ${inline(from)}`}`,
     `Group:        ${group === undefined ? `every buildpack of cache and app image, for there is no ${inline(inputs.groupPath)}` : inline(inputs.groupPath)}`,
     `Platform API: 0.${inputs.platformApi}`,

@@ -10,7 +10,7 @@ import type { Analyzed } from "../toml/analyzed.ts";
 import type { Buildpack, Group } from "../toml/group.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import { layersOnDisk } from "./layers-on-disk.ts";
-import { onlyLayers } from "./only.ts";
+import { noSuchLayer, onlyLayers } from "./only.ts";
 import { type Plan, planLayers } from "./plan.ts";
 
 /** What a decision is made from. */
@@ -58,8 +58,10 @@ export async function decide(
       layersOnDisk: (directory) => layersOnDisk(layers, directory),
     });
     const isFirstBuild = [app, chosen?.metadata].every((image) => (image?.buildpacks.length ?? 0) === 0);
-    const tellAbsent = (name: string) => session.log.info(`No layer is called ${quote(name)}, this is a first build`);
-    const plan = onlyLayers(all, session.inputs.only, isFirstBuild ? tellAbsent : undefined);
+    const plan = onlyLayers(all, session.inputs.only, (name) => {
+      if (!isFirstBuild) throw noSuchLayer(all.layers, name);
+      session.log.info(`No layer is called ${quote(name)}, this is a first build`);
+    });
     const isHeld = await chosen?.cache.hold?.(neededBlobs(plan, chosen.metadata));
     if (isHeld !== false || looks === 1) return { plan, app, chosen };
     session.log.debug(`${chosen?.cache.name} was replaced meanwhile, looking again`);

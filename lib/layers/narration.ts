@@ -60,7 +60,7 @@ export class Narration {
     this.#log.debug(`Restoring ${nameOf(plan)} took ${milliseconds} ms: ${describeEffort(effort)}`);
     this.#efforts.push(effort);
     this.fellBack(nameOf(plan), origin, plan);
-    const cache = origin.cache.facts().reference;
+    const cache = origin.cache.reference;
     this.#record(plan, "restored", plan, { cache, files, bytesRead, bytesWritten, milliseconds, retries });
   }
 

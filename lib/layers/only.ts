@@ -26,12 +26,17 @@ export function findLayer<L extends Named>(layers: readonly L[], wanted: string)
   return undefined;
 }
 
-/** As `findLayer`; throws a RestorerError (exit 3) where none fits, too. */
+/** As `findLayer`; throws `noSuchLayer` where none fits. */
 export function chooseLayer<L extends Named>(layers: readonly L[], wanted: string): L {
   const found = findLayer(layers, wanted);
-  if (found !== undefined) return found;
+  if (found === undefined) throw noSuchLayer(layers, wanted);
+  return found;
+}
+
+/** The RestorerError (exit 3) for a name that none of these layers has. */
+export function noSuchLayer(layers: readonly Named[], wanted: string): RestorerError {
   const all = layers.map(whole);
-  throw noOneLayer(
+  return noOneLayer(
     `no layer is called ${quote(wanted)}`,
     all.length === 0 ? "There are none." : `There are ${list(all)}.`,
   );
@@ -53,13 +58,12 @@ function noOneLayer(message: string, hint: string): RestorerError {
 
 /**
  * A plan for these layers alone: the others, store.toml and what else belongs to them are left as they are. Throws as
- * `chooseLayer` does; a name that none fits is given to `onAbsent`, where there is one.
+ * `findLayer` does; a name that no layer has is given to `onAbsent`.
  */
-export function onlyLayers(plan: Plan, wanted: readonly string[], onAbsent?: (name: string) => void): Plan {
+export function onlyLayers(plan: Plan, wanted: readonly string[], onAbsent: (name: string) => void): Plan {
   if (wanted.length === 0) return plan;
   const chosen = new Set(
     wanted.flatMap((name) => {
-      if (onAbsent === undefined) return [chooseLayer(plan.layers, name)];
       const found = findLayer(plan.layers, name);
       if (found === undefined) onAbsent(name);
       return found ?? [];

@@ -44,7 +44,7 @@ export class Unpacker {
 
   constructor({ cache, fallbacks }: Pick<ChosenCache, "cache" | "fallbacks">, session: Session) {
     this.#cache = cache;
-    this.#isRemote = cache.facts().kind === "image";
+    this.#isRemote = cache.kind === "image";
     this.#others = fallbacks;
     this.#fallbacks = new Fallbacks(session.log);
     this.#session = session;

@@ -22,7 +22,8 @@ async function exported(): Promise<TempDir> {
 async function diff(dir: TempDir, ...words: string[]) {
   const args = ["diff", dir.join("cache"), `layers:${dir.join("layers")}`, ...words];
   const { exitCode, stdout, stderr } = await runRestorer([...args, "-output", "json", "-exit-code"]);
-  const found: { layer: string; outcome: string; code: string; files: unknown[] }[] = JSON.parse(stdout).layers;
+  const found: { buildpack: string; layer: string; outcome: string; code: string; files: unknown[] }[] =
+    JSON.parse(stdout).layers;
   return { exitCode, stderr, found, codes: found.map(({ layer, outcome, code }) => [layer, outcome, code]) };
 }
 
@@ -35,6 +36,22 @@ describe("diff CACHE layers:DIR", () => {
       ["one", "reused", "same-digest"],
       ["two", "reused", "same-digest"],
     ]);
+  });
+
+  test("finds buildpacks by their directories where there is no group.toml", async () => {
+    using dir = tempDir("ids", {
+      layers: { "group.toml": groupToml([{ id: "a/b" }, { id: "c" }]), a_b: layers["bp"] ?? {}, c: layers["bp"] ?? {} },
+    });
+    await runRestorer(["make-cache", "-layers", dir.join("layers"), "-cache-dir", dir.join("cache")]);
+    rmSync(dir.join("layers/group.toml"));
+    const { found, exitCode } = await diff(dir);
+    expect(found.map(({ buildpack, outcome }) => `${buildpack} ${outcome}`)).toEqual([
+      "a/b reused",
+      "a/b reused",
+      "c reused",
+      "c reused",
+    ]);
+    expect(exitCode).toBe(0);
   });
 
   test("names what is to blame: a file, a mode, a directory above the layer", async () => {
