@@ -85,13 +85,14 @@ function tell(desk: Desk, found: readonly NextExport[]): void {
     const { outcome, reason, changes } = next;
     const what: Cell = { text: outcome, color: colors[outcome] };
     const name = layerName(next);
-    if (changes.length === 0) return [[what, name, "", desk.message(reason)]];
-    return changes.map((change) => [
+    const why: Cell[] = [what, name, "", desk.message(reason)];
+    const blamed = changes.map((change): Cell[] => [
       what,
       name,
       desk.message(change.path),
       desk.message(change.change === "changed" ? change.what.join(", ") : [change.change, ...change.what].join(", ")),
     ]);
+    return blamed.length === 0 || next.isUnasked === true ? [why, ...blamed] : blamed;
   });
   const columns = [{ title: "EXPORT" }, { title: "LAYER" }, { title: "PATH" }, { title: "WHAT" }] as const;
   if (rows.length > 0) desk.table(columns, rows);

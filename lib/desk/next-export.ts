@@ -40,6 +40,8 @@ export interface NextExport {
   readonly sha: string | undefined;
   /** What it will record. */
   readonly newSha: string | undefined;
+  /** Whether its buildpack must ask for it again, which is part of the reason. */
+  readonly isUnasked?: boolean;
   /** Of one that is exported anew: what of the layer differs, and of the directories above it, whose names are absolute. */
   readonly changes: readonly FileChange[];
 }
@@ -89,8 +91,9 @@ export class NextExports {
     const { buildpack, layer, code } = standing;
     const head = await this.#head(standing, sha);
     const { diffId: newSha } = await this.#pack(standing, typeof head === "string" ? undefined : head);
-    const unasked = code === "no-types" ? "; but its toml has no [types], its buildpack must ask for it again" : "";
-    const about = { buildpack, layer, sha, newSha };
+    const isUnasked = code === "no-types";
+    const unasked = isUnasked ? "; but its toml has no [types], its buildpack must ask for it again" : "";
+    const about = { buildpack, layer, sha, newSha, isUnasked };
     const anew = (why: NextExport["code"], reason: string, changes: readonly FileChange[] = []): NextExport => {
       return { ...about, outcome: "anew", code: why, reason: `${reason}${unasked}`, changes };
     };

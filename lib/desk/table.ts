@@ -19,48 +19,70 @@ const codes: Readonly<Record<Color, string>> = {
 };
 
 export interface TableOptions {
-  /** Columns of the terminal: the last column is wrapped to fit; undefined for lines as long as they are. */
+  /** Columns of the terminal: what does not fit goes to further lines; undefined for lines as long as they are. */
   readonly width?: number | undefined;
   readonly colors?: boolean;
 }
 
 const gap = "  ";
-/** Where the last column would have less, it goes to lines of its own. */
+/** Where the last column would have less, it goes to a line of its own. */
 const narrowest = 30;
-const ownLineIndent = 4;
+const furtherIndent = 4;
+
+/** Columns that stand on one line. */
+interface Line {
+  readonly indent: number;
+  readonly columns: readonly { readonly at: number; readonly width: number; readonly isRight: boolean }[];
+}
 
 /**
- * A table as text, its columns aligned, one record a line. Only for a terminal are long records wrapped, or their last column put
- * below the others.
+ * A table as text, its columns aligned, one record a line. Only for a terminal do columns that have no room go to further lines, and
+ * is wrapped what ends one.
  */
 export function formatTable(
   columns: readonly Column[],
   rows: readonly (readonly Cell[])[],
   options: TableOptions = {},
 ): string {
-  const { width, colors = false } = options;
+  const { width = Number.POSITIVE_INFINITY, colors = false } = options;
   const all: readonly (readonly Cell[])[] = [columns.map(({ title }) => ({ text: title, color: "bold" })), ...rows];
-  const last = columns.length - 1;
   const widths = columns.map((_, at) => Math.max(0, ...all.map((row) => widthOf(textOf(row[at])))));
-  const indent = widths.slice(0, last).reduce((sum, one) => sum + one + gap.length, 0);
-  const fits = width === undefined || indent + Math.min(narrowest, widths[last] ?? 0) <= width;
-  const line = (row: readonly Cell[]) => {
-    const cells = columns.slice(0, fits ? columns.length : last).map(({ align }, at) => {
-      const text = at === last ? wrap(textOf(row[at]), width, indent) : textOf(row[at]);
-      const padding =
-        at === last && align === undefined ? "" : " ".repeat(Math.max(0, (widths[at] ?? 0) - widthOf(textOf(row[at]))));
-      const shown = paint(text, row[at], colors);
-      return align === "right" ? padding + shown : shown + padding;
-    });
-    const own = fits || textOf(row[last]) === "" ? "" : `\n${ownLine(row[last], width, colors)}`;
-    return `${cells.join(gap).trimEnd()}${own}`;
-  };
-  return all.map((row) => `${line(row)}\n`).join("");
+  const lines = layOut(columns, widths, width);
+  return all.map((row) => lines.map((line) => formatLine(line, row, width, colors)).join("")).join("");
 }
 
-function ownLine(cell: Cell | undefined, width: number | undefined, colors: boolean): string {
-  const text = `${" ".repeat(ownLineIndent)}${wrap(textOf(cell), width, ownLineIndent)}`;
-  return paint(text, cell, colors);
+/** Which columns go to which line. */
+function layOut(columns: readonly Column[], widths: readonly number[], width: number): Line[] {
+  const lines: { indent: number; columns: Line["columns"][number][] }[] = [];
+  let used = 0;
+  for (const [at, { align }] of columns.entries()) {
+    const own = widths[at] ?? 0;
+    const needed = gap.length + (at === columns.length - 1 ? Math.min(narrowest, own) : own);
+    if (lines.length === 0 || used + needed > width) {
+      used = lines.length === 0 ? 0 : furtherIndent;
+      lines.push({ indent: used, columns: [] });
+      used -= gap.length;
+    }
+    lines.at(-1)?.columns.push({ at, width: own, isRight: align === "right" });
+    used += gap.length + own;
+  }
+  return lines;
+}
+
+/** A line of a record; nothing where it is not the first, and has nothing to say. */
+function formatLine(line: Line, row: readonly Cell[], width: number, colors: boolean): string {
+  if (line.indent > 0 && line.columns.every(({ at }) => textOf(row[at]) === "")) return "";
+  let text = " ".repeat(line.indent);
+  let column = line.indent;
+  for (const [index, { at, width: own, isRight }] of line.columns.entries()) {
+    const isEnd = index === line.columns.length - 1;
+    const padding = " ".repeat(Math.max(0, own - widthOf(textOf(row[at]))));
+    const shown = paint(isEnd ? wrap(textOf(row[at]), width, column) : textOf(row[at]), row[at], colors);
+    text += isRight ? padding + shown : isEnd ? shown : shown + padding;
+    if (!isEnd) text += gap;
+    column += own + gap.length;
+  }
+  return `${text.trimEnd()}\n`;
 }
 
 /** Text in a colour, where there are any. */
@@ -78,8 +100,8 @@ function widthOf(text: string): number {
 }
 
 /** Breaks text that begins at a column of a terminal at spaces, and words that are too long anywhere; further lines begin there, too. */
-export function wrap(text: string, width: number | undefined, indent: number): string {
-  const room = Math.max(1, (width ?? Number.POSITIVE_INFINITY) - indent);
+export function wrap(text: string, width = Number.POSITIVE_INFINITY, indent = 0): string {
+  const room = Math.max(1, width - indent);
   if (widthOf(text) <= room) return text;
   const lines: string[] = [];
   let line = "";

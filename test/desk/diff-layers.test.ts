@@ -88,6 +88,10 @@ describe("diff CACHE layers:DIR", () => {
     ]);
     expect(found[0]).toMatchObject({ reason: expect.stringContaining("its buildpack must ask for it again") });
     writeFileSync(dir.join("layers/bp/one/new"), "");
+    const text = await runRestorer(["diff", dir.join("cache"), `layers:${dir.join("layers")}`, "one"]);
+    expect(text.stdout).toMatch(
+      /^anew +bp:one +its digest differs; but .* must ask for it again\nanew +bp:one +new +added$/m,
+    );
     const blob = dir.join("cache/committed", `${shas.one.sha}.tar`);
     truncateSync(blob, 4096);
     expect((await diff(dir, "one")).codes).toEqual([["one", "anew", "blob-unusable"]]);

@@ -27,8 +27,32 @@ describe("a table", () => {
     );
   });
 
+  test("has as many lines for a record as its columns need", () => {
+    const wide = [{ title: "LAYER" }, { title: "SIZE", align: "right" }, { title: "FROM" }, { title: "WHY" }] as const;
+    const records = [
+      ["a/long-name:layer", "1 kB", "the app image", ""],
+      ["b:layer", "10 kB", "", ""],
+      ["c:layer", "-", "-", "it is stale"],
+    ];
+    expect(formatTable(wide, records, { width: 30 })).toBe(
+      [
+        "LAYER               SIZE",
+        "    FROM           WHY",
+        "a/long-name:layer   1 kB",
+        "    the app image",
+        "b:layer            10 kB",
+        "c:layer                -",
+        "    -              it is stale",
+        "",
+      ].join("\n"),
+    );
+  });
+
   test.each([40, 60, 80, 200])("fits into %d columns, and colours do not count", (width) => {
-    const text = formatTable(columns, [...rows, ["refuse", "-", "x".repeat(300)]], { width, colors: true });
+    const text = formatTable(columns, [...rows, ["refuse", "-", "x".repeat(300)], ["y".repeat(300), "-", "x"]], {
+      width,
+      colors: true,
+    });
     for (const line of text.split("\n")) expect(Bun.stringWidth(line)).toBeLessThanOrEqual(width);
     expect(text).toContain("\x1b[32mrestore\x1b[0m");
   });
