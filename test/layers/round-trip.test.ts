@@ -1,7 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { differences, isRoot, restorerPath, skipUnless, tempDir } from "../support/harness.ts";
+import { earlierBuild, sbomTree } from "../demo/earlier-build.ts";
+import { writeLayers } from "../demo/layers.ts";
+import { groupToml } from "../support/cache-fixture.ts";
+import { differences, isRoot, restorerPath, skipUnless, tempDir, writeTree } from "../support/harness.ts";
 import { Build, contents, layers, reference, tomls, type User } from "./reference-build.ts";
 
 /*
@@ -111,6 +114,18 @@ describe("a cache that the reference exported, restored, and exported by the ref
 });
 
 describe("make-cache packs layers as the reference's exporter does", () => {
+  withReference("with the same digests, of what the demo restores", () => {
+    using dir = tempDir("demo", { sources: {}, build: {} });
+    const build = new Build(dir.join("build"), 0o022, self);
+    const demo = earlierBuild(dir.join("sources"));
+    writeLayers(build.layers, demo, sbomTree(dir.join("sources")));
+    const group = groupToml(demo.map(({ id }) => ({ id })));
+    writeTree(build.layers, { "group.toml": group, config: { "metadata.toml": "" } });
+    const { digests } = build.export();
+    expect(Object.keys(digests)).toHaveLength(4);
+    expect(build.makeCache(dir.join("made"))).toEqual(digests);
+  });
+
   for (const [who, user] of users) {
     for (const umask of [0o022, 0o077]) {
       const how = `under umask 0${umask.toString(8)}, ${who}`;
