@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { disarmRuntime } from "../../lib/cli/runtime.ts";
 import { RestorerError } from "../../lib/failures.ts";
+import { runsAnywhere } from "../support/bare-root.ts";
 import { groupToml } from "../support/cache-fixture.ts";
-import { isRoot, runRestorer, skipUnless, tempDir } from "../support/harness.ts";
+import { file, isRoot, runRestorer, skipUnless, tempDir } from "../support/harness.ts";
 
 describe("the environment", () => {
   for (const name of ["BUN_OPTIONS", "BUN_INSPECT", "BUN_INSPECT_CONNECT_TO", "BUN_INSPECT_PRELOAD"]) {
@@ -32,6 +34,12 @@ describe("the environment", () => {
     }
   });
 
+  test("loses what the executable itself set for its runtime, and nothing that the user set", () => {
+    const env = { BUN_JSC_useFTLJIT: "no", BUN_JSC_startupJITDeferralScale: "2", BUN_JSC_useJIT: "1" };
+    expect(disarmRuntime(env, true)).toEqual([]);
+    expect(env).toEqual({ BUN_JSC_startupJITDeferralScale: "2", BUN_JSC_useJIT: "1" } as typeof env);
+  });
+
   test("that is ordinary is left as it is", () => {
     const env = { PATH: "/bin", HOME: "/root", CNB_PLATFORM_API: "0.15", NODE_EXTRA_CA_CERTS: "/ca.pem" };
     const before = { ...env };
@@ -41,6 +49,29 @@ describe("the environment", () => {
 });
 
 describe("the executable", () => {
+  skipUnless(runsAnywhere, "a self-contained executable")(
+    "starts its runtime with settings of its own, and the user's count more",
+    async () => {
+      const settings = async (env: Record<string, string>) =>
+        (await runRestorer(["-version"], { env: { ...env, BUN_JSC_dumpOptions: "2" } })).stderr;
+      expect(await settings({})).toMatch(/ useFTLJIT=false .*startupJITDeferralScale=10 /s);
+      expect(await settings({ BUN_JSC_useFTLJIT: "1" })).toMatch(/ useFTLJIT=true .*startupJITDeferralScale=10 /s);
+    },
+  );
+
+  test("gives a credential helper no setting of its runtime", async () => {
+    using dir = tempDir("guard", {
+      layers: { "group.toml": groupToml([]) },
+      bin: { "docker-credential-test": file('#!/bin/sh\nenv > "$HOME/env"\n', 0o755) },
+      ".docker": { "config.json": JSON.stringify({ credsStore: "test" }) },
+    });
+    const env = { HOME: dir.path, PATH: `${dir.join("bin")}:${process.env.PATH}` };
+    await runRestorer(["-layers", dir.join("layers"), "-cache-image", "127.0.0.1:1/no/cache"], { env });
+    const seen = readFileSync(dir.join("env"), "utf8");
+    expect(seen).toContain("HOME=");
+    expect(seen).not.toContain("BUN_JSC");
+  });
+
   skipUnless(isRoot, "root")("refuses as root an environment that lets other code in", async () => {
     using dir = tempDir("guard", { layers: { "group.toml": groupToml([]) } });
     const run = (env: Record<string, string>) => runRestorer(["-layers", dir.join("layers")], { env });
