@@ -32,6 +32,7 @@ class Hashing implements Sink {
   readonly #content: Content;
   readonly #control: Control;
   readonly #ring: Ring;
+  #isLeft = false;
   readonly #stopwatch = new Stopwatch();
 
   constructor(job: BlobJob) {
@@ -49,12 +50,18 @@ class Hashing implements Sink {
     this.#stopwatch.run(run);
   }
 
+  isSlow(): void {
+    this.#isLeft = true;
+    this.#ring.leaveHashing();
+  }
+
   acquire(): Buffer {
     return this.#stopwatch.pause(() => this.#ring.acquire());
   }
 
   commit(length: number): void {
-    this.#content.take(this.#ring.commit(length));
+    const bytes = this.#ring.commit(length);
+    if (!this.#isLeft) this.#content.take(bytes);
     this.#ring.release();
   }
 
@@ -72,7 +79,7 @@ class Hashing implements Sink {
   }
 
   finish(): void {
-    this.#content.verify();
+    if (!this.#isLeft) this.#content.verify();
     this.#ring.end();
   }
 

@@ -34,6 +34,8 @@ const nothing = Buffer.alloc(0);
 
 /** Where decompressed bytes go: `acquire` gives room, `commit` says how much of it was filled. */
 export interface Sink {
+  /** Told first, and only where decompressing takes longer than all else that is done with the bytes. */
+  isSlow?(): void;
   acquire(): Buffer;
   commit(length: number): void;
 }
@@ -96,6 +98,7 @@ export class Decompressor {
       this.#handle = _handle;
       this.#state = _writeState;
     }
+    if (this.#codec === "gzip") this.#sink.isSlow?.();
     if (this.#codec === "zstd") this.#frames = new ZstdFrames();
     if (start.length > 0) this.#decode(start);
   }

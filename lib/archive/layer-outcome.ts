@@ -8,11 +8,11 @@ import type { LayerPlace } from "./layer-paths.ts";
 export type LayerTarget = ExtractionTarget | (LayerPlace & { readonly root?: undefined });
 
 /**
- * How a job ended; `busyMs` is how long reading and writing the archive took. `layer`: the archive is bad; `disk`: it cannot
+ * How a job ended; `hashingMs` is how long hashing took that was left to it, `writingMs` reading and writing the archive. `layer`: the archive is bad; `disk`: it cannot
  * be written; `cancelled`: the run is cancelled; `unverified`: the blob was, and the thread that reads it says why.
  */
 export type LayerOutcome =
-  | { readonly ok: true; readonly extracted: Extracted; readonly busyMs: number }
+  | { readonly ok: true; readonly extracted: Extracted; readonly hashingMs: number; readonly writingMs: number }
   | {
       readonly ok: false;
       readonly fault: "layer" | "disk" | "cancelled" | "unverified";

@@ -6,34 +6,43 @@ import { type LayerOutcome, type LayerTarget, outcomeOf } from "./layer-outcome.
 import { Ring, RingStopped } from "./ring.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import { TarReader } from "./tar.ts";
+import { Content } from "./verification.ts";
+import type { Described } from "./wrong-content.ts";
 
-/** Extracts or checks one layer from the uncompressed bytes that come through a ring, from the open file `fd` if there is one. */
+/**
+ * Extracts or checks one layer from the uncompressed bytes that come through a ring, which it reads itself where the blob is a
+ * file, and verifies where the other side leaves it that.
+ */
 export interface LayerJob {
   readonly ring: SharedArrayBuffer;
-  readonly fd: number | undefined;
   readonly control: SharedArrayBuffer;
   readonly target: LayerTarget;
+  /** What the SHA-256 of the uncompressed archive must be, `sha256:<hex>`. */
+  readonly diffId: string;
+  readonly source: Described;
 }
 
-function run(job: LayerJob): LayerOutcome {
-  const control = new Control(job.control);
-  const ring = new Ring(job.ring, "extract", control);
+function run({ ring: memory, control: words, target, diffId, source }: LayerJob): LayerOutcome {
+  const control = new Control(words);
+  const ring = new Ring(memory, "extract", control);
   let extractor: LayerExtractor | LayerCheck | undefined;
   try {
-    extractor = job.target.root === undefined ? new LayerCheck(job.target) : new LayerExtractor(job.target);
+    extractor = target.root === undefined ? new LayerCheck(target) : new LayerExtractor(target);
     const reader = new TarReader(extractor);
-    const stopwatch = new Stopwatch();
-    ring.drain(
-      (bytes) => stopwatch.run(() => reader.write(bytes)),
-      job.fd === undefined ? undefined : fileReader(job.fd),
-    );
+    const content = new Content(diffId, source);
+    const [hashing, writing] = [new Stopwatch(), new Stopwatch()];
+    const take = (bytes: Buffer) => {
+      if (ring.isHashingLeft) hashing.run(() => content.take(bytes));
+      writing.run(() => reader.write(bytes));
+    };
+    ring.drain(take, source.kind === "file" ? fileReader(source.fd) : undefined);
+    if (ring.isHashingLeft) content.verify();
     reader.finish();
-    const extracted = extractor.finish();
-    return { ok: true, extracted, busyMs: stopwatch.ms };
+    return { ok: true, extracted: extractor.finish(), hashingMs: hashing.ms, writingMs: writing.ms };
   } catch (error) {
-    const outcome = outcomeOf(error, job.target);
+    const outcome = outcomeOf(error, target);
     // Whether an archive is bad or its blob corrupt is worth reading the rest of a file, not of a download.
-    if (outcome.fault === "disk" || job.fd === undefined) ring.stop();
+    if (outcome.fault === "disk" || source.kind !== "file") ring.stop();
     else ring.leave();
     extractor?.abort();
     if (error instanceof RingStopped) {

@@ -11,9 +11,11 @@ const ended = 5;
 const stopping = 6;
 /** 1 while a side reads the next chunk. */
 const reading = 7;
-const lengths = 8;
+/** 1 where the side that extracts hashes, too. */
+const hashedByExtractor = 8;
+const lengths = 9;
 /** A float64 behind the int32 words, at a multiple of eight: the position in the blob of the next chunk. */
-const positionAt = (lengths + slotCount) * Int32Array.BYTES_PER_ELEMENT;
+const positionAt = 8 * Math.ceil(((lengths + slotCount) * Int32Array.BYTES_PER_ELEMENT) / 8);
 const slotsAt = positionAt + Float64Array.BYTES_PER_ELEMENT;
 
 /** More chunks than any blob has. */
@@ -87,6 +89,16 @@ export class Ring {
   release(): void {
     Atomics.add(this.#words, this.#own.taken, 1);
     this.#tell();
+  }
+
+  /** Leaves hashing to the side that extracts; to be said before the first chunk. */
+  leaveHashing(): void {
+    Atomics.store(this.#words, hashedByExtractor, 1);
+  }
+
+  /** Whether the side that extracts hashes; known with the first chunk. */
+  get isHashingLeft(): boolean {
+    return Atomics.load(this.#words, hashedByExtractor) !== 0;
   }
 
   /** Says that all chunks are there. */

@@ -12,7 +12,7 @@ import { closeSource, isSmall, type LayerSource, NotOpened, type SmallSource } f
 import { tooFewThreads } from "./spare-threads.ts";
 import { Thread } from "./thread.ts";
 import { threadScripts } from "./thread-scripts.ts";
-import { namingBlob } from "./wrong-content.ts";
+import { type Described, namingBlob } from "./wrong-content.ts";
 
 /** More gain little: layers are few, and the disk is one. */
 const mostLayers = 4;
@@ -117,9 +117,8 @@ export class Workers {
   }
 
   async #work(pair: Pair, target: LayerTarget, diffId: string, source: LayerSource): Promise<ExtractionOutcome> {
-    const fd = source.kind === "file" ? source.fd : undefined;
     Ring.reset(pair.ring);
-    const job = { ring: pair.ring, fd, control: this.#control.memory, target };
+    const job = { ring: pair.ring, control: this.#control.memory, target, diffId, source: described(source) };
     const [verified, outcome] = await Promise.all([this.#verify(pair, diffId, source), ask(pair.layer, job)]);
     if (this.#control.isCancelled || outcome === undefined) return this.#stopped();
     if (verified.notOpened !== undefined) throw verified.notOpened;
@@ -129,17 +128,13 @@ export class Workers {
   /** Has a blob verified; resolves to what is wrong with it, and how long it took. */
   async #verify(pair: Pair, diffId: string, source: LayerSource): Promise<Verified> {
     const feed = new Feed(pair.blob);
-    const job = { type: "start", ring: pair.ring, control: this.#control.memory, diffId } as const;
-    if (source.kind === "file") {
-      feed.send({ ...job, source });
-      return { ...(await feed.done), waitingMs: 0 };
-    }
-    const { chunks, retries: _, ...described } = source;
-    feed.send({ ...job, source: described } satisfies BlobJob);
+    const job = { ring: pair.ring, control: this.#control.memory, diffId, source: described(source) };
+    feed.send({ type: "start", ...job } satisfies BlobJob);
+    if (source.kind === "file") return { ...(await feed.done), waitingMs: 0 };
     let waitingMs = 0;
     let waitingSince = performance.now();
     try {
-      for await (const chunk of until(this.#abandoned.promise, chunks)) {
+      for await (const chunk of until(this.#abandoned.promise, source.chunks)) {
         waitingMs += performance.now() - waitingSince;
         if (feed.isDone || this.#control.isCancelled) break;
         await feed.write(chunk);
@@ -205,13 +200,21 @@ function named(source: LayerSource, outcome: ExtractionOutcome): ExtractionOutco
   return { ...outcome, message: namingBlob(source, outcome.message) };
 }
 
+/** What can be told a thread of a source. */
+function described(source: LayerSource): Described {
+  if (source.kind === "file") return source;
+  const { chunks: _, retries: __, ...described } = source;
+  return described;
+}
+
 /** What the two threads of a pair say, as one. */
 function combine(verified: Verified, outcome: LayerOutcome, source: LayerSource): ExtractionOutcome {
-  const { failure, busyMs: hashingMs, waitingMs } = verified;
+  const { failure, busyMs, waitingMs } = verified;
   if (!outcome.ok && outcome.fault === "disk") return { ok: false, fault: "disk", message: outcome.message };
   if (failure !== undefined) return { ok: false, fault: "layer", message: failure };
   if (!outcome.ok) return { ok: false, fault: "layer", message: outcome.message };
-  const { extracted, busyMs: writingMs } = outcome;
+  const { extracted, writingMs } = outcome;
+  const hashingMs = busyMs + outcome.hashingMs;
   const retries = (source.kind === "stream" && source.retries?.()) || 0;
   return { ok: true, extracted, effort: { bytesRead: source.size, retries, waitingMs, hashingMs, writingMs } };
 }

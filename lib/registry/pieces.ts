@@ -7,7 +7,7 @@ const pieceBytes = 4 * 1024 * 1024;
 /** Blobs below this come in one stream. */
 const smallest = 16 * 1024 * 1024;
 /** Bytes a second of one connection beyond which more of them bring nothing: what is done with the bytes takes longer. */
-const enough = 250 * 1024 * 1024;
+const enough = 120 * 1024 * 1024;
 /** How much longer than its sisters, and how long at least, a connection may take before it is given up. */
 const patience = { times: 3, ms: 1_000 };
 const watchMs = 250;
@@ -69,12 +69,15 @@ async function* stream(options: PieceOptions, part: Part): Chunks {
   return yield* streamBlob(options, part);
 }
 
-/** Passes a part on, and tells how fast it came while it was awaited. */
+/** Passes a part on, and tells how fast it came while it was awaited, once it had begun. */
 async function* measured(
   chunks: Chunks,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, { readonly delivered: number; readonly bytesPerSecond: number }, void> {
   let [bytes, waitedMs] = [0, 0];
   try {
+    const first = await chunks.next();
+    if (first.done === true) return { delivered: first.value, bytesPerSecond: 0 };
+    yield first.value;
     for (;;) {
       const since = performance.now();
       const next = await chunks.next();

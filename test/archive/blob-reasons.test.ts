@@ -78,6 +78,8 @@ const inBlob = (blob: Buffer, reason: string) => `${reason}: blob ${sha256(blob)
 const otherContent = (blob: Buffer, content: Buffer, looks: string) =>
   `${inBlob(blob, `its content has the digest ${sha256(content)}, not ${id}`)} and ${looks}`;
 
+const otherLayer = (blob: Buffer) => inBlob(blob, `its content has the digest ${id}, not ${otherDigest}`);
+
 const rows: readonly [name: string, diffId: string, make: Make, reason: string][] = [
   ["a file", id, () => file(plain), "ok"],
   ["a file of several chunks", sha256(large), () => file(large), "ok"],
@@ -123,6 +125,8 @@ const rows: readonly [name: string, diffId: string, make: Make, reason: string][
     () => stream(plain),
     `its content has the digest ${id}, not ${otherDigest}: blob ${id} has ${thousands(plain.length)} bytes`,
   ],
+  ["a gzip stream of another layer", otherDigest, () => stream(gzip), otherLayer(gzip)],
+  ["a zstd stream of another layer", otherDigest, () => stream(zstd), otherLayer(zstd)],
   ["a file of another layer", otherDigest, () => file(plain), wrong(plain, otherDigest, complete)],
   ["a file with a byte changed", id, () => file(flipped), wrong(flipped, id, complete)],
   ["an empty file", id, () => file(nothing), wrong(nothing, id, "is empty")],

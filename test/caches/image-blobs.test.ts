@@ -29,13 +29,15 @@ group("a blob that is not what it should be costs its layer", () => {
   const zstd = cacheImage({ compression: "zstd" });
   const otherDigest = `sha256:${"1".repeat(64)}`;
   /** The config and the label agree about the first layer's diffID; its contents have another. */
-  const wrongDiffId = cacheImage({
-    labels: labelOf({ one: otherDigest }),
-    editConfig: (config) => ({
-      ...config,
-      rootfs: { type: "layers", diff_ids: [otherDigest, digestOf(tars[1] ?? Buffer.alloc(0))] },
-    }),
-  });
+  const wrongDiffId = (compression: "gzip" | "zstd" | "none") =>
+    cacheImage({
+      compression,
+      labels: labelOf({ one: otherDigest }),
+      editConfig: (config) => ({
+        ...config,
+        rootfs: { type: "layers", diff_ids: [otherDigest, digestOf(tars[1] ?? Buffer.alloc(0))] },
+      }),
+    });
   forEach(
     [
       ["another byte", damage({ kind: "corrupt" }), /digest|gzip/],
@@ -51,7 +53,9 @@ group("a blob that is not what it should be costs its layer", () => {
       ],
       ["a body without end", damage({ kind: "huge", bytes: 100e9 })],
       ["the right archive, but another digest", { image: imageWith(gzipped, {}, otherDigest) }, otherDigest, "digest"],
-      ["another diffID", { image: wrongDiffId }, otherDigest, "digest"],
+      ["another diffID", { image: wrongDiffId("gzip") }, otherDigest, "digest"],
+      ["another diffID, uncompressed", { image: wrongDiffId("none") }, otherDigest, "digest"],
+      ["another diffID, in zstd", { image: wrongDiffId("zstd") }, otherDigest, "digest"],
       ["gzip cut off", { image: imageWith(gzipped.subarray(0, gzipped.length - 20)) }, "gzip"],
       ["gzip cut off in its header", { image: imageWith(gzipped.subarray(0, 6)) }, "gzip"],
       ["bytes after the gzip data", { image: imageWith(Buffer.concat([gzipped, Buffer.from("junk")])) }, "gzip"],
