@@ -60,6 +60,11 @@ export function recordedDigest({ metadata: { sha } }: CachedLayer): string | und
   return sha !== undefined && isDigest(sha) ? sha : undefined;
 }
 
+/** What is wrong with what is recorded as a digest, where it is not one. */
+export function digestProblem(sha: string | undefined): string {
+  return sha === undefined ? "no digest is recorded for it" : "what is recorded as its digest is not a sha256 digest";
+}
+
 /** What a restore would refuse a layer's metadata for (`bad-metadata`); undefined where it can be written. */
 export function metadataProblem({ metadata: { problem, data } }: CachedLayer): string | undefined {
   const found = problem ?? readData(data).problem;

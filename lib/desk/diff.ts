@@ -1,6 +1,7 @@
 import type { Cache } from "../caches/cache.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
 import { chooseLayer } from "../layers/only.ts";
+import { compareLayers } from "../layers/report.ts";
 import { count } from "../text.ts";
 import type { TomlValue } from "../toml/values.ts";
 import { isTable } from "../toml/values.ts";
@@ -67,7 +68,7 @@ function pairs(before: NamedCache, after: NamedCache, wanted: string | undefined
   const key = ({ buildpack, layer }: CachedLayer) => `${buildpack}:${layer}`;
   for (const layer of a ?? []) found.set(key(layer), { a: layer, b: undefined });
   for (const layer of b ?? []) found.set(key(layer), { a: found.get(key(layer))?.a, b: layer });
-  const all = [...found].sort(([x], [y]) => (x < y ? -1 : 1)).map(([, pair]) => pair);
+  const all = [...found.values()].sort((x, y) => compareLayers(x.b ?? x.a ?? {}, y.b ?? y.a ?? {}));
   if (wanted === undefined) return all;
   const chosen = chooseLayer(
     all.flatMap(({ a, b }) => b ?? a ?? []),

@@ -2,6 +2,7 @@ import { Fallbacks } from "../caches/fallbacks.ts";
 import { ExitCode } from "../failures.ts";
 import { chooseLayer, findLayer } from "../layers/only.ts";
 import type { LayerPlan } from "../layers/plan.ts";
+import { compareLayers } from "../layers/report.ts";
 import { readSituation, type Situation } from "../layers/situation.ts";
 import { describeStranger } from "../layers/strangers.ts";
 import { count, inline, plainOrQuoted, quote } from "../text.ts";
@@ -133,24 +134,26 @@ function asData({ session, options }: Desk, situation: Situation, prospects: rea
     group: group === undefined ? null : inputs.groupPath,
     cache: cache === undefined ? null : cache.facts(),
     appImage: appImageOf(inputs, situation) ?? null,
-    layers: prospects.map((prospect) => {
-      const { buildpack, layer, action, code, reason } = prospect.plan;
-      const { size, cache, writes, removes } = prospect;
-      return {
-        buildpack,
-        layer,
-        action,
-        code,
-        reason,
-        ...("source" in prospect.plan ? { source: prospect.plan.source } : {}),
-        ...("sha" in prospect.plan ? { sha: prospect.plan.sha } : {}),
-        ...(size === undefined ? {} : { size }),
-        ...(cache === undefined ? {} : { cache: cache.reference }),
-        writes: [...writes],
-        removes: [...removes],
-        ...(options.words.length > 0 && { detail: detailAsData(situation, prospect) }),
-      };
-    }),
+    layers: prospects
+      .toSorted((a, b) => compareLayers(a.plan, b.plan))
+      .map((prospect) => {
+        const { buildpack, layer, action, code, reason } = prospect.plan;
+        const { size, cache, writes, removes } = prospect;
+        return {
+          buildpack,
+          layer,
+          action,
+          code,
+          reason,
+          ...("source" in prospect.plan ? { source: prospect.plan.source } : {}),
+          ...("sha" in prospect.plan ? { sha: prospect.plan.sha } : {}),
+          ...(size === undefined ? {} : { size }),
+          ...(cache === undefined ? {} : { cache: cache.reference }),
+          writes: [...writes],
+          removes: [...removes],
+          ...(options.words.length > 0 && { detail: detailAsData(situation, prospect) }),
+        };
+      }),
     stores: plan.stores.map(({ buildpack }) => buildpack),
     refusedBuildpacks: [...plan.refused],
     notInGroup: [...plan.strangers],

@@ -1,8 +1,18 @@
 import type { CacheBlob, CacheFacts } from "../caches/cache.ts";
+import { compareLayers } from "../layers/report.ts";
 import { findUnreadable, type Unreadable } from "../layers/unreadable.ts";
 import { count, inline, plainOrQuoted } from "../text.ts";
-import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
-import { type CachedLayer, cachedLayers, layersOf, metadataProblem, type Stock, takeStock } from "./cached-layers.ts";
+import { type BuildpackMetadata, type ImageMetadata, noMetadata } from "../toml/metadata.ts";
+import {
+  type CachedLayer,
+  cachedLayers,
+  digestProblem,
+  layersOf,
+  metadataProblem,
+  recordedDigest,
+  type Stock,
+  takeStock,
+} from "./cached-layers.ts";
 import type { Desk } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
@@ -37,7 +47,9 @@ function tell(desk: Desk, facts: CacheFacts, metadata: ImageMetadata | undefined
     const held = blob === undefined ? desk.paint("missing", "red") : desk.size(blob.size);
     desk.line(`\nSBOM files: ${held} (${desk.digest(metadata.sbom)})${also(desk, blob?.problem)}`);
   }
-  for (const { text } of unreadable(metadata)) desk.line(desk.paint(desk.message(text), "red"));
+  const odd = unreadable(metadata);
+  if (odd.length > 0) desk.line();
+  for (const { text } of odd) desk.line(desk.paint(desk.message(text), "red"));
   for (const { diffId, size, problem } of stock.orphans)
     desk.line(`Orphan: ${desk.digest(diffId)}, ${desk.size(size)}, no layer names it${also(desk, problem)}`);
   for (const { path, bytes } of stock.leftovers) desk.line(`Left over: ${inline(path)}, ${desk.size(bytes)}`);
@@ -110,14 +122,16 @@ function stateOf({ cache }: CachedLayer["metadata"], blob: CacheBlob | undefined
 
 /** What is wrong with a layer, as far as that can be seen without reading its blob. */
 function problemOf(layer: CachedLayer, blob: CacheBlob | undefined): string | undefined {
-  const problems = [blob?.problem, metadataProblem(layer)].filter((problem) => problem !== undefined);
+  const { sha, cache } = layer.metadata;
+  const digest = cache && recordedDigest(layer) === undefined ? digestProblem(sha) : undefined;
+  const problems = [digest, blob?.problem, metadataProblem(layer)].filter((problem) => problem !== undefined);
   return problems.length === 0 ? undefined : problems.join("; ");
 }
 
 function noteOf(desk: Desk, layer: CachedLayer, blob: CacheBlob | undefined): Cell {
   const state = stateOf(layer.metadata, blob);
-  const notes = [problemOf(layer, blob), ...(state === "missing" ? ["its blob is missing"] : [])];
-  const problem = notes.filter((note) => note !== undefined).join("; ");
+  const missing = state === "missing" && recordedDigest(layer) !== undefined ? "its blob is missing" : undefined;
+  const problem = [problemOf(layer, blob), missing].filter((note) => note !== undefined).join("; ");
   if (problem !== "") return { text: desk.message(problem), color: "red" };
   return state === "not-kept" ? "cache=false, its contents are not kept here" : "";
 }
@@ -126,17 +140,23 @@ function asData(facts: CacheFacts, metadata: ImageMetadata | undefined, stock: S
   return {
     cache: facts,
     isEmpty: metadata === undefined,
-    buildpacks: (metadata?.buildpacks ?? []).map((buildpack) => ({
+    buildpacks: (metadata?.buildpacks ?? []).toSorted(byId).map((buildpack) => ({
       id: buildpack.id,
       version: buildpack.version ?? null,
       hasStore: buildpack.store !== undefined,
-      layers: layersOf(buildpack).map((layer) => layerAsData(layer, stock.blob(layer.metadata.sha))),
+      layers: layersOf(buildpack)
+        .sort(compareLayers)
+        .map((layer) => layerAsData(layer, stock.blob(layer.metadata.sha))),
     })),
     unreadable: [...unreadable(metadata)],
     sbom: metadata?.sbom === undefined ? null : blobAsData(metadata.sbom, stock.blob(metadata.sbom)),
     orphans: stock.orphans.map(({ diffId, size, problem }) => ({ sha: diffId, size, ...(problem && { problem }) })),
     leftovers: [...stock.leftovers],
   };
+}
+
+function byId(a: BuildpackMetadata, b: BuildpackMetadata): number {
+  return compareLayers({ buildpack: a.id }, { buildpack: b.id });
 }
 
 function layerAsData(

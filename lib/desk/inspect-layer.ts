@@ -29,11 +29,15 @@ async function tell(desk: Desk, cache: Cache, layer: CachedLayer): Promise<void>
   desk.line();
   const tree = new LayerTree();
   const isTree = desk.options.tree;
-  const extracted = await readLayer(desk, cache, layer, {
-    item: (item) => (isTree ? tree.add(item) : desk.write(`${listing(desk, item)}\n`)),
+  let entries = 0;
+  const { files, bytes } = await readLayer(desk, cache, layer, {
+    item: (item) => {
+      entries += 1;
+      if (isTree) tree.add(item);
+      else desk.write(`${listing(desk, item)}\n`);
+    },
   });
   if (isTree) tellTree(desk, tree);
-  const { files, entries, bytes } = extracted;
   desk.line(`\n${count(entries, "entry", "entries")}, ${count(files, "file")}, ${desk.size(bytes)} unpacked; verified`);
 }
 
@@ -103,9 +107,11 @@ async function writeAsData(desk: Desk, cache: Cache, layer: CachedLayer): Promis
   if (!isTree) desk.write(`,\n  "entries": [`);
   let separator = "\n    ";
   let extracted: Extracted;
+  let entries = 0;
   try {
     extracted = await readLayer(desk, cache, layer, {
       item: (item) => {
+        entries += 1;
         if (isTree) {
           tree.add(item);
           return;
@@ -121,7 +127,7 @@ async function writeAsData(desk: Desk, cache: Cache, layer: CachedLayer): Promis
   }
   const rows = tree.directories(desk.options.depth).map((row) => ({ ...row, path: pathText(row.path) }));
   desk.write(isTree ? `,\n  "directories": ${toSafeJson(rows, 0)}` : "\n  ]");
-  const { files, entries, bytes } = extracted;
+  const { files, bytes } = extracted;
   desk.write(`,\n  "contents": ${toSafeJson({ entries, files, bytes, verified: true }, 0)}\n}\n`);
 }
 

@@ -4,6 +4,7 @@ import { describe } from "../errors.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
 import { escapeId, layerNameProblem } from "../layers/names.ts";
 import { chooseLayer } from "../layers/only.ts";
+import { compareLayers } from "../layers/report.ts";
 import { type ExportedLayer, formatCacheMetadata, isJson } from "../pack/cache-metadata.ts";
 import { because, isPacked, type StandingLayer, standingLayers } from "../pack/export-plan.ts";
 import { NewCache } from "../pack/new-cache.ts";
@@ -140,14 +141,16 @@ function tell(desk: Desk, cacheDir: string, made: readonly Made[], sbom: Packed 
 function asData(cacheDir: string, made: readonly Made[], sbom: Packed | undefined): Found<"make-cache"> {
   return {
     cache: { kind: "directory", reference: cacheDir },
-    layers: made.map(({ standing: { buildpack, layer, code, reason }, packed }) => ({
-      buildpack,
-      layer,
-      outcome: packed === undefined ? "skipped" : "packed",
-      code,
-      reason,
-      ...(packed === undefined ? {} : { sha: packed.diffId, size: packed.size, files: packed.files }),
-    })),
+    layers: made
+      .toSorted((a, b) => compareLayers(a.standing, b.standing))
+      .map(({ standing: { buildpack, layer, code, reason }, packed }) => ({
+        buildpack,
+        layer,
+        outcome: packed === undefined ? "skipped" : "packed",
+        code,
+        reason,
+        ...(packed === undefined ? {} : { sha: packed.diffId, size: packed.size, files: packed.files }),
+      })),
     sbom: sbom === undefined ? null : { sha: sbom.diffId, size: sbom.size },
   };
 }

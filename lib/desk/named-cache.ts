@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { dirname } from "node:path";
 import type { Cache } from "../caches/cache.ts";
 import { CacheError } from "../caches/cache.ts";
 import { chooseCache, openCaches } from "../caches/open.ts";
@@ -55,10 +56,10 @@ export async function openNamedCache(desk: Desk, word: string | undefined): Prom
     const chosen = await chooseCache(caches, { ...session, inputs }, () => {});
     if (chosen?.cache.isThere() === true) return chosen;
   }
-  return { cache: first, metadata: await readOrFail(first) };
+  return { cache: first, metadata: await readOrFail(first, word) };
 }
 
-async function readOrFail(cache: Cache): Promise<ImageMetadata | undefined> {
+async function readOrFail(cache: Cache, word: string | undefined): Promise<ImageMetadata | undefined> {
   try {
     const metadata = await cache.metadata();
     if (cache.isThere()) return metadata;
@@ -66,8 +67,16 @@ async function readOrFail(cache: Cache): Promise<ImageMetadata | undefined> {
   } catch (error) {
     if (!(error instanceof CacheError)) throw error;
     const code = error.isFirstBuild ? "no-cache" : "cache-unusable";
-    throw new RestorerError(error.message, { exitCode: ExitCode.failed, code, cause: error });
+    const hint = word !== undefined && isNearlyPath(word) ? `There is no directory ${quote(word)} either.` : undefined;
+    throw new RestorerError(error.message, { exitCode: ExitCode.failed, code, cause: error, ...(hint && { hint }) });
   }
+}
+
+/** Whether a word that was taken for an image may be a path, all but the end of which is there. */
+function isNearlyPath(word: string): boolean {
+  return (
+    placeNamed(word).kind === "image" && !isLayoutReference(word) && word.includes("/") && isDirectory(dirname(word))
+  );
 }
 
 /** The place that a word names, in place of all others. */

@@ -8,7 +8,7 @@ import { chooseLayer } from "../layers/only.ts";
 import type { Unreadable } from "../layers/unreadable.ts";
 import { isDigest } from "../oci/digest.ts";
 import { count, formatBytes } from "../text.ts";
-import { cachedLayers, metadataProblem } from "./cached-layers.ts";
+import { cachedLayers, digestProblem, metadataProblem } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
@@ -124,10 +124,8 @@ async function read(
     isPromised
       ? { state: "bad", code, reason }
       : { state: "absent", code: "not-kept", reason: "cache=false, its contents are not kept here" };
-  if (sha === undefined) return absent("no-digest", "no digest is recorded for it");
-  if (!isDigest(sha)) {
-    return { state: "bad", code: "bad-digest", reason: "what is recorded as its digest is not a sha256 digest" };
-  }
+  if (sha === undefined) return absent("no-digest", digestProblem(sha));
+  if (!isDigest(sha)) return { state: "bad", code: "bad-digest", reason: digestProblem(sha) };
   const outcome = await workers
     .extract({ ...place, anchor }, sha, () => cache.open(sha))
     .catch((error) => {
@@ -167,8 +165,10 @@ function tell(desk: Desk, cache: Cache, isEmpty: boolean, all: All): void {
   }
   if (unreadable.length > 0) desk.line();
   for (const { text } of unreadable) desk.line(desk.paint(desk.message(text), "red"));
-  const bad = countBad(all);
-  desk.line(`\n${count(verified.length, "blob")} named, ${bad === 0 ? "none bad" : `${bad} bad`}`);
+  const bad = countBad({ verified, unreadable: [] });
+  const entries =
+    unreadable.length === 0 ? "" : `; ${count(unreadable.length, "entry", "entries")} of the metadata cannot be used`;
+  desk.line(`\n${count(verified.length, "blob")} named, ${bad === 0 ? "none bad" : `${bad} bad`}${entries}`);
 }
 
 function asData(cache: Cache, isEmpty: boolean, all: All): Found<"verify"> {

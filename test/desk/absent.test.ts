@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { startFaultRegistry } from "../support/fault-registry.ts";
-import { tempDir } from "../support/harness.ts";
+import { runRestorer, tempDir } from "../support/harness.ts";
 import { data, desk } from "./run.ts";
 
 describe("a cache that is not there", () => {
@@ -22,6 +22,15 @@ describe("a cache that is not there", () => {
     const all = await data("verify", ...places.flatMap((place) => ["-cache-from", place]));
     expect(all).toMatchObject({ exitCode: 1, found: { error: { code: "no-cache" } } });
     expect((await data("verify", `oci:${dir.join("empty")}`)).exitCode).toBe(0);
+  });
+
+  test("is told to be no directory either, where one could be meant", async () => {
+    await using registry = await startFaultRegistry({});
+    using dir = tempDir("absent", { [registry.host]: {} });
+    const word = `${registry.host}/none`;
+    const { exitCode, stderr } = await runRestorer(["inspect", word], { cwd: dir.path });
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(`There is no directory "${word}" either.`);
   });
 
   test("is told without the password of its name", async () => {

@@ -54,6 +54,14 @@ describe("inspect", () => {
     expect(link.stderr).toContain('it is a symbolic link to "bin/tool"');
   });
 
+  test("counts the entries that it lists, and not the directories above the layer", async () => {
+    using made = withTwo();
+    const { found } = await data("inspect", made.cache.path, "one");
+    expect(found.contents.entries).toBe(found.entries.length);
+    const { stdout } = await desk("inspect", "-tree", made.cache.path, "one");
+    expect(stdout).toContain(`\n${found.entries.length} entries, `);
+  });
+
   test("gives nothing of a file whose layer is not sound", async () => {
     using made = withTwo();
     truncateSync(made.cache.blob("bp", "one"), 4096);

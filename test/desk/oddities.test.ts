@@ -79,9 +79,30 @@ describe("what is odd in a cache's metadata is told by every command, in text an
     expect(found.unreadable).toMatchObject([{ buildpack: "odd", text }, { text: nobodys }]);
     expect(exitCode).toBe(command === "verify" ? 42 : 0);
     if (command === "verify") expect(found.bad).toBe(2);
+    const summary = "1 blob named, none bad; 2 entries of the metadata cannot be used";
     const { stdout } = await desk(command, ...args, made.cache.path);
     expect(stdout).toContain(problem);
     expect(stdout).toContain(nobodys);
+    if (command === "verify") expect(stdout).toContain(summary);
+  });
+
+  test("what is recorded as a digest, and is not one", async () => {
+    using made = scene({ layers: ["a", "b", "c"] });
+    const metadata = JSON.parse(readFileSync(made.cache.metadataPath, "utf8"));
+    const { layers } = metadata.buildpacks[0];
+    metadata.buildpacks[0].layers = { c: layers.c, b: { cache: true }, a: { ...layers.a, sha: "sha256:x" } };
+    writeFileSync(made.cache.metadataPath, JSON.stringify(metadata));
+    const problems = [
+      "what is recorded as its digest is not a sha256 digest",
+      "no digest is recorded for it",
+      undefined,
+    ];
+    const { found } = await data("inspect", made.cache.path);
+    // By name, in whatever order they are recorded.
+    expect(found.buildpacks[0].layers.map(({ problem }: { problem?: string }) => problem)).toEqual(problems);
+    const verified = (await data("verify", made.cache.path)).found.layers;
+    expect(verified.map(({ code }: { code: string }) => code)).toEqual(["bad-digest", "no-digest", "sound"]);
+    expect(verified.map(({ reason }: { reason?: string }) => reason)).toEqual(problems);
   });
 
   test("a buildpack outside of the group, by explain and by a restore", async () => {
@@ -96,6 +117,7 @@ describe("what is odd in a cache's metadata is told by every command, in text an
 
   test.each([
     [{ sha: 7, cache: true, data: { kept: 1 } }, "sha: expected a string", { kept: 1 }],
+    [{ build: "yes", cache: true, data: { kept: 1 } }, "build: expected a boolean", { kept: 1 }],
     [{ cache: true, data: { half: "\ud800" } }, "half", { half: "\ufffd" }],
     [{ cache: true, data: { many: Array(50_001).fill(0) } }, "50,000 values", null],
   ])("one layer", async (layer, words, shown) => {
