@@ -104,7 +104,7 @@ export const flagTable = [
     section: "Cache",
     value: "N",
     variables: ["CNB_BLOB_CONNECTIONS"],
-    commands: ["restore", "inspect", "verify", "diff"],
+    commands: ["restore", "explain", "inspect", "verify", "diff"],
     default: "4",
     description: "by how many connections at a time a large blob of a registry may come, from 1 to 8",
   },

@@ -49,7 +49,7 @@ function tell(desk: Desk, facts: CacheFacts, metadata: ImageMetadata | undefined
   }
   const odd = unreadable(metadata);
   if (odd.length > 0) desk.line();
-  for (const { text } of odd) desk.line(desk.paint(desk.message(text), "red"));
+  for (const { text } of odd) desk.line(desk.message(text));
   for (const { diffId, size, problem } of stock.orphans)
     desk.line(`Orphan: ${desk.digest(diffId)}, ${desk.size(size)}, no layer names it${also(desk, problem)}`);
   for (const { path, bytes } of stock.leftovers) desk.line(`Left over: ${inline(path)}, ${desk.size(bytes)}`);

@@ -22,7 +22,7 @@ async function tell(desk: Desk, cache: Cache, layer: CachedLayer): Promise<void>
   desk.line(`Types:    ${typesOf(metadata).join(", ") || "none"}`);
   desk.line(`Digest:   ${desk.digest(metadata.sha)}`);
   const problem = metadataProblem(layer);
-  if (problem !== undefined) desk.line(desk.paint(`Problem:  ${desk.message(problem)}`, "red"));
+  if (problem !== undefined) desk.line(`Problem:  ${desk.message(problem)}`);
   const { toml, problem: unread } = readData(metadata.data);
   desk.line(`Metadata: ${toml !== "" ? "" : unread === undefined ? "none" : "cannot be shown"}`);
   for (const line of toml.split("\n").filter((text) => text !== "")) desk.write(`  ${inline(line)}\n`);

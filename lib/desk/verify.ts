@@ -164,7 +164,7 @@ function tell(desk: Desk, cache: Cache, isEmpty: boolean, all: All): void {
     );
   }
   if (unreadable.length > 0) desk.line();
-  for (const { text } of unreadable) desk.line(desk.paint(desk.message(text), "red"));
+  for (const { text } of unreadable) desk.line(desk.message(text));
   const bad = countBad({ verified, unreadable: [] });
   const entries =
     unreadable.length === 0 ? "" : `; ${count(unreadable.length, "entry", "entries")} of the metadata cannot be used`;

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { flags, variablesOf } from "../../lib/cli/flags.ts";
+import { flags, takes, variablesOf } from "../../lib/cli/flags.ts";
 import { variables } from "../../lib/cli/variables.ts";
 import { flagsPage, flagsPagePath } from "./flags-page.ts";
 
@@ -18,4 +18,9 @@ test("no flag and no variable stands twice", () => {
 test("a flag with a value names it in help, a boolean does not", () => {
   for (const { name, kind, value } of flags)
     expect({ name, named: value !== undefined }).toEqual({ name, named: kind !== "boolean" });
+});
+
+test("explain takes every flag of a restore, whose command line is pasted to it", () => {
+  const lacking = flags.filter((flag) => takes("restore", flag) && !takes("explain", flag));
+  expect(lacking.map(({ name }) => name)).toEqual([]);
 });
