@@ -27,7 +27,7 @@ export function explainLayer(desk: Desk, situation: Situation, prospect: Prospec
   const { plan, size, writes, removes } = prospect;
   const { rule, change } = advice[plan.code];
   const contents = size === undefined ? "" : ` (${desk.size(size)})`;
-  const sboms = writes.some((path) => sbomFileOf(basename(path)) !== undefined) ? "; SBOM files come back, too" : "";
+  const sboms = hasSboms(writes) ? "; SBOM files come back, too" : "";
   for (const line of describeSources(desk, situation)) desk.line(line, labelWidth);
   desk.line(`\n${desk.paint(layerName(plan), "bold")} ${verdicts[plan.action]}${contents}${sboms}.\n`);
   desk.line(`Because:      ${desk.message(plan.reason)} [${plan.code}]`, labelWidth);
@@ -39,6 +39,11 @@ export function explainLayer(desk: Desk, situation: Situation, prospect: Prospec
   if (fallback !== undefined) desk.line(`Fall-back:    ${fallback}`, labelWidth);
   for (const path of removes) desk.line(`Removes       ${inline(path)}`, labelWidth);
   for (const path of writes) desk.line(`Writes        ${inline(path)}`, labelWidth);
+}
+
+/** Whether files that are written are SBOM files. */
+export function hasSboms(writes: readonly string[]): boolean {
+  return writes.some((path) => sbomFileOf(basename(path)) !== undefined);
 }
 
 /** The same, of what is not in the list of all layers. */

@@ -9,7 +9,7 @@ import { count, inline, plainOrQuoted, quote } from "../text.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
-import { detailAsData, explainLayer, explainStranger, strangersLayers } from "./explain-layer.ts";
+import { detailAsData, explainLayer, explainStranger, hasSboms, strangersLayers } from "./explain-layer.ts";
 import { foreseeSboms } from "./foreseen-sboms.ts";
 import { describeImages, imagesAsData } from "./planned-images.ts";
 import { appImageOf, describeFallback, describeSources, type Prospect, toProspect } from "./prospect.ts";
@@ -98,16 +98,29 @@ function tellLayers(desk: Desk, prospects: readonly Prospect[]): void {
   ] as const;
   desk.table(
     columns,
-    prospects.map(({ plan, size }): Cell[] => [
-      { text: plan.action, color: colors[plan.action] },
-      layerName(plan),
-      size === undefined ? "-" : desk.size(size),
-      desk.digest("sha" in plan ? plan.sha : undefined),
-      "source" in plan ? plan.source : "-",
-      plan.code,
-      desk.message(plan.reason),
-    ]),
+    prospects.map((prospect): Cell[] => {
+      const { plan, size } = prospect;
+      return [
+        { text: plan.action, color: colors[plan.action] },
+        layerName(plan),
+        size === undefined ? "-" : desk.size(size),
+        desk.digest("sha" in plan ? plan.sha : undefined),
+        "source" in plan ? plan.source : "-",
+        plan.code,
+        desk.message([plan.reason, ...describeFiles(prospect)].join("; ")),
+      ];
+    }),
   );
+}
+
+/** What becomes of a layer's files that its action does not tell. */
+function describeFiles({ plan, writes, removes }: Prospect): string[] {
+  return [
+    ...(hasSboms(writes) ? ["SBOM files come back, too"] : []),
+    ...(writes.length > 0 && removes.length > 0
+      ? [`replaces ${plan.action === "restore" ? "what stands of it" : "its toml"}`]
+      : []),
+  ];
 }
 
 function summary(prospects: readonly Prospect[]): string {

@@ -28,8 +28,9 @@ export async function toProspect(
   const { directory, layer, action } = plan;
   const place = `${layersDir}/${directory}/${layer}`;
   const stands = situation.standing(directory).has(layer);
-  const goes =
-    action === "remove" || (action === "refuse" && plan.removes) || action === "restore" || action === "metadata";
+  const goes = action === "remove" || (action === "refuse" && plan.removes) || action === "restore";
+  // Where only metadata comes back, contents stay.
+  const removed = goes ? [place, `${place}.toml`] : action === "metadata" ? [`${place}.toml`] : [];
   const size = plan.action === "restore" ? cache?.size(plan.sha) : undefined;
   const files = [`${place}.toml`, ...sboms.of(directory, layer).map((suffix) => `${place}.${suffix}`)];
   const written: Record<LayerPlan["action"], readonly string[]> = {
@@ -39,7 +40,7 @@ export async function toProspect(
     remove: [],
     refuse: [],
   };
-  return { plan, size, cache, writes: written[action], removes: stands && goes ? [place, `${place}.toml`] : [] };
+  return { plan, size, cache, writes: written[action], removes: stands ? removed : [] };
 }
 
 /** Where metadata of an earlier app image is from; undefined where there is none. */

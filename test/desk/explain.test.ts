@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from "bun:test";
+import { lstatSync } from "node:fs";
 import { type Case, caseNames, readCase } from "../conformance/case.ts";
 import { nobody, place, type Scene } from "../conformance/place.ts";
 import { environment } from "../conformance/run.ts";
@@ -17,6 +18,10 @@ interface Told {
   readonly cache?: string;
 }
 
+interface Explained {
+  readonly layers: readonly (Told & { readonly writes: readonly string[]; readonly removes: readonly string[] })[];
+}
+
 interface Report {
   readonly layers: readonly Told[];
   readonly error?: unknown;
@@ -29,7 +34,13 @@ interface Verified {
 
 /** What the commands say of a case, and then a restore does; undefined where that is not told, or fails. */
 type Outcome =
-  | { readonly explain: RunResult; readonly verify: RunResult | undefined; readonly report: Report }
+  | {
+      readonly explain: RunResult;
+      readonly verify: RunResult | undefined;
+      readonly report: Report;
+      /** Of the paths that would be written those that are not there, and of those that would be removed those that are. */
+      readonly astray: readonly string[];
+    }
   | undefined;
 
 const cases = caseNames().map(readCase).filter(canRun);
@@ -50,9 +61,19 @@ async function outcomeOf(theCase: Case): Promise<Outcome> {
   const explain = await start("explain", ...args, "-output", "json");
   const report = parse<Report>((await start(...scene.definition.args)).stdout);
   if (report === undefined || report.error !== undefined) return undefined;
+  const astray = findAstray(parse<Explained>(explain.stdout)?.layers ?? [], report);
   const hasBlobs = blobsOf(report).length > 0;
   const verify = hasBlobs ? await start("verify", ...cacheFlags(args), "-output", "json") : undefined;
-  return { explain, verify, report };
+  return { explain, verify, report, astray };
+}
+
+function findAstray(explained: Explained["layers"], report: Report): string[] {
+  const codes = new Map(report.layers.map(({ buildpack, layer, code }) => [`${buildpack}:${layer}`, code]));
+  const foreseen = explained.filter(({ buildpack, layer, code }) => codes.get(`${buildpack}:${layer}`) === code);
+  const written = new Set(foreseen.flatMap(({ writes }) => writes));
+  const gone = foreseen.flatMap(({ removes }) => removes).filter((path) => !written.has(path));
+  const stands = (path: string) => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  return [...[...written].filter((path) => !stands(path)), ...gone.filter(stands)];
 }
 
 /** The layers whose blobs the restore wanted. */
@@ -119,7 +140,8 @@ describe("explain says what a restore then does, and verify what it finds of blo
       async () => {
         const outcome = await outcomes.get(caseName);
         if (outcome === undefined) return;
-        const { explain, verify, report } = outcome;
+        const { explain, verify, report, astray } = outcome;
+        expect(astray).toEqual([]);
         const { exitCode, stderr } = explain;
         expect({ exitCode, stderr: exitCode === 0 ? "" : stderr }).toEqual({ exitCode: 0, stderr: "" });
         const explained = parse<Report>(explain.stdout)?.layers ?? [];

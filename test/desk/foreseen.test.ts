@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { scene } from "../cli/scene.ts";
 import { runRestorer, tempDir } from "../support/harness.ts";
@@ -56,6 +56,25 @@ describe("explain foresees SBOM files:", () => {
     const restored = await made.run();
     expect(restored.stderr).toContain(found.warnings[0].text);
   });
+});
+
+test("explain tells what is replaced: all of a layer that comes back, the toml of one whose metadata does", async () => {
+  using made = scene({
+    analyzed: { buildpacks: [{ id: "bp", layers: [{ name: "launched" }] }] },
+    standing: { bp: { deps: {}, launched: { kept: "" }, "launched.toml": "" } },
+  });
+  const args = ["-layers", made.layers, "-cache-dir", made.cache.path];
+  const place = `${made.layers}/bp`;
+  const { found } = await data("explain", ...args);
+  expect(found.layers).toMatchObject([
+    { layer: "deps", action: "restore", removes: [`${place}/deps`, `${place}/deps.toml`] },
+    { layer: "launched", action: "metadata", removes: [`${place}/launched.toml`] },
+  ]);
+  const { stdout } = await desk("explain", ...args);
+  expect(stdout).toMatch(/bp:deps .* cached; replaces what stands of it$/m);
+  expect(stdout).toMatch(/bp:launched .* launch layer; replaces its toml$/m);
+  await made.run();
+  expect(existsSync(`${place}/launched/kept`)).toBe(true);
 });
 
 test("a blob that an OCI layout lacks is missing for each command, and for a restore", async () => {
