@@ -48,7 +48,13 @@ export interface CacheBlob {
   /** Bytes as stored; none of what is not a file. */
   readonly size: number;
   /** Why no restore can use it, as far as that can be seen without reading it. */
-  readonly problem?: string | undefined;
+  readonly problem?: BlobProblem | undefined;
+}
+
+/** With the code that a restore has for it. */
+export interface BlobProblem {
+  readonly code: "blob-unavailable" | "blob-unusable";
+  readonly text: string;
 }
 
 export interface CacheContents {

@@ -122,9 +122,9 @@ export class ImageCache implements Cache {
   }
 
   contents(): CacheContents {
-    const blobs = [...this.#layers].flatMap(([diffId, layer]) => {
-      const { unusable: problem, size } = layer;
-      if (problem !== undefined) return [{ diffId, size: 0, problem }];
+    const blobs = [...this.#layers].flatMap(([diffId, layer]): CacheBlob[] => {
+      const { unusable: text, size } = layer;
+      if (text !== undefined) return [{ diffId, size: 0, problem: { code: "blob-unavailable", text } }];
       const there = this.#place.look === undefined ? { size } : this.#place.look(layer);
       return there === undefined ? [] : [{ diffId, ...there }];
     });

@@ -9,7 +9,7 @@ import { layoutBlobPath, layoutTags, openLayoutImage } from "../images/layout.ts
 import type { Layer } from "../oci/manifest.ts";
 import { parseLayoutReference } from "../oci/reference.ts";
 import { count, quote, thousands } from "../text.ts";
-import { type CacheBlob, CacheError } from "./cache.ts";
+import { type BlobProblem, type CacheBlob, CacheError } from "./cache.ts";
 import { HeldBlobs, outOfReach } from "./held-blobs.ts";
 import { cannotRead, type FoundImage, type ImagePlace } from "./image.ts";
 import { describeOtherLayout } from "./other-directory.ts";
@@ -93,7 +93,7 @@ export class LayoutImage implements ImagePlace {
     const problem = misfit(layer, path, fstatSync(fd));
     if (problem !== undefined) {
       if (opened === undefined) closeSync(fd);
-      throw new BlobError(problem);
+      throw new BlobError(problem.text);
     }
     try {
       yield* createReadStream("", { fd, start: 0, autoClose: opened === undefined, highWaterMark: 512 * 1024 });
@@ -104,9 +104,9 @@ export class LayoutImage implements ImagePlace {
 }
 
 /** Why what lies at the place of a layer's blob is not that; undefined where it may be. */
-function misfit({ digest, size }: Layer, path: string, stat: Stats): string | undefined {
-  if (!stat.isFile()) return new NotAFile(stat.isDirectory()).message;
+function misfit({ digest, size }: Layer, path: string, stat: Stats): BlobProblem | undefined {
+  if (!stat.isFile()) return { code: "blob-unavailable", text: new NotAFile(stat.isDirectory()).message };
   if (stat.size === size) return undefined;
   const has = isSecret(stat, path) ? "another size" : count(stat.size, "byte");
-  return `its blob ${digest} has ${has} where the image says ${thousands(size)}`;
+  return { code: "blob-unusable", text: `its blob ${digest} has ${has} where the image says ${thousands(size)}` };
 }

@@ -210,10 +210,14 @@ export class VolumeCache implements Cache {
 function lookAt(path: string): Pick<CacheBlob, "size" | "problem"> {
   try {
     const stat = statSync(path);
-    return stat.isFile() ? { size: stat.size } : { size: 0, problem: new NotAFile(stat.isDirectory()).message };
+    return stat.isFile() ? { size: stat.size } : notABlob(new NotAFile(stat.isDirectory()));
   } catch (error) {
-    return { size: 0, problem: describe(error) };
+    return notABlob(error);
   }
+}
+
+function notABlob(why: unknown): Pick<CacheBlob, "size" | "problem"> {
+  return { size: 0, problem: { code: "blob-unavailable", text: describe(why) } };
 }
 
 function leftover(dir: string, path: string): Leftover {

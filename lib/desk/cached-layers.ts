@@ -65,6 +65,35 @@ export function digestProblem(sha: string | undefined): string {
   return sha === undefined ? "no digest is recorded for it" : "what is recorded as its digest is not a sha256 digest";
 }
 
+/** What is wrong with a layer, with the code that `verify` has for it. */
+export interface Problem {
+  readonly code: "no-digest" | "bad-digest" | "blob-unavailable" | "blob-unusable" | "bad-metadata";
+  readonly text: string;
+}
+
+/** What is wrong with a layer, as far as that can be seen without reading its blob. */
+export function problemsOf(layer: CachedLayer, blob: CacheBlob | undefined): Problem[] {
+  const { sha, cache } = layer.metadata;
+  const ofBlob = blobProblem(sha, blob, cache);
+  const text = metadataProblem(layer);
+  return [
+    ...(ofBlob === undefined ? [] : [ofBlob]),
+    ...(text === undefined ? [] : [{ code: "bad-metadata", text } as const]),
+  ];
+}
+
+/** What is wrong with what a digest names; one that is not promised may be missing. */
+export function blobProblem(
+  sha: string | undefined,
+  blob: CacheBlob | undefined,
+  isPromised: boolean,
+): Problem | undefined {
+  if (sha === undefined) return isPromised ? { code: "no-digest", text: digestProblem(sha) } : undefined;
+  if (!isDigest(sha)) return { code: "bad-digest", text: digestProblem(sha) };
+  if (blob !== undefined) return blob.problem;
+  return isPromised ? { code: "blob-unavailable", text: "its blob is missing" } : undefined;
+}
+
 /** What a restore would refuse a layer's metadata for (`bad-metadata`); undefined where it can be written. */
 export function metadataProblem({ metadata: { problem, data } }: CachedLayer): string | undefined {
   const found = problem ?? readData(data).problem;

@@ -6,13 +6,16 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const text = v.string();
 const texts = v.array(text);
 const isEmpty = v.pipe(v.boolean(), v.description("No build has been exported to it yet."));
-const problem = v.optional(v.pipe(text, v.description("Why a restore cannot use it.")));
 const digest = v.nullable(v.pipe(text, v.description("As it is recorded: normally sha256 and 64 digits.")));
 const code = v.pipe(text, v.regex(/^[a-z][a-z-]*$/), v.description("Stable; docs/reference.md lists all."));
+const problems = v.pipe(
+  v.array(v.object({ code, text })),
+  v.description("Why a restore cannot use it, as far as that can be seen without reading blobs."),
+);
 const named = { buildpack: text, layer: text };
 /** What is recorded, but cannot be used, of a whole buildpack or of nobody knows whom. */
 const unreadable = v.pipe(
-  v.array(v.object({ buildpack: v.optional(text), text })),
+  v.array(v.object({ buildpack: v.optional(text), code: v.literal("bad-metadata"), text })),
   v.description("What cannot be used of what is recorded of whole buildpacks, or of nobody knows whom."),
 );
 const types = { build: v.boolean(), launch: v.boolean(), cache: v.boolean() };
@@ -103,15 +106,15 @@ export const documentSchemas = {
                 "Missing: promised by cache=true, but not there. Unusable: what is there is not it, as far as can be seen without reading it.",
               ),
             ),
-            problem,
+            problems,
           }),
         ),
       }),
     ),
     unreadable,
-    sbom: v.nullable(v.object({ sha: text, size: v.nullable(count), problem })),
+    sbom: v.nullable(v.object({ sha: text, size: v.nullable(count), problems })),
     orphans: v.pipe(
-      v.array(v.object({ sha: text, size: count, problem })),
+      v.array(v.object({ sha: text, size: count, problems })),
       v.description("Blobs that no layer names."),
     ),
     leftovers: v.pipe(
@@ -128,7 +131,7 @@ export const documentSchemas = {
       ...types,
       sha: digest,
       metadata: v.any(),
-      problem,
+      problems,
     }),
     entries: v.optional(
       v.array(

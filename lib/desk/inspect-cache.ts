@@ -4,12 +4,12 @@ import { findUnreadable, type Unreadable } from "../layers/unreadable.ts";
 import { count, inline, plainOrQuoted } from "../text.ts";
 import { type BuildpackMetadata, type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import {
+  blobProblem,
   type CachedLayer,
   cachedLayers,
-  digestProblem,
   layersOf,
-  metadataProblem,
-  recordedDigest,
+  type Problem,
+  problemsOf,
   type Stock,
   takeStock,
 } from "./cached-layers.ts";
@@ -44,8 +44,9 @@ function tell(desk: Desk, facts: CacheFacts, metadata: ImageMetadata | undefined
   }
   if (metadata?.sbom !== undefined) {
     const blob = stock.blob(metadata.sbom);
-    const held = blob === undefined ? desk.paint("missing", "red") : desk.size(blob.size);
-    desk.line(`\nSBOM files: ${held} (${desk.digest(metadata.sbom)})${also(desk, blob?.problem)}`);
+    const held = blob === undefined ? "-" : desk.size(blob.size);
+    const problem = blobProblem(metadata.sbom, blob, true);
+    desk.line(`\nSBOM files: ${held} (${desk.digest(metadata.sbom)})${also(desk, problem)}`);
   }
   const odd = unreadable(metadata);
   if (odd.length > 0) desk.line();
@@ -55,8 +56,8 @@ function tell(desk: Desk, facts: CacheFacts, metadata: ImageMetadata | undefined
   for (const { path, bytes } of stock.leftovers) desk.line(`Left over: ${inline(path)}, ${desk.size(bytes)}`);
 }
 
-function also(desk: Desk, problem: string | undefined): string {
-  return problem === undefined ? "" : `; ${desk.message(problem)}`;
+function also(desk: Desk, problem: Problem | undefined): string {
+  return problem === undefined ? "" : `; ${desk.paint(desk.message(problem.text), "red")}`;
 }
 
 /** What is recorded of whole buildpacks, or of nobody knows whom, and cannot be used. */
@@ -120,20 +121,10 @@ function stateOf({ cache }: CachedLayer["metadata"], blob: CacheBlob | undefined
   return cache ? "missing" : "not-kept";
 }
 
-/** What is wrong with a layer, as far as that can be seen without reading its blob. */
-function problemOf(layer: CachedLayer, blob: CacheBlob | undefined): string | undefined {
-  const { sha, cache } = layer.metadata;
-  const digest = cache && recordedDigest(layer) === undefined ? digestProblem(sha) : undefined;
-  const problems = [digest, blob?.problem, metadataProblem(layer)].filter((problem) => problem !== undefined);
-  return problems.length === 0 ? undefined : problems.join("; ");
-}
-
 function noteOf(desk: Desk, layer: CachedLayer, blob: CacheBlob | undefined): Cell {
-  const state = stateOf(layer.metadata, blob);
-  const missing = state === "missing" && recordedDigest(layer) !== undefined ? "its blob is missing" : undefined;
-  const problem = [problemOf(layer, blob), missing].filter((note) => note !== undefined).join("; ");
-  if (problem !== "") return { text: desk.message(problem), color: "red" };
-  return state === "not-kept" ? "cache=false, its contents are not kept here" : "";
+  const problems = problemsOf(layer, blob).map(({ text }) => text);
+  if (problems.length > 0) return { text: desk.message(problems.join("; ")), color: "red" };
+  return stateOf(layer.metadata, blob) === "not-kept" ? "cache=false, its contents are not kept here" : "";
 }
 
 function asData(facts: CacheFacts, metadata: ImageMetadata | undefined, stock: Stock): Found<"inspect"> {
@@ -150,9 +141,13 @@ function asData(facts: CacheFacts, metadata: ImageMetadata | undefined, stock: S
     })),
     unreadable: [...unreadable(metadata)],
     sbom: metadata?.sbom === undefined ? null : blobAsData(metadata.sbom, stock.blob(metadata.sbom)),
-    orphans: stock.orphans.map(({ diffId, size, problem }) => ({ sha: diffId, size, ...(problem && { problem }) })),
+    orphans: stock.orphans.map(({ diffId, size, problem }) => ({ sha: diffId, size, problems: listOf(problem) })),
     leftovers: [...stock.leftovers],
   };
+}
+
+function listOf(problem: Problem | undefined): Problem[] {
+  return problem === undefined ? [] : [problem];
 }
 
 function byId(a: BuildpackMetadata, b: BuildpackMetadata): number {
@@ -165,11 +160,11 @@ function layerAsData(
 ): Found<"inspect">["buildpacks"][number]["layers"][number] {
   const { layer: name, metadata } = one;
   const { build, launch, cache, sha } = metadata;
-  const problem = problemOf(one, blob);
   const state = stateOf(metadata, blob);
-  return { name, build, launch, cache, sha: sha ?? null, size: blob?.size ?? null, state, ...(problem && { problem }) };
+  const problems = problemsOf(one, blob);
+  return { name, build, launch, cache, sha: sha ?? null, size: blob?.size ?? null, state, problems };
 }
 
 function blobAsData(sha: string, blob: CacheBlob | undefined): NonNullable<Found<"inspect">["sbom"]> {
-  return { sha, size: blob?.size ?? null, ...(blob?.problem && { problem: blob.problem }) };
+  return { sha, size: blob?.size ?? null, problems: listOf(blobProblem(sha, blob, true)) };
 }

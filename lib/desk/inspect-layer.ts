@@ -98,7 +98,7 @@ async function writeAsData(desk: Desk, cache: Cache, layer: CachedLayer): Promis
       cache: isCached,
       sha: sha ?? null,
       metadata: readData(metadata.data).value ?? null,
-      ...(problem && { problem }),
+      problems: problem === undefined ? [] : [{ code: "bad-metadata", text: problem }],
     },
   });
   desk.write(head.replace(/\n}$/, ""));

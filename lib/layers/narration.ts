@@ -39,8 +39,8 @@ export class Narration {
     });
   }
 
-  unreadable({ text, buildpack }: Unreadable): void {
-    this.trouble(text, "bad-metadata", buildpack === undefined ? {} : { buildpack });
+  unreadable({ code, text, buildpack }: Unreadable): void {
+    this.trouble(text, code, buildpack === undefined ? {} : { buildpack });
   }
 
   /** A buildpack of the cache that this build does without. */

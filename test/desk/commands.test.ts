@@ -37,7 +37,7 @@ describe("inspect", () => {
       ["one", "missing"],
       ["two", "held"],
     ]);
-    expect(found.orphans).toEqual([{ sha: orphan, size: 1 }]);
+    expect(found.orphans).toEqual([{ sha: orphan, size: 1, problems: [] }]);
     expect(found.leftovers).toEqual([{ path: "committed/notes", bytes: 5 }]);
   });
 

@@ -21,9 +21,10 @@ describe("inspect tells what stands in the place of a blob, and is none:", () =>
     put(join(made.cache.committed, `sha256:${"0".repeat(64)}.tar`));
     const { exitCode, found } = await data("inspect", made.cache.path);
     expect(exitCode).toBe(0);
-    expect(found.buildpacks[0].layers).toMatchObject([{ state: "unusable", size: 0, problem }, { state: "held" }]);
-    expect(found.buildpacks[0].layers[1].problem).toBeUndefined();
-    expect(found.orphans).toMatchObject([{ size: 0, problem }]);
+    const problems = [{ code: "blob-unavailable", text: problem }];
+    const held = { state: "held", problems: [] };
+    expect(found.buildpacks[0].layers).toMatchObject([{ state: "unusable", size: 0, problems }, held]);
+    expect(found.orphans).toMatchObject([{ size: 0, problems }]);
     const { stdout } = await desk("inspect", made.cache.path);
     expect(stdout).toMatch(new RegExp(`one .*${problem}`));
     expect(stdout).toMatch(new RegExp(`^Orphan: .*${problem}`, "m"));
@@ -48,7 +49,8 @@ describe("inspect tells what stands in the place of a blob, and is none:", () =>
     const [{ sha }] = (await data("inspect", cache)).found.buildpacks[0].layers;
     truncateSync(dir.join(`layout/blobs/sha256/${sha.slice(7)}`), 1000);
     const cut = (await data("inspect", cache)).found.buildpacks[0].layers[0];
-    expect(cut).toMatchObject({ state: "unusable", size: 1000, problem: expect.stringContaining("has 1,000 bytes") });
+    const problem = { code: "blob-unusable", text: expect.stringContaining("has 1,000 bytes") };
+    expect(cut).toMatchObject({ state: "unusable", size: 1000, problems: [problem] });
   });
 
   test("a directory that an export left is told as one", async () => {
@@ -76,7 +78,11 @@ describe("what is odd in a cache's metadata is told by every command, in text an
     const args = command === "explain" ? ["-layers", made.dir.join("none"), "-cache-dir"] : [];
     const { exitCode, found } = await data(command, ...args, made.cache.path);
     const text = expect.stringContaining(problem);
-    expect(found.unreadable).toMatchObject([{ buildpack: "odd", text }, { text: nobodys }]);
+    const code = "bad-metadata";
+    expect(found.unreadable).toMatchObject([
+      { buildpack: "odd", code, text },
+      { code, text: nobodys },
+    ]);
     expect(exitCode).toBe(command === "verify" ? 42 : 0);
     if (command === "verify") expect(found.bad).toBe(2);
     const summary = "1 blob named, none bad; 2 entries of the metadata cannot be used";
@@ -98,9 +104,13 @@ describe("what is odd in a cache's metadata is told by every command, in text an
       undefined,
     ];
     const { found } = await data("inspect", made.cache.path);
-    // By name, in whatever order they are recorded.
-    expect(found.buildpacks[0].layers.map(({ problem }: { problem?: string }) => problem)).toEqual(problems);
     const verified = (await data("verify", made.cache.path)).found.layers;
+    // By name, in whatever order they are recorded.
+    expect(found.buildpacks[0].layers).toMatchObject([
+      { problems: [{ code: "bad-digest", text: problems[0] }] },
+      { problems: [{ code: "no-digest", text: problems[1] }] },
+      { problems: [] },
+    ]);
     expect(verified.map(({ code }: { code: string }) => code)).toEqual(["bad-digest", "no-digest", "sound"]);
     expect(verified.map(({ reason }: { reason?: string }) => reason)).toEqual(problems);
   });
@@ -126,12 +136,12 @@ describe("what is odd in a cache's metadata is told by every command, in text an
     const [bp] = metadata.buildpacks;
     bp.layers.one = { sha: bp.layers.two.sha, ...layer };
     writeFileSync(made.cache.metadataPath, JSON.stringify(metadata));
-    const problem = expect.stringContaining(words);
+    const problem = { code: "bad-metadata", text: expect.stringContaining(words) };
     const { found } = await data("inspect", made.cache.path);
-    expect(found.buildpacks[0].layers[0]).toMatchObject({ problem });
+    expect(found.buildpacks[0].layers[0].problems).toContainEqual(problem);
     expect((await desk("inspect", made.cache.path)).stdout).toContain(words);
     const one = await data("inspect", made.cache.path, "bp:one");
-    expect(one.found.layer).toMatchObject({ problem, metadata: shown });
+    expect(one.found.layer).toMatchObject({ problems: [problem], metadata: shown });
     const text = (await desk("inspect", made.cache.path, "bp:one")).stdout;
     expect(text).toMatch(/^Problem: /m);
     expect(text).toContain(shown === null ? "Metadata: cannot be shown" : "Metadata:");

@@ -56,7 +56,7 @@ export function referencePage(): string {
     ...codes("Of layers, in a report and in `explain`", outcomeCodes),
     ...codes("Of warnings", warningCodes),
     ...codes("Of errors", errorCodes),
-    ...codes("Of blobs, in `verify`", findingCodes),
+    ...codes("Of layers and blobs, in `verify` and `inspect`", findingCodes),
     ...codes("Of layers, in `diff CACHE layers:DIR`, beside those of `make-cache`", nextExportCodes),
     ...codes("Of layers, in `make-cache`", exportCodes),
     "## Reports and documents",

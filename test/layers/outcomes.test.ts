@@ -159,7 +159,7 @@ describe("a layer's code and sentence, where", () => {
     const { refused, layers, unreadable } = plan({ [where]: odd });
     const source = where === "app" ? "app image" : "cache";
     const text = `What the ${source}'s metadata says of buildpack "bp" cannot be used: layers: wrong`;
-    expect([refused, layers, unreadable]).toEqual([[], [], [{ buildpack: "bp", text }]]);
+    expect([refused, layers, unreadable]).toEqual([[], [], [{ buildpack: "bp", code: "bad-metadata", text }]]);
   });
 
   test.each([
