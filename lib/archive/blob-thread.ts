@@ -3,6 +3,7 @@ import { fileReader } from "./blob-file.ts";
 import { Control } from "./control.ts";
 import type { Sink } from "./decompress.ts";
 import { type ReadChunk, Ring, RingStopped } from "./ring.ts";
+import { SharedWrites } from "./shared-writes.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import { Content, StoredBlob } from "./verification.ts";
 import type { Described } from "./wrong-content.ts";
@@ -14,6 +15,8 @@ import type { Described } from "./wrong-content.ts";
 export interface BlobJob {
   readonly type: "start";
   readonly ring: SharedArrayBuffer;
+  /** Files that this side may write, while it has nothing to hash. */
+  readonly writes: SharedArrayBuffer;
   readonly control: SharedArrayBuffer;
   /** What the SHA-256 of the uncompressed archive must be, `sha256:<hex>`. */
   readonly diffId: string;
@@ -32,6 +35,7 @@ class Hashing implements Sink {
   readonly #content: Content;
   readonly #control: Control;
   readonly #ring: Ring;
+  readonly #writes: SharedWrites;
   #isLeft = false;
   readonly #stopwatch = new Stopwatch();
 
@@ -39,6 +43,7 @@ class Hashing implements Sink {
     this.#content = new Content(job.diffId, job.source);
     this.#control = new Control(job.control);
     this.#ring = new Ring(job.ring, "hash", this.#control);
+    this.#writes = new SharedWrites(job.writes, job.ring, this.#control);
   }
 
   get busyMs(): number {
@@ -65,12 +70,13 @@ class Hashing implements Sink {
     this.#ring.release();
   }
 
-  /** Hashes a file, read here where the other side does not. */
+  /** Hashes a file, read here where the other side does not, and writes what that offers. */
   drain(read: ReadChunk): void {
-    this.#ring.drain((bytes) => {
+    const take = (bytes: Buffer) => {
       this.work(() => this.#content.take(bytes));
       this.count(bytes.length);
-    }, read);
+    };
+    this.#ring.drain(take, read, () => this.#writes.help());
   }
 
   /** Counts bytes of the blob as done, for progress. */

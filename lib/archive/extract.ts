@@ -15,6 +15,7 @@ import { syncData } from "../disk/sync.ts";
 import { writeAll } from "../disk/write.ts";
 import { hasCode } from "../errors.ts";
 import { LayerPaths, type LayerPlace, type LayerVisitor } from "./layer-paths.ts";
+import { creating, type SharedWrites, toPath } from "./shared-writes.ts";
 import type { TarEntry, TarHandler } from "./tar.ts";
 
 export interface ExtractionTarget extends LayerPlace {
@@ -39,8 +40,6 @@ export interface Extracted {
   readonly dangling: { readonly count: number; readonly prefix: string };
 }
 
-const create = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-
 /**
  * Writes the entries of one layer below a private root (contract §4); which ones, and where, is for `LayerPaths` to say.
  * Since the root is fresh, files are made with O_EXCL, and what is in the way is of an earlier entry. Requires a process
@@ -54,29 +53,41 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
   readonly #unfinished = new Map<string, number>();
   #rootMode = 0o700;
   #fd = -1;
-  /** The path of the open file. */
+  /** The present file: its path, its mode, and its size. */
   #file = "";
+  #mode = 0;
+  #size = 0;
   #finalMode = -1;
   #files = 0;
   #bytes = 0;
+  readonly #writes: SharedWrites | undefined;
 
-  constructor(target: ExtractionTarget) {
+  /** `writes` are shared with another thread, where there is one. */
+  constructor(target: ExtractionTarget, writes?: SharedWrites) {
     this.#target = target;
+    // What is left to do to an open file is not for somebody else.
+    if (target.keepsModes && !target.writesBehind) this.#writes = writes;
     this.#root = Buffer.from(target.root).toString("latin1");
     this.#paths = new LayerPaths(target, this);
   }
 
   entry(entry: TarEntry): void {
+    this.#size = entry.size;
     this.#paths.entry(entry);
   }
 
   data(chunk: Uint8Array): void {
     this.#bytes += chunk.length;
+    if (this.#fd < 0) {
+      if (chunk.length === this.#size && this.#isOffered(chunk)) return;
+      this.#open();
+    }
     this.#onFile(() => writeAll(this.#fd, chunk));
   }
 
   endFile(): void {
     const fd = this.#fd;
+    if (fd < 0) return;
     this.#fd = -1;
     try {
       this.#onFile(() => {
@@ -101,6 +112,7 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
 
   /** Ends a complete and verified archive: gives directories their modes. Throws a TarError when it held no such layer. */
   finish(): Extracted {
+    this.settle();
     this.#paths.finish();
     const setMode = this.#target.inheritsGroup ? ensureMode : changeMode;
     // Children before parents, for a parent may end up unreadable.
@@ -120,6 +132,7 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
   abort(): void {
     if (this.#fd >= 0) closeSync(this.#fd);
     this.#fd = -1;
+    this.#writes?.abandon();
   }
 
   directory(path: string, mode: number, isNew: boolean): boolean {
@@ -137,18 +150,51 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
   file(path: string, mode: number): void {
     this.#files += 1;
     this.#file = path;
-    const at = this.#path(path);
-    this.#fd = makeOver(at, () => openSync(at, create, mode & 0o777));
+    this.#mode = mode;
     this.#finalMode = (mode & 0o7000) !== 0 || !this.#target.keepsModes ? mode : -1;
+    // One with content may be written at once, by whoever has time.
+    if (this.#writes === undefined || this.#finalMode >= 0 || this.#size === 0) this.#open();
+  }
+
+  #open(): void {
+    this.#settleFor(this.#file);
+    const at = this.#path(this.#file);
+    this.#fd = makeOver(at, () => openSync(at, creating, this.#mode & 0o777));
+  }
+
+  /** Whether the present file will be written, whole, by whoever has time. */
+  #isOffered(content: Uint8Array): boolean {
+    if (this.#writes === undefined) return false;
+    this.#settleFor(this.#file);
+    return this.#writes.offer(this.#file, `${this.#root}/${this.#file}`, this.#mode & 0o777, content);
+  }
+
+  /** Has what may stand at a path written first. */
+  #settleFor(path: string): void {
+    if (this.#writes?.has(path) === true) this.settle();
+  }
+
+  /** Has all files written whose content was given so far: it is gone with its chunk. Throws as writing does. */
+  settle(): void {
+    for (const { name, mode, bytes } of this.#writes?.settle() ?? []) {
+      this.#file = name;
+      this.#mode = mode;
+      this.#open();
+      this.#onFile(() => writeAll(this.#fd, bytes));
+      this.endFile();
+    }
   }
 
   symlink(path: string, target: string): void {
     this.#files += 1;
+    this.#settleFor(path);
     const at = this.#path(path);
     makeOver(at, () => symlinkSync(toPath(target), at));
   }
 
   link(path: string, target: string): boolean {
+    this.#settleFor(path);
+    this.#settleFor(target);
     const existing = this.#path(target);
     if (lstatSync(existing, { throwIfNoEntry: false })?.isFile() !== true) return false;
     this.#files += 1;
@@ -159,6 +205,7 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
 
   #mkdir(path: string, mode: number): boolean {
     if (path === "" && this.#target.isMade === true) return true;
+    this.#settleFor(path);
     try {
       mkdirSync(path === "" ? this.#target.root : this.#path(path), mode);
       return true;
@@ -194,10 +241,4 @@ function linkOrCopy(existing: string | Buffer, path: string | Buffer): void {
     copyFileSync(existing, path, constants.COPYFILE_EXCL);
     changeMode(path, lstatSync(existing).mode & 0o7777);
   }
-}
-
-const beyondAscii = /[\x80-\xff]/;
-
-function toPath(latin1: string): string | Buffer {
-  return beyondAscii.test(latin1) ? Buffer.from(latin1, "latin1") : latin1;
 }

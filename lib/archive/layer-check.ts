@@ -66,6 +66,9 @@ export class LayerCheck implements TarHandler, LayerVisitor {
     };
   }
 
+  /** Nothing is written. */
+  settle(): void {}
+
   /** Nothing is open. */
   abort(): void {}
 

@@ -4,6 +4,7 @@ import { LayerExtractor } from "./extract.ts";
 import { LayerCheck } from "./layer-check.ts";
 import { type LayerOutcome, type LayerTarget, outcomeOf } from "./layer-outcome.ts";
 import { Ring, RingStopped } from "./ring.ts";
+import { SharedWrites } from "./shared-writes.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import { TarReader } from "./tar.ts";
 import { Content } from "./verification.ts";
@@ -15,6 +16,7 @@ import type { Described } from "./wrong-content.ts";
  */
 export interface LayerJob {
   readonly ring: SharedArrayBuffer;
+  readonly writes: SharedArrayBuffer;
   readonly control: SharedArrayBuffer;
   readonly target: LayerTarget;
   /** What the SHA-256 of the uncompressed archive must be, `sha256:<hex>`. */
@@ -22,18 +24,24 @@ export interface LayerJob {
   readonly source: Described;
 }
 
-function run({ ring: memory, control: words, target, diffId, source }: LayerJob): LayerOutcome {
+function run({ ring: memory, writes: records, control: words, target, diffId, source }: LayerJob): LayerOutcome {
   const control = new Control(words);
   const ring = new Ring(memory, "extract", control);
+  // The other side has time for it only where it does not decompress.
+  const writes =
+    source.kind === "file" ? new SharedWrites(records, memory, control, () => ring.askForHelp()) : undefined;
   let extractor: LayerExtractor | LayerCheck | undefined;
   try {
-    extractor = target.root === undefined ? new LayerCheck(target) : new LayerExtractor(target);
+    extractor = target.root === undefined ? new LayerCheck(target) : new LayerExtractor(target, writes);
     const reader = new TarReader(extractor);
     const content = new Content(diffId, source);
     const [hashing, writing] = [new Stopwatch(), new Stopwatch()];
     const take = (bytes: Buffer) => {
       if (ring.isHashingLeft) hashing.run(() => content.take(bytes));
-      writing.run(() => reader.write(bytes));
+      writing.run(() => {
+        reader.write(bytes);
+        extractor?.settle();
+      });
     };
     ring.drain(take, source.kind === "file" ? fileReader(source.fd) : undefined);
     if (ring.isHashingLeft) content.verify();

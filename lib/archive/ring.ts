@@ -108,10 +108,10 @@ export class Ring {
   }
 
   /**
-   * Calls `take` with every chunk until they end, and meanwhile reads with `read` what this side would otherwise wait for.
-   * Throws RingStopped, and what `take` and `read` throw.
+   * Calls `take` with every chunk until they end, and meanwhile helps with what else there is to do, while `help` finds
+   * something, and reads with `read` what this side would otherwise wait for. Throws RingStopped, and what these throw.
    */
-  drain(take: (bytes: Buffer) => void, read?: ReadChunk): void {
+  drain(take: (bytes: Buffer) => void, read?: ReadChunk, help?: () => boolean): void {
     for (;;) {
       const bell = Atomics.load(this.#words, this.#own.bell);
       const isLast = Atomics.load(this.#words, ended) !== 0;
@@ -124,6 +124,7 @@ export class Ring {
       }
       if (isLast) return;
       if (Atomics.load(this.#words, stopping) !== 0) throw new RingStopped();
+      if (help?.() === true) continue;
       if (read === undefined || !this.#readNext(read)) Atomics.wait(this.#words, this.#own.bell, bell, napMs);
     }
   }
@@ -164,6 +165,11 @@ export class Ring {
 
   #slot(counter: number): Buffer {
     return this.#slots[Atomics.load(this.#words, counter) % slotCount] ?? Buffer.alloc(0);
+  }
+
+  /** Wakes the other side, should it wait: there is something to help with. */
+  askForHelp(): void {
+    this.#tell();
   }
 
   /** Wakes the other side, should it wait. */

@@ -8,6 +8,7 @@ import { type BlobResult, Feed } from "./feed.ts";
 import type { LayerOutcome, LayerTarget } from "./layer-outcome.ts";
 import type { LayerJob } from "./layer-thread.ts";
 import { Ring } from "./ring.ts";
+import { SharedWrites } from "./shared-writes.ts";
 import { closeSource, isSmall, type LayerSource, NotOpened, type SmallSource } from "./source.ts";
 import { tooFewThreads } from "./spare-threads.ts";
 import { Thread } from "./thread.ts";
@@ -40,6 +41,7 @@ export interface Effort {
 /** Two threads that work on one layer: one verifies its blob, the other extracts it. */
 interface Pair {
   readonly ring: SharedArrayBuffer;
+  readonly writes: SharedArrayBuffer;
   readonly blob: Thread<ToBlobThread, FromBlobThread>;
   readonly layer: Thread<LayerJob, LayerOutcome>;
 }
@@ -109,27 +111,33 @@ export class Workers {
   async #inThreads(target: LayerTarget, diffId: string, source: LayerSource): Promise<ExtractionOutcome> {
     const pair = this.#acquire();
     if (pair === undefined) return this.#stopped();
+    this.#control.begin();
     try {
       return await this.#work(pair, target, diffId, source);
     } finally {
+      this.#control.end();
       this.#idle.push(pair);
     }
   }
 
   async #work(pair: Pair, target: LayerTarget, diffId: string, source: LayerSource): Promise<ExtractionOutcome> {
     Ring.reset(pair.ring);
-    const job = { ring: pair.ring, control: this.#control.memory, target, diffId, source: described(source) };
-    const [verified, outcome] = await Promise.all([this.#verify(pair, diffId, source), ask(pair.layer, job)]);
+    SharedWrites.reset(pair.writes);
+    const { ring, writes } = pair;
+    const job = { ring, writes, control: this.#control.memory, diffId, source: described(source) };
+    const [verified, outcome] = await Promise.all([
+      this.#verify(pair, job, source),
+      ask(pair.layer, { ...job, target }),
+    ]);
     if (this.#control.isCancelled || outcome === undefined) return this.#stopped();
     if (verified.notOpened !== undefined) throw verified.notOpened;
     return named(source, combine(verified, outcome, source));
   }
 
   /** Has a blob verified; resolves to what is wrong with it, and how long it took. */
-  async #verify(pair: Pair, diffId: string, source: LayerSource): Promise<Verified> {
+  async #verify(pair: Pair, job: Omit<BlobJob, "type">, source: LayerSource): Promise<Verified> {
     const feed = new Feed(pair.blob);
-    const job = { ring: pair.ring, control: this.#control.memory, diffId, source: described(source) };
-    feed.send({ type: "start", ...job } satisfies BlobJob);
+    feed.send({ type: "start", ...job });
     if (source.kind === "file") return { ...(await feed.done), waitingMs: 0 };
     let waitingMs = 0;
     let waitingSince = performance.now();
@@ -161,6 +169,7 @@ export class Workers {
     try {
       return {
         ring: Ring.memory(),
+        writes: SharedWrites.memory(),
         blob: new Thread(this.#scripts.blob, onDeath),
         layer: new Thread(this.#scripts.layer, onDeath),
       };

@@ -3,7 +3,9 @@ import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync } from 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
+import { Control } from "../../lib/archive/control.ts";
 import { LayerExtractor } from "../../lib/archive/extract.ts";
+import { SharedWrites } from "../../lib/archive/shared-writes.ts";
 import { TarReader } from "../../lib/archive/tar.ts";
 import { TarError } from "../../lib/archive/tar-error.ts";
 import { targetAt } from "../support/blob-source.ts";
@@ -84,6 +86,50 @@ function look(directory: string, prefix = "", found: Record<string, string> = {}
   return found;
 }
 
+/** Extracts, and gives up what it has open where that fails. */
+function extracting(
+  extractor: LayerExtractor,
+  extract: (extractor: LayerExtractor, archive: Buffer) => void,
+  archive: Buffer,
+): void {
+  try {
+    extract(extractor, archive);
+  } catch (error) {
+    extractor.abort();
+    throw error;
+  }
+}
+
+/** As a pair of threads does it, one after the other: `helps` says after which steps the other one writes a file. */
+function extractShared(place: string, archive: Buffer, helps: readonly boolean[]): void {
+  const chunkBytes = 4096;
+  const [memory, ring, control] = [SharedWrites.memory(), new SharedArrayBuffer(chunkBytes), new Control()];
+  const [own, other] = [new SharedWrites(memory, ring, control), new SharedWrites(memory, ring, control)];
+  const extractor = new LayerExtractor(targetAt(place), own);
+  let step = 0;
+  const thenHelp = (act: () => void) => {
+    act();
+    if (helps[step++ % helps.length] === true) other.help();
+  };
+  const reader = new TarReader({
+    entry: (entry) => thenHelp(() => extractor.entry(entry)),
+    data: (chunk) => thenHelp(() => extractor.data(chunk)),
+    endFile: () => thenHelp(() => extractor.endFile()),
+  });
+  const inChunks = () => {
+    for (let at = 0; at < archive.length; at += chunkBytes) {
+      const chunk = Buffer.from(ring, 0, archive.copy(Buffer.from(ring), 0, at, at + chunkBytes));
+      reader.write(chunk);
+      extractor.settle();
+      // What the next chunk overwrites is not needed any more.
+      chunk.fill("X");
+    }
+    reader.finish();
+    extractor.finish();
+  };
+  extracting(extractor, inChunks, archive);
+}
+
 const part = fc.constantFrom("a", "a", "b", "b", "c", ".", "", "..");
 const path = fc
   .tuple(
@@ -122,10 +168,21 @@ describe("the extractor", () => {
     removeTree(root);
   });
 
-  test("agrees with a simple model of what an archive means, and stays below its root", () => {
-    let run = 0;
+  let run = 0;
+  const inOne = (extractor: LayerExtractor, archive: Buffer) => {
+    const reader = new TarReader(extractor);
+    reader.write(archive);
+    reader.finish();
+    extractor.finish();
+  };
+  const ways: readonly [way: string, extract: (place: string, archive: Buffer, helps: readonly boolean[]) => void][] = [
+    ["by one thread", (place, archive) => extracting(new LayerExtractor(targetAt(place)), inOne, archive)],
+    ["by two that share the writing", (place, archive, helps) => extractShared(place, archive, helps)],
+  ];
+
+  test.each(ways)("agrees %s with a simple model of what an archive means, and stays below its root", (_, extract) => {
     fc.assert(
-      fc.property(entries, (list) => {
+      fc.property(entries, fc.array(fc.boolean(), { minLength: 1 }), (list, helps) => {
         const all: TarEntry[] = [
           { name: "/layers/bp/l", type: "directory" },
           ...list.map(({ linkname, data, ...entry }) => ({
@@ -147,17 +204,12 @@ describe("the extractor", () => {
         }
         run += 1;
         const place = join(root, `${run}`);
-        const extractor = new LayerExtractor(targetAt(place));
-        const reader = new TarReader(extractor);
         let actual: Record<string, string> | "refused";
         try {
-          reader.write(tarOf(all));
-          reader.finish();
-          extractor.finish();
+          extract(place, Buffer.from(tarOf(all)), helps);
           actual = look(place);
         } catch (error) {
           if (!(error instanceof TarError)) throw error;
-          extractor.abort();
           actual = "refused";
         }
         expect(actual).toEqual(expected);
