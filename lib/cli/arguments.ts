@@ -53,14 +53,14 @@ export function findFlag(name: string, command: CommandName, minor: number): Fla
   throw invalid(`unknown flag -${name}: it exists since Platform API 0.${since}, this is 0.${minor}`);
 }
 
-/** Flags that begin like an unknown name, else those that are nearly spelled like it, as a question. */
+/** Flags that are nearly spelled like an unknown name, else those that begin like it, as a question. */
 function suggestion(name: string, command: CommandName, minor: number): string {
   const plain = (text: string) => text.replace(/[-_]/g, "").toLowerCase();
   const start = plain(name).slice(0, 4);
   const exists = (flag: Flag) => takes(command, flag) && (flag.since === undefined || platformHas(minor, flag.since));
   const known = flags.filter(exists);
-  const alike = known.filter((flag) => plain(flag.name).startsWith(start));
-  const similar = alike.length > 0 ? alike : known.filter((flag) => isNear(plain(name), plain(flag.name)));
+  const near = known.filter((flag) => isNear(plain(name), plain(flag.name)));
+  const similar = near.length > 0 ? near : known.filter((flag) => plain(flag.name).startsWith(start));
   return similar.length === 0 ? "" : `, did you mean ${similar.map((flag) => `-${flag.name}`).join(" or ")}?`;
 }
 

@@ -95,8 +95,16 @@ function checkWords(name: CommandName, words: readonly string[]): readonly strin
 
 const usage = "Usage: restorer [COMMAND] [flag]...; see restorer help";
 
-/** The error for a word that is not a command, in the words of the reference, with the nearest one in the judgement of yargs. */
+/** The error for a word that is not a command, in the words of the reference, with the nearest one. */
 export function unknownCommand(word: string): RestorerError {
+  return invalid(
+    `received unexpected Args: ${quote(word)} is neither a command nor a flag${nearestCommand(word)}`,
+    usage,
+  );
+}
+
+/** The command that is nearest to a word in the judgement of yargs, as a question; nothing where none is near. */
+export function nearestCommand(word: string): string {
   let said = "";
   const parser = toParser([word])
     .recommendCommands()
@@ -107,8 +115,7 @@ export function unknownCommand(word: string): RestorerError {
   for (const { name } of commands) parser.command(name, "");
   parser.parseSync();
   const nearest = commands.find(({ name }) => said.includes(`Did you mean ${name}?`));
-  const question = nearest === undefined ? "" : `; did you mean ${nearest.name}?`;
-  return invalid(`received unexpected Args: ${quote(word)} is neither a command nor a flag${question}`, usage);
+  return nearest === undefined ? "" : `; did you mean ${nearest.name}?`;
 }
 
 /** It looks for no package.json in the current directory, which may hold anybody's files. */

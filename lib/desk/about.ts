@@ -20,7 +20,10 @@ export async function tellVersion(desk: Desk): Promise<number> {
 export async function tellHelp(desk: Desk): Promise<number> {
   const [word = "restore"] = desk.options.words;
   const command = commandNamed(word);
-  if (command === undefined) throw invalid(`help: ${quote(word)} is not a command`);
+  if (command === undefined) {
+    const { nearestCommand } = await import("../cli/command-line.ts");
+    throw invalid(`help: ${quote(word)} is not a command${nearestCommand(word)}`);
+  }
   if (desk.isJson) writeDocument(desk, "help", asData(command));
   else desk.write(`${await help(command.name)}\n`);
   return ExitCode.ok;

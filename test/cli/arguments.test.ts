@@ -63,6 +63,7 @@ describe("the syntax of Go's flag package", () => {
     [["-layer", "/l"], "unknown flag -layer, did you mean -layers?"],
     [["-cache=/c"], "unknown flag -cache, did you mean -cache-dir or -cache-volume or -cache-image or -cache-from?"],
     [["-unlayers", "/l"], "unknown flag -unlayers, did you mean -layers?"],
+    [["-cachedir=/c"], "unknown flag -cachedir, did you mean -cache-dir?"],
     [["-strikt"], "unknown flag -strikt, did you mean -strict?"],
     [["-x"], "unknown flag -x"],
     [["-logLevel", "debug"], "unknown flag -logLevel, did you mean -log-level?"],

@@ -234,6 +234,7 @@ describe("the command line of the desk", () => {
     ["a misspelled command", ["inspekt"], "did you mean inspect?\nUsage: restorer [COMMAND] [flag]...; see"],
     ["an unknown flag", ["inspect", "-bogus", "x"], "unknown flag -bogus\n"],
     ["a misspelled flag", ["inspect", "-depht", "3"], "unknown flag -depht, did you mean -depth?\n"],
+    ["a misspelled command to help with", ["help", "verfy"], '"verfy" is not a command; did you mean verify?\n'],
     ["a flag of another command", ["verify", "-tree", "x"], "verify does not take it"],
     ["one word too many", ["verify", "a", "b", "c"], 'not "c"'],
     ["a word that is missing", ["diff", "a"], "diff needs B"],
