@@ -188,8 +188,9 @@ export class TarReader {
     // Readers that know PAX and readers that do not must not see two archives in one.
     if (size !== declared && declared !== 0) throw new TarError("a PAX size contradicts its entry's header");
     const path = extended.path ?? nameOf(bytes, at);
-    const linkpath = extended.linkpath ?? linknameOf(bytes, at);
     const type = entryType(typeflag, path);
+    const isLink = type === "symlink" || type === "link";
+    const linkpath = extended.linkpath ?? (isLink ? linknameOf(bytes, at) : "");
     if (path === "") throw new TarError("an entry has no name");
     if (path.length > limits.pathBytes || linkpath.length > limits.pathBytes)
       throw new TarError(`${show(path)} has a name or target longer than ${limits.pathBytes} bytes`);
