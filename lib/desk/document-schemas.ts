@@ -68,6 +68,12 @@ export const documentSchemas = {
         ),
       }),
     ),
+    outsideOfGroup: v.optional(
+      v.pipe(
+        v.object({ ...named, cache: recorded, rule: text, change: text }),
+        v.description("The layer that is asked for, where the cache holds it for a buildpack that the group lacks."),
+      ),
+    ),
     stores: v.pipe(texts, v.description("Buildpacks whose store.toml comes back.")),
     refusedBuildpacks: v.array(v.object({ buildpack: text, code, reason: text })),
     notInGroup: v.array(strangerSchema),

@@ -51,13 +51,14 @@ export function detailAsData(
   { app, cached }: Situation,
   { plan }: Prospect,
 ): Found<"explain">["layers"][number]["detail"] {
-  const [inApp, inCache] = [app, cached].map((image) => {
-    const entry = entryOf(image, plan);
-    if (entry === undefined) return null;
-    const { build, launch, cache, sha = null } = entry;
-    return { build, launch, cache, sha };
-  });
-  return { appImage: inApp ?? null, cache: inCache ?? null, ...advice[plan.code] };
+  const [appImage, cache] = [entryOf(app, plan), entryOf(cached, plan)].map(entryAsData);
+  return { appImage: appImage ?? null, cache: cache ?? null, ...advice[plan.code] };
+}
+
+function entryAsData(entry: LayerMetadata | undefined) {
+  if (entry === undefined) return null;
+  const { build, launch, cache, sha = null } = entry;
+  return { build, launch, cache, sha };
 }
 
 /** The layers that a cache holds for buildpacks that the group lacks. */
@@ -74,8 +75,21 @@ export function explainStranger(desk: Desk, situation: Situation, wanted: string
   desk.line(`\n${desk.paint(layerName(found), "bold")} ${verdicts.skip}.\n`);
   desk.line(`Because:      group.toml does not have the buildpack ${plainOrQuoted(found.buildpack)}`, labelWidth);
   desk.line(`The cache     ${say(desk, found.metadata)}`, labelWidth);
-  desk.line("The rule:     Only layers of the group's buildpacks are restored.", labelWidth);
-  desk.line("To change it: See that the buildpack is detected, under the id that the cache has.", labelWidth);
+  desk.line(`The rule:     ${strangersAdvice.rule}`, labelWidth);
+  desk.line(`To change it: ${strangersAdvice.change}`, labelWidth);
+}
+
+const strangersAdvice = {
+  rule: "Only layers of the group's buildpacks are restored.",
+  change: "See that the buildpack is detected, under the id that the cache has.",
+} as const;
+
+/** The same as data; undefined where the layer is none of these. */
+export function strangerAsData({ plan, cached }: Situation, wanted: string): Found<"explain">["outsideOfGroup"] {
+  const found = findLayer(strangersLayers(plan, cached), wanted);
+  if (found === undefined) return undefined;
+  const { buildpack, layer, metadata } = found;
+  return { buildpack, layer, cache: entryAsData(metadata), ...strangersAdvice };
 }
 
 function entryOf(image: ImageMetadata, { buildpack, layer }: Prospect["plan"]): LayerMetadata | undefined {

@@ -9,7 +9,14 @@ import { count, inline, plainOrQuoted, quote } from "../text.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
-import { detailAsData, explainLayer, explainStranger, hasSboms, strangersLayers } from "./explain-layer.ts";
+import {
+  detailAsData,
+  explainLayer,
+  explainStranger,
+  hasSboms,
+  strangerAsData,
+  strangersLayers,
+} from "./explain-layer.ts";
 import { foreseeSboms } from "./foreseen-sboms.ts";
 import { describeImages, imagesAsData } from "./planned-images.ts";
 import { appImageOf, describeFallback, describeSources, type Prospect, toProspect } from "./prospect.ts";
@@ -142,6 +149,8 @@ function summary(prospects: readonly Prospect[]): string {
 function asData({ session, options }: Desk, situation: Situation, prospects: readonly Prospect[]): Found<"explain"> {
   const { inputs } = session;
   const { cache, group, plan } = situation;
+  const [wanted] = options.words;
+  const outsideOfGroup = wanted === undefined || prospects.length > 0 ? undefined : strangerAsData(situation, wanted);
   return {
     platformApi: `0.${inputs.platformApi}`,
     group: group === undefined ? null : inputs.groupPath,
@@ -167,6 +176,7 @@ function asData({ session, options }: Desk, situation: Situation, prospects: rea
           ...(options.words.length > 0 && { detail: detailAsData(situation, prospect) }),
         };
       }),
+    ...(outsideOfGroup && { outsideOfGroup }),
     stores: plan.stores.map(({ buildpack }) => buildpack),
     refusedBuildpacks: [...plan.refused],
     notInGroup: [...plan.strangers],

@@ -58,7 +58,16 @@ describe("explain", () => {
     expect(stdout).toContain("group.toml does not have the buildpack bp");
     expect(await data(...args, "deps")).toMatchObject({
       exitCode: 0,
-      found: { layers: [], notInGroup: [{ buildpack: "bp" }] },
+      found: {
+        layers: [],
+        notInGroup: [{ buildpack: "bp" }],
+        outsideOfGroup: {
+          buildpack: "bp",
+          layer: "deps",
+          cache: { cache: true },
+          rule: expect.stringContaining("group"),
+        },
+      },
     });
     expect((await desk(...args, "nothing")).exitCode).toBe(3);
   });
