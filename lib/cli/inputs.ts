@@ -47,6 +47,8 @@ export interface Inputs {
 
 /** `version` or `help` where the command line asks for one of them; they are answered whatever the environment holds. */
 export function requestedInfo(argv: readonly string[]): "version" | "help" | undefined {
+  // To every other run this would only cost time.
+  if (!argv.some((word) => /^--?(h|help|version)(=|$)/.test(word))) return undefined;
   for (let end = 1; end <= argv.length; end++) {
     let seen: Arguments;
     try {
