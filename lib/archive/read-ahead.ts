@@ -1,3 +1,6 @@
+/** Bytes of one blob that are kept until it is wanted. */
+export const aheadBytes = 4 * 1024 * 1024;
+
 /**
  * A stream that is begun before anybody wants it: up to `most` bytes and a chunk of it are kept until then. What goes wrong
  * meanwhile is thrown to whoever reads it. Iterate it once.

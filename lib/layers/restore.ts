@@ -16,7 +16,7 @@ import { type LayerPlan, type MetadataPlan, type Plan, type RestorePlan, type St
 import { type BuildpackDirectory, PlaceError } from "./publish.ts";
 import type { Report } from "./report.ts";
 import { type SbomFile, SbomFiles, type SbomRoot } from "./sbom.ts";
-import { describeProgress, inOrder, isRestored, isWritten, throwFailure } from "./schedule.ts";
+import { comingNext, describeProgress, inOrder, isRestored, isWritten, throwFailure } from "./schedule.ts";
 import type { Unpacker } from "./unpack.ts";
 import { unpackerFor } from "./unpacker-for.ts";
 
@@ -210,8 +210,7 @@ class Restoration {
     let next = 0;
     const work = async () => {
       for (let one = sized[next++]; one !== undefined; one = sized[next++]) {
-        const following = sized[Math.max(next, unpacker.limit)];
-        if (following !== undefined) unpacker.prepare(following.plan.sha);
+        for (const { plan } of comingNext(sized, Math.max(next, unpacker.limit))) unpacker.prepare(plan.sha);
         await this.#restoreLayer(one.plan, unpacker);
         done += 1;
         await this.#pauses.pause();

@@ -1,3 +1,4 @@
+import { aheadBytes } from "../archive/read-ahead.ts";
 import { smallBytes } from "../archive/source.ts";
 import { Stopped } from "../failures.ts";
 import { count, formatBytes } from "../text.ts";
@@ -20,6 +21,18 @@ export function inOrder(plans: readonly RestorePlan[], sizeOf: (plan: RestorePla
 function compare(a: Sized, b: Sized): number {
   if (a.size > smallBytes || b.size > smallBytes) return b.size - a.size;
   return a.plan.directory < b.plan.directory ? -1 : Number(a.plan.directory > b.plan.directory);
+}
+
+/** Blobs that are asked for before they are wanted, and bytes of them that are kept. */
+const mostAhead = { blobs: 6, bytes: 4 * aheadBytes };
+
+/** Which layers come next, from one on, so that their blobs may be on their way: of large ones four, of small ones some more. */
+export function comingNext<S extends { readonly size: number }>(sized: readonly S[], from: number): readonly S[] {
+  let bytes = 0;
+  return sized.slice(from, from + mostAhead.blobs).filter(({ size }) => {
+    bytes += Math.min(size, aheadBytes);
+    return bytes <= mostAhead.bytes;
+  });
 }
 
 /** How far a restore is, for people: layers done, bytes read. */

@@ -1,5 +1,5 @@
 import type { Extracted } from "../archive/extract.ts";
-import { readAhead } from "../archive/read-ahead.ts";
+import { aheadBytes, readAhead } from "../archive/read-ahead.ts";
 import { type LayerSource, NotOpened } from "../archive/source.ts";
 import { type Effort, Workers } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
@@ -126,7 +126,7 @@ export class Unpacker {
     }
   }
 
-  /** Asks for the next blob, so that its way here costs no time once it is wanted. Trouble is left to its opening to tell. */
+  /** Asks for a blob that comes soon, so that its way here costs no time once it is wanted. Trouble is left to its opening to tell. */
   prepare(diffId: string): void {
     if (!this.#isRemote || this.#ahead.has(diffId)) return;
     const opening = this.#cache.open(diffId).then(begunAhead);
@@ -148,9 +148,6 @@ export class Unpacker {
     return await (ahead ?? cache.open(diffId));
   }
 }
-
-/** Bytes of the next blob that are kept until it is wanted. */
-const aheadBytes = 4 * 1024 * 1024;
 
 function begunAhead(source: LayerSource): LayerSource {
   return source.kind === "file" ? source : { ...source, chunks: readAhead(source.chunks, aheadBytes) };

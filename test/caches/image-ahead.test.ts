@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { readAhead } from "../../lib/archive/read-ahead.ts";
+import { comingNext } from "../../lib/layers/schedule.ts";
 import { parents } from "../support/cache-faults.ts";
 import { analyzedToml, cacheMetadata, groupToml, metadataName } from "../support/cache-fixture.ts";
 import { eventually } from "../support/eventually.ts";
@@ -9,9 +10,10 @@ import { digestOf, startFaultRegistry, testImage } from "../support/fault-regist
 import { runRestorer, snapshot, startRestorer, tempDir } from "../support/harness.ts";
 import { tarOf } from "../support/raw-tar.ts";
 
-/** Layers that are restored at once, two more, and their sizes, the largest first. */
+/** Layers that are restored at once, those that are asked for ahead, and one more; the largest first. */
 const atOnce = Math.min(4, availableParallelism());
-const layers = Array.from({ length: atOnce + 2 }, (_, index) => `layer-${index}`);
+const ahead = 6;
+const layers = Array.from({ length: atOnce + ahead + 1 }, (_, index) => `layer-${index}`);
 const archives = layers.map((name, index) =>
   tarOf([
     ...parents,
@@ -29,17 +31,17 @@ function scene() {
   return tempDir("ahead", { "group.toml": groupToml([{ id: "bp" }]), "analyzed.toml": analyzedToml() });
 }
 
-test("the next blob is asked for while the others are still on their way, and no other one", async () => {
+test("the next blobs are asked for while the others are still on their way, and no others", async () => {
   const rules = blobs.slice(0, atOnce).map((path) => ({ path, fault: { kind: "stall", at: 1000 } as const }));
   await using server = await startFaultRegistry({ rules });
   server.push("cache", "latest", image);
   using dir = scene();
   const args = ["-layers", dir.path, "-cache-image", `${server.host}/cache`];
   const run = startRestorer(args);
-  const [next, last] = blobs.slice(atOnce);
-  if (next === undefined || last === undefined) throw new Error("there are too few blobs");
-  await eventually("a request for the next blob", () => server.requests.find(({ path }) => next.test(path)));
-  expect(server.requests.filter(({ path }) => last.test(path))).toEqual([]);
+  for (const next of blobs.slice(atOnce, atOnce + ahead))
+    await eventually("a request for a next blob", () => server.requests.find(({ path }) => next.test(path)));
+  for (const last of blobs.slice(atOnce + ahead))
+    expect(server.requests.filter(({ path }) => last.test(path))).toEqual([]);
   run.kill("SIGTERM");
   expect((await run.result).exitCode).toBe(143);
 
@@ -48,6 +50,19 @@ test("the next blob is asked for while the others are still on their way, and no
   expect(await runRestorer(args)).toMatchObject({ exitCode: 0, stderr: "" });
   expect(layers.filter((name) => !snapshot(dir.path).has(`bp/${name}/data`))).toEqual([]);
   for (const path of blobs) expect(server.requests.filter((request) => path.test(request.path))).toHaveLength(1);
+});
+
+test.each<[sizesInMiB: number[], from: number, names: string]>([
+  [[1, 1, 1, 1, 1, 1, 1, 1, 1], 1, "123456"],
+  [[900, 800, 700, 600, 500, 400], 0, "0123"],
+  [[900, 3, 3, 3, 3, 3], 0, "01234"],
+  [[5, 4], 1, "1"],
+  [[5, 4], 2, ""],
+  [[], 0, ""],
+])("of layers of %j MiB, from number %i on, %j are asked for ahead", (sizes, from, names) => {
+  const sized = sizes.map((mebibytes, index) => ({ plan: `${index}`, size: mebibytes * 2 ** 20 }));
+  const asked = comingNext(sized, from).map(({ plan }) => plan);
+  expect(asked.join("")).toBe(names);
 });
 
 async function* chunksOf(parts: readonly string[], failure?: Error): AsyncGenerator<Uint8Array> {
