@@ -179,8 +179,9 @@ function lookalike(entries: readonly TarEntry[], wanted: string): string | undef
   const length = wanted.split("/").length;
   for (const { path } of entries) {
     const parts = path.split("/");
-    const at = parts.findIndex((_, i) => normal(parts.slice(i, i + length).join("/")) === normal(wanted));
-    if (at >= 0) return parts.slice(at, at + length).join("/");
+    const names = parts.map((_, at) => parts.slice(at, at + length).join("/"));
+    const found = names.find((name) => name !== wanted && normal(name) === normal(wanted));
+    if (found !== undefined) return found;
   }
   return undefined;
 }

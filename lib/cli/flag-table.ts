@@ -231,6 +231,7 @@ export const flagTable = [
     section: "Output",
     value: "PATH",
     variables: ["CNB_RESTORE_REPORT"],
+    commands: ["restore"],
     description: "write what happened to each layer as JSON; - is stdout, and the log goes to stderr",
   },
   {

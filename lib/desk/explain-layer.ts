@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { sbomFileOf } from "../layers/names.ts";
+import { isSbomFileOf } from "../layers/names.ts";
 import { findLayer } from "../layers/only.ts";
 import type { Plan } from "../layers/plan.ts";
 import type { Situation } from "../layers/situation.ts";
@@ -27,7 +27,7 @@ export function explainLayer(desk: Desk, situation: Situation, prospect: Prospec
   const { plan, size, writes, removes } = prospect;
   const { rule, change } = advice[plan.code];
   const contents = size === undefined ? "" : ` (${desk.size(size)})`;
-  const sboms = hasSboms(writes) ? "; SBOM files come back, too" : "";
+  const sboms = hasSboms(prospect) ? "; SBOM files come back, too" : "";
   for (const line of describeSources(desk, situation)) desk.line(line, labelWidth);
   desk.line(`\n${desk.paint(layerName(plan), "bold")} ${verdicts[plan.action]}${contents}${sboms}.\n`);
   desk.line(`Because:      ${desk.message(plan.reason)} [${plan.code}]`, labelWidth);
@@ -41,9 +41,9 @@ export function explainLayer(desk: Desk, situation: Situation, prospect: Prospec
   for (const path of writes) desk.line(`Writes        ${inline(path)}`, labelWidth);
 }
 
-/** Whether files that are written are SBOM files. */
-export function hasSboms(writes: readonly string[]): boolean {
-  return writes.some((path) => sbomFileOf(basename(path)) !== undefined);
+/** Whether SBOM files of the layer come back. */
+export function hasSboms({ plan: { layer }, writes }: Prospect): boolean {
+  return writes.some((path) => isSbomFileOf(layer, basename(path)));
 }
 
 /** The same, of what is not in the list of all layers. */

@@ -121,9 +121,10 @@ function tellLayers(desk: Desk, prospects: readonly Prospect[]): void {
 }
 
 /** What becomes of a layer's files that its action does not tell. */
-function describeFiles({ plan, writes, removes }: Prospect): string[] {
+function describeFiles(prospect: Prospect): string[] {
+  const { plan, writes, removes } = prospect;
   return [
-    ...(hasSboms(writes) ? ["SBOM files come back, too"] : []),
+    ...(hasSboms(prospect) ? ["SBOM files come back, too"] : []),
     ...(writes.length > 0 && removes.length > 0
       ? [`replaces ${plan.action === "restore" ? "what stands of it" : "its toml"}`]
       : []),

@@ -27,10 +27,10 @@ export async function toProspect(
   const { plan, cache } = await foresee(planned, caches);
   const { directory, layer, action } = plan;
   const place = `${layersDir}/${directory}/${layer}`;
-  const stands = situation.standing(directory).has(layer);
+  const standing = situation.standing(plan);
   const goes = action === "remove" || (action === "refuse" && plan.removes) || action === "restore";
   // Where only metadata comes back, contents stay.
-  const removed = goes ? [place, `${place}.toml`] : action === "metadata" ? [`${place}.toml`] : [];
+  const removed = goes ? standing : action === "metadata" ? standing.filter((name) => name === `${layer}.toml`) : [];
   const size = plan.action === "restore" ? cache?.size(plan.sha) : undefined;
   const files = [`${place}.toml`, ...sboms.of(directory, layer).map((suffix) => `${place}.${suffix}`)];
   const written: Record<LayerPlan["action"], readonly string[]> = {
@@ -40,7 +40,13 @@ export async function toProspect(
     remove: [],
     refuse: [],
   };
-  return { plan, size, cache, writes: written[action], removes: stands ? removed : [] };
+  return {
+    plan,
+    size,
+    cache,
+    writes: written[action],
+    removes: removed.map((name) => `${layersDir}/${directory}/${name}`),
+  };
 }
 
 /** Where metadata of an earlier app image is from; undefined where there is none. */

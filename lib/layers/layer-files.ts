@@ -18,7 +18,7 @@ export class LayerFiles {
 
   /** The names of what may stand of a layer. */
   ofLayer(layer: string): readonly string[] {
-    this.#byLayer ??= this.#list();
+    this.#byLayer ??= listLayerFiles(this.#directory);
     return [...(this.#byLayer.get(layer) ?? [])];
   }
 
@@ -36,13 +36,14 @@ export class LayerFiles {
       this.#changed = this.#directory.changed;
     }
   }
+}
 
-  #list(): Map<string, Set<string>> {
-    const byLayer = new Map<string, Set<string>>();
-    // A directory of such a name is a layer of its own.
-    for (const { name, isDirectory } of this.#directory.list()) if (!isDirectory) note(byLayer, name);
-    return byLayer;
-  }
+/** The names of such files in a buildpack's directory, by layer. */
+export function listLayerFiles(directory: Directory): Map<string, Set<string>> {
+  const byLayer = new Map<string, Set<string>>();
+  // A directory of such a name is a layer of its own.
+  for (const { name, isDirectory } of directory.list()) if (!isDirectory) note(byLayer, name);
+  return byLayer;
 }
 
 function note(byLayer: Map<string, Set<string>>, name: string): void {

@@ -16,8 +16,8 @@ import { type Group, readGroup } from "../toml/group.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import { readRunToml } from "../toml/run-toml.ts";
 import { decide } from "./decide.ts";
-import { layersOnDisk } from "./layers-on-disk.ts";
-import type { Plan } from "./plan.ts";
+import { layerFilesOnDisk, layersOnDisk } from "./layers-on-disk.ts";
+import type { Plan, Subject } from "./plan.ts";
 
 /** What a restore would find, and what it would do about layers. */
 export interface Situation {
@@ -35,8 +35,8 @@ export interface Situation {
   readonly app: ImageMetadata;
   /** What would be done about images; undefined for nothing. */
   readonly images: ImagesPlan | undefined;
-  /** Names of the layers that stand below a buildpack's directory. */
-  readonly standing: (directory: string) => ReadonlySet<string>;
+  /** Names of what stands of a layer now, in its buildpack's directory. */
+  readonly standing: (layer: Subject) => readonly string[];
   readonly plan: Plan;
   /** Trouble with the cache, as it was warned about. */
   readonly troubles: readonly string[];
@@ -63,13 +63,23 @@ export async function readSituation(session: Session, needsGroup = true): Promis
     const troubles: string[] = [];
     const onTrouble = (trouble: string) => void troubles.push(trouble);
     const { plan, app, chosen } = await decide(session, { group, analyzed, images, caches, layers }, onTrouble);
-    const names = new Map(plan.layers.map(({ directory }) => [directory, layersOnDisk(layers, directory)]));
-    const standing = (directory: string) => names.get(directory) ?? new Set<string>();
+    const standing = lookForStanding(plan, layers);
     const { cache = caches[0], metadata: cached = noMetadata, fallbacks = [] } = chosen ?? {};
     return { group, analyzed, cache, cached, fallbacks, app, images: imagesPlan, standing, plan, troubles };
   } finally {
     layers?.close();
   }
+}
+
+/** Looks what stands of the layers of a plan. */
+function lookForStanding({ layers: planned }: Plan, layers: Directory | undefined): Situation["standing"] {
+  const directories = [...new Set(planned.map(({ directory }) => directory))];
+  const names = new Map(directories.map((name) => [name, layersOnDisk(layers, name)]));
+  const files = new Map(directories.map((name) => [name, layerFilesOnDisk(layers, name)]));
+  return ({ directory, layer }) => [
+    ...(names.get(directory)?.has(layer) === true ? [layer, `${layer}.toml`] : []),
+    ...[...(files.get(directory)?.get(layer) ?? [])].sort(),
+  ];
 }
 
 /** Of the images of a run, the one that is only looked at: the app image, where it stands in for analyzed.toml. */

@@ -25,10 +25,15 @@ export function findUnreadable(
       const text = `What the ${source}'s metadata says of buildpack ${quote(id)} cannot be used: ${problem}`;
       return problem === undefined ? [] : [{ buildpack: id, code, text }];
     });
+    const unused = [...ids].flatMap((id) => {
+      const entries = metadata.buildpacks.filter((buildpack) => buildpack.id === id).length;
+      const text = `The ${source}'s metadata lists buildpack ${quote(id)} ${entries} times: only the first entry is used`;
+      return entries < 2 ? [] : [{ buildpack: id, code, text }];
+    });
     const nobodys = metadata.problems.map((problem) => ({
       code,
       text: `An entry of the ${source}'s metadata cannot be used: ${problem}`,
     }));
-    return [...ofGroup, ...nobodys];
+    return [...ofGroup, ...unused, ...nobodys];
   });
 }

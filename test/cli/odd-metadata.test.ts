@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
+import { data } from "../desk/run.ts";
 import { groupToml } from "../support/cache-fixture.ts";
 import { expectPlain, expectWhole, type Scene, scene } from "./scene.ts";
 
@@ -83,6 +84,21 @@ describe("something odd in a cache's metadata costs no more than what it is abou
       "Warning: An entry of the cache's metadata cannot be used: buildpacks.2: expected an object, found a number\n",
     );
     expectWhole(made);
+  });
+
+  test("a second entry of a buildpack, which explain and inspect tell, too", async () => {
+    using made = scene();
+    change(made, ({ buildpacks }) => {
+      buildpacks.push(buildpacks[0]);
+    });
+    const { exitCode, stderr } = await made.run();
+    const text = 'The cache\'s metadata lists buildpack "bp" 2 times: only the first entry is used';
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: `Warning: ${text}\n` });
+    expectWhole(made);
+    const told = { unreadable: [{ buildpack: "bp", code: "bad-metadata", text }] };
+    const explained = await data("explain", "-layers", made.layers, "-cache-dir", made.cache.path);
+    expect(explained.found).toMatchObject(told);
+    expect((await data("inspect", made.cache.path)).found).toMatchObject(told);
   });
 
   test("the SBOM files", async () => {

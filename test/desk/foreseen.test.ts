@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { scene } from "../cli/scene.ts";
+import { type Scene, scene } from "../cli/scene.ts";
 import { runRestorer, tempDir } from "../support/harness.ts";
 import { zerosLayout } from "../support/zeros-layout.ts";
 import { data, desk } from "./run.ts";
@@ -120,4 +120,38 @@ test("a manifest that an OCI layout lacks is told by its digest", async () => {
   const several = await desk("inspect", `oci:${dir.join("layout")}`);
   expect(several.exitCode).toBe(1);
   expect(several.stderr).toContain(`one cannot be used: its blob ${manifests[0].digest} is missing`);
+});
+
+describe("explain tells the SBOM files that go with a layer", () => {
+  const standing = { bp: { deps: {}, "deps.toml": "", "deps.sbom.cdx.json": "{}", "other.sbom.cdx.json": "{}" } };
+  const ways: readonly (readonly [string, Parameters<typeof scene>[0], (made: Scene) => unknown])[] = [
+    ["replaced", {}, () => {}],
+    ["refused", {}, ({ cache }) => rmSync(cache.blob("bp", "deps"))],
+    ["removed", { analyzed: { buildpacks: [{ id: "bp", layers: [{ name: "deps", launch: false }] }] } }, stale],
+  ];
+  /** Has the app image decide, which says that the layer is none of its own. */
+  function stale({ cache }: Scene): void {
+    const text = readFileSync(cache.metadataPath, "utf8");
+    writeFileSync(cache.metadataPath, text.replace('"launch":false', '"launch":true'));
+  }
+
+  test.each(ways)("that is %s, as a restore does", async (_, options, change) => {
+    using made = scene({ ...options, standing });
+    change(made);
+    const args = ["explain", "-layers", made.layers, "-cache-dir", made.cache.path];
+    const place = `${made.layers}/bp/deps`;
+    const { found } = await data(...args);
+    expect(found.layers[0].removes).toEqual([place, `${place}.toml`, `${place}.sbom.cdx.json`]);
+    expect((await desk(...args, "deps")).stdout).toContain(`Removes       ${place}.sbom.cdx.json\n`);
+    await made.run();
+    expect(existsSync(`${place}.sbom.cdx.json`)).toBe(false);
+    expect(existsSync(`${made.layers}/bp/other.sbom.cdx.json`)).toBe(true);
+  });
+});
+
+test("explain does not take a layer that is named like an SBOM file for one", async () => {
+  using made = scene({ layers: ["l.sbom.cdx.json"] });
+  const { stdout } = await desk("explain", "-layers", made.layers, "-cache-dir", made.cache.path, "l.sbom.cdx.json");
+  expect(stdout).toContain("would be restored");
+  expect(stdout).not.toContain("SBOM files come back");
 });
