@@ -32,6 +32,12 @@ export function explainCommand(inputs: Inputs): string {
   return [...environment, "restorer", "explain", ...words, ...switches, ...layouts].join(" ");
 }
 
+/** The command line that reads every blob of a cache, named by its reference, to be pasted into a shell. */
+export function verifyCommand({ insecureRegistries }: Inputs, cache: string): string {
+  const flags = insecureRegistries.flatMap((host) => ["-insecure-registry", shellQuote(host)]);
+  return ["restorer", "verify", ...flags, shellQuote(cache)].join(" ");
+}
+
 function unless(value: string, usual: string | undefined): string | undefined {
   return value === usual ? undefined : value;
 }

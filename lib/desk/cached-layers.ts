@@ -1,5 +1,6 @@
 import type { Cache, CacheBlob, Leftover } from "../caches/cache.ts";
-import { escapeId } from "../layers/names.ts";
+import { buildpackNameProblem, escapeId, layerNameProblem } from "../layers/names.ts";
+import type { OutcomeCode } from "../layers/outcomes.ts";
 import { compareLayers } from "../layers/report.ts";
 import { isDigest } from "../oci/digest.ts";
 import { DataError, type LayerData } from "../toml/layer-data.ts";
@@ -67,7 +68,10 @@ export function digestProblem(sha: string | undefined): string {
 
 /** What is wrong with a layer, with the code that `verify` has for it. */
 export interface Problem {
-  readonly code: "no-digest" | "bad-digest" | "blob-unavailable" | "blob-unusable" | "bad-metadata";
+  readonly code: Extract<
+    OutcomeCode,
+    "no-digest" | "bad-digest" | "blob-unavailable" | "blob-unusable" | "bad-metadata" | "reserved-name" | "unsafe-name"
+  >;
   readonly text: string;
 }
 
@@ -75,11 +79,25 @@ export interface Problem {
 export function problemsOf(layer: CachedLayer, blob: CacheBlob | undefined): Problem[] {
   const { sha, cache } = layer.metadata;
   const ofBlob = blobProblem(sha, blob, cache);
+  return [...(ofBlob === undefined ? [] : [ofBlob]), ...recordedProblems(layer)];
+}
+
+/** What is wrong with a layer's name and metadata. */
+export function recordedProblems(layer: CachedLayer): Problem[] {
+  const ofName = nameProblem(layer);
   const text = metadataProblem(layer);
   return [
-    ...(ofBlob === undefined ? [] : [ofBlob]),
+    ...(ofName === undefined ? [] : [ofName]),
     ...(text === undefined ? [] : [{ code: "bad-metadata", text } as const]),
   ];
+}
+
+/** Why no restore brings back a layer of that name, or of a buildpack of that id (D11). */
+export function nameProblem({ buildpack, layer, metadata: { cache } }: CachedLayer): Problem | undefined {
+  // Nobody asks for the contents of others.
+  if (!cache) return undefined;
+  const problem = buildpackNameProblem(escapeId(buildpack)) ?? layerNameProblem(layer);
+  return problem && { code: problem.code, text: problem.reason };
 }
 
 /** What is wrong with what a digest names; one that is not promised may be missing. */

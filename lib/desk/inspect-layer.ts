@@ -3,7 +3,7 @@ import type { LayerItem } from "../archive/layer-check.ts";
 import type { Cache } from "../caches/cache.ts";
 import { toSafeJson } from "../layers/report.ts";
 import { count, inline } from "../text.ts";
-import { type CachedLayer, metadataProblem, readData } from "./cached-layers.ts";
+import { type CachedLayer, readData, recordedProblems } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import { documentHead, errorAsData } from "./documents.ts";
 import { typesOf } from "./inspect-cache.ts";
@@ -21,8 +21,7 @@ async function tell(desk: Desk, cache: Cache, layer: CachedLayer): Promise<void>
   desk.line(`Layer:    ${layerName(layer)}${version === undefined ? "" : ` of version ${inline(version)}`}`);
   desk.line(`Types:    ${typesOf(metadata).join(", ") || "none"}`);
   desk.line(`Digest:   ${desk.digest(metadata.sha)}`);
-  const problem = metadataProblem(layer);
-  if (problem !== undefined) desk.line(`Problem:  ${desk.message(problem)}`);
+  for (const { text } of recordedProblems(layer)) desk.line(`Problem:  ${desk.message(text)}`);
   const { toml, problem: unread } = readData(metadata.data);
   desk.line(`Metadata: ${toml !== "" ? "" : unread === undefined ? "none" : "cannot be shown"}`);
   for (const line of toml.split("\n").filter((text) => text !== "")) desk.write(`  ${inline(line)}\n`);
@@ -86,7 +85,6 @@ function tellTree(desk: Desk, tree: LayerTree): void {
 async function writeAsData(desk: Desk, cache: Cache, layer: CachedLayer): Promise<void> {
   const { buildpack, version, layer: name, metadata } = layer;
   const { build, launch, cache: isCached, sha } = metadata;
-  const problem = metadataProblem(layer);
   const head = documentHead("inspect-layer", {
     cache: cache.facts(),
     layer: {
@@ -98,7 +96,7 @@ async function writeAsData(desk: Desk, cache: Cache, layer: CachedLayer): Promis
       cache: isCached,
       sha: sha ?? null,
       metadata: readData(metadata.data).value ?? null,
-      problems: problem === undefined ? [] : [{ code: "bad-metadata", text: problem }],
+      problems: recordedProblems(layer),
     },
   });
   desk.write(head.replace(/\n}$/, ""));

@@ -8,7 +8,7 @@ import { chooseLayer } from "../layers/only.ts";
 import type { Unreadable } from "../layers/unreadable.ts";
 import { isDigest } from "../oci/digest.ts";
 import { count, formatBytes } from "../text.ts";
-import { cachedLayers, digestProblem, metadataProblem } from "./cached-layers.ts";
+import { cachedLayers, digestProblem, metadataProblem, nameProblem, type Problem } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
@@ -24,6 +24,8 @@ interface Subject {
   readonly data: { readonly buildpack?: string; readonly layer?: string; readonly sbom?: true };
   /** Whether the cache promises its contents; one with cache=false need not be there. */
   readonly isPromised: boolean;
+  /** Why no restore takes it, whatever its blob is. */
+  readonly misnamed?: Problem | undefined;
   /** What is wrong with its metadata, where they are to come back. */
   readonly problem?: string | undefined;
 }
@@ -32,6 +34,8 @@ interface Subject {
 export const findingCodes = {
   sound: "it would be extracted as it is",
   "not-kept": "there is no blob, and cache=false promises none",
+  "reserved-name": "its name, or its buildpack's id, is the place of something else; its blob is not read (D11)",
+  "unsafe-name": "its name, or its buildpack's id, cannot be the name of a file; its blob is not read (D11)",
   "no-digest": "no digest is recorded for it, though it is promised",
   "bad-digest": "what is recorded as its digest is not one",
   "blob-unavailable": "its blob is not there, or cannot be opened",
@@ -68,7 +72,15 @@ export async function verify(desk: Desk): Promise<number> {
     const { buildpack, layer, metadata, anchor } = one;
     const { sha, cache: isPromised } = metadata;
     const problem = isPromised ? metadataProblem(one) : undefined;
-    return { name: layerName(one), sha, anchor, data: { buildpack, layer }, isPromised, problem };
+    return {
+      name: layerName(one),
+      sha,
+      anchor,
+      data: { buildpack, layer },
+      isPromised,
+      misnamed: nameProblem(one),
+      problem,
+    };
   });
   const sbom = wanted === undefined ? metadata?.sbom : undefined;
   if (sbom !== undefined) {
@@ -117,13 +129,14 @@ async function readAll({ session }: Desk, cache: Cache, subjects: readonly Subje
 async function read(
   workers: Workers,
   cache: Cache,
-  { sha, anchor, isPromised, problem }: Subject,
+  { sha, anchor, isPromised, misnamed, problem }: Subject,
   place: { readonly layersDir: string; readonly umask: number },
 ): Promise<Finding> {
   const absent = (code: FindingCode, reason: string): Finding =>
     isPromised
       ? { state: "bad", code, reason }
       : { state: "absent", code: "not-kept", reason: "cache=false, its contents are not kept here" };
+  if (misnamed !== undefined) return { state: "bad", code: misnamed.code, reason: misnamed.text };
   if (sha === undefined) return absent("no-digest", digestProblem(sha));
   if (!isDigest(sha)) return { state: "bad", code: "bad-digest", reason: digestProblem(sha) };
   const outcome = await workers

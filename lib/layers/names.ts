@@ -4,6 +4,11 @@ import type { Reason } from "./outcomes.ts";
 /** Files of a buildpack's directory that a layer's `<layer>.toml` would take the place of (Buildpack spec). */
 const reservedLayerNames: ReadonlySet<string> = new Set(["store", "launch", "build"]);
 
+/** What is wrong with a name. */
+interface NameProblem extends Reason {
+  readonly code: "reserved-name" | "unsafe-name";
+}
+
 /** NAME_MAX of Linux. */
 export const maxNameBytes = 255;
 const maxLayerNameBytes = maxNameBytes - ".toml".length;
@@ -14,13 +19,13 @@ export function escapeId(id: string): string {
 }
 
 /** Why a name cannot be a layer of a buildpack (D11). */
-export function layerNameProblem(name: string): Reason | undefined {
+export function layerNameProblem(name: string): NameProblem | undefined {
   if (reservedLayerNames.has(name)) return { code: "reserved-name", reason: `a layer may not be named ${quote(name)}` };
   return componentProblem(name, "layer name", maxLayerNameBytes);
 }
 
 /** Why an escaped buildpack id cannot be a directory below the layers directory (D11). */
-export function buildpackNameProblem(directory: string): Reason | undefined {
+export function buildpackNameProblem(directory: string): NameProblem | undefined {
   if (directory === "sbom") {
     const reason = '<layers>/sbom is the place of SBOM files, so no buildpack may be named "sbom"';
     return { code: "reserved-name", reason };
@@ -51,8 +56,8 @@ export function sbomFileOf(name: string): { readonly layer: string; readonly suf
   return layer === undefined || suffix === undefined ? undefined : { layer, suffix };
 }
 
-function componentProblem(name: string, what: string, maxBytes: number): Reason | undefined {
-  const unsafe = (problem: string): Reason => ({ code: "unsafe-name", reason: `the ${what} ${problem}` });
+function componentProblem(name: string, what: string, maxBytes: number): NameProblem | undefined {
+  const unsafe = (problem: string): NameProblem => ({ code: "unsafe-name", reason: `the ${what} ${problem}` });
   if (name === "") return unsafe("is empty");
   if (!isComponent(name)) return unsafe("is not a safe file name");
   if (name.startsWith(".restorer-")) return unsafe("begins like a staging directory");

@@ -1,11 +1,11 @@
-import { explainCommand } from "../cli/explain-command.ts";
+import { explainCommand, verifyCommand } from "../cli/explain-command.ts";
 import type { Inputs } from "../cli/inputs.ts";
 import { cacheTrouble } from "../failures.ts";
 import type { Log, LogLevel } from "../log.ts";
 import { count, formatBytes } from "../text.ts";
 import type { LayerReport, Report } from "./report.ts";
 
-/** The line a run ends with: what was restored, and how many layers were not; then, a second one says how to learn more. */
+/** The line a run ends with: what was restored, and how many layers were not; then, others say how to learn more. */
 export function summarize(report: Report, inputs: Inputs, log: Log): void {
   const having = (outcome: LayerReport["outcome"]) => report.layers.filter((layer) => layer.outcome === outcome);
   const restored = having("restored");
@@ -21,9 +21,20 @@ export function summarize(report: Report, inputs: Inputs, log: Log): void {
   ] as const;
   for (const [layers, what] of rest) if (layers.length > 0) parts.push(`${layers.length} ${what}`);
   log.info(parts.join(", "));
-  const isUnexplained = ({ outcome, code }: LayerReport) =>
-    outcome !== "restored" && outcome !== "metadata" && code !== "not-asked-for";
-  if (report.layers.some(isUnexplained)) log.info(`To learn why, and what can be changed: ${explainCommand(inputs)}`);
+  for (const line of hints(report, inputs)) log.info(line);
+}
+
+/** How to learn more of the layers that did not come back: of a blob only reading it tells. */
+function hints({ layers, cache }: Report, inputs: Inputs): string[] {
+  const codes = layers
+    .filter(({ outcome, code }) => outcome !== "restored" && outcome !== "metadata" && code !== "not-asked-for")
+    .map(({ code }) => code);
+  const isOfBlob = cache !== undefined && codes.includes("blob-unusable");
+  const explained = isOfBlob ? codes.filter((code) => code !== "blob-unusable") : codes;
+  return [
+    ...(isOfBlob ? [`To see what is wrong with its blobs: ${verifyCommand(inputs, cache.reference)}`] : []),
+    ...(explained.length > 0 ? [`To learn why, and what can be changed: ${explainCommand(inputs)}`] : []),
+  ];
 }
 
 /**

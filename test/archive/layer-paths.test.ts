@@ -216,3 +216,10 @@ describe("absolute links into the layers directory of an earlier build", () => {
     expect(read(links("/layers")).dangling.count).toBe(0);
   });
 });
+
+test("an archive without the layer is said to spell its name otherwise only where it does", () => {
+  const bytes = (path: string) => Buffer.from(path).toString("latin1");
+  const refusal = (path: string, layer: string) => read([dir(bytes(path))], "/layers", ["bp", layer]).events.at(-1);
+  expect(refusal("/layers/bp/cafe\u0301", "caf\u00e9")).toContain("differ only in Unicode normalization");
+  expect(refusal("/layers/bp/", "")).toBe('refused: it holds nothing below "bp/", but "/layers/bp/"');
+});

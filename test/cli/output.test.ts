@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { readdirSync, unlinkSync } from "node:fs";
+import { readdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { explainCommand } from "../../lib/cli/explain-command.ts";
+import { explainCommand, verifyCommand } from "../../lib/cli/explain-command.ts";
 import { readInputs } from "../../lib/cli/inputs.ts";
 import { runRestorer } from "../support/harness.ts";
 import { scene } from "./scene.ts";
@@ -84,6 +84,9 @@ describe("the line that says how to learn more", () => {
         "-cache-from 'oci:/a b' -cache-from main -only 'it'\\''s' -layout -layout-dir 'lay outs'",
     );
     expect(explainCommand(readInputs([], {}))).toBe("restorer explain");
+    expect(verifyCommand(readInputs(["-insecure-registry", "host"], {}), "oci:/a b")).toBe(
+      "restorer verify -insecure-registry host 'oci:/a b'",
+    );
   });
 
   test("explains when it is pasted, and is not there where all came back", async () => {
@@ -95,6 +98,24 @@ describe("the line that says how to learn more", () => {
     const { exitCode, stdout } = await runRestorer(command.split(" "));
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(/^refuse +bp:two /m);
+  });
+
+  test("names verify, ready for a shell, where only reading a blob tells", async () => {
+    using made = scene({ layers: ["one", "two"] });
+    const blob = made.cache.blob("bp", "two");
+    const bytes = readFileSync(blob);
+    bytes[600] = (bytes[600] ?? 0) ^ 1;
+    writeFileSync(blob, bytes);
+    const { stdout } = await made.run();
+    expect(stdout).not.toContain("restorer explain");
+    const command = /: restorer (verify .*)\n$/.exec(stdout)?.[1] ?? "";
+    const verified = await runRestorer(command.split(" "));
+    expect(verified.exitCode).toBe(42);
+    expect(verified.stdout).toMatch(/^bad +bp:two /m);
+    // Of another layer explain tells.
+    unlinkSync(made.cache.blob("bp", "one"));
+    const both = (await made.run()).stdout.trimEnd().split("\n").slice(-2);
+    expect(both).toEqual([expect.stringContaining(command), expect.stringContaining("restorer explain ")]);
   });
 
   test("comes after where the time went, at debug", async () => {

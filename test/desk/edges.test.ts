@@ -11,6 +11,7 @@ describe("a command that does not begin says why in JSON, where that is asked fo
     ["a word too many", ["inspect", "a", "b", "c", "d", "-output", "json"]],
     ["a word too few", ["diff", "-output=json", "a"]],
     ["a wrong depth", ["inspect", "-output", "json", "-depth", "x", "."]],
+    ["a report, which only a restore writes", ["explain", "-report", "r", "-output", "json"]],
     ["an unknown command", ["inspekt", "-output", "json"]],
   ])("%s", async (_, args) => {
     const { exitCode, stdout } = await desk(...args);

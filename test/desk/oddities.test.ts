@@ -152,3 +152,30 @@ describe("what is odd in a cache's metadata is told by every command, in text an
     expect((await data("diff", made.cache.path, made.cache.path)).found.layers).toEqual([]);
   });
 });
+
+describe("a name that no restore takes is told by inspect and verify, with the code of the restore:", () => {
+  const long = "x".repeat(252);
+  test.each([
+    ["bp", "store", "reserved-name"],
+    ["bp", "launch", "reserved-name"],
+    ["bp", "build", "reserved-name"],
+    ["bp", "..", "unsafe-name"],
+    ["bp", "a/b", "unsafe-name"],
+    ["bp", "", "unsafe-name"],
+    ["bp", long, "unsafe-name"],
+    ["sbom", "deps", "reserved-name"],
+  ])("%s:%s, %s", async (id, name, code) => {
+    using made = scene();
+    const text = readFileSync(made.cache.metadataPath, "utf8");
+    writeFileSync(made.cache.metadataPath, text.replace('"bp"', `"${id}"`).replace('"deps":', `"${name}":`));
+    writeFileSync(join(made.layers, "group.toml"), `[[group]]\nid = "${id}"\nversion = "1"\napi = "0.10"\n`);
+    const inspected = await data("inspect", made.cache.path);
+    expect(inspected.found.buildpacks[0].layers).toMatchObject([{ name, state: "held", problems: [{ code }] }]);
+    const [{ text: reason }] = inspected.found.buildpacks[0].layers[0].problems;
+    expect(await data("verify", made.cache.path)).toMatchObject({
+      exitCode: 42,
+      found: { bad: 1, layers: [{ layer: name, state: "bad", code, reason }] },
+    });
+    expect((await made.run()).stderr).toContain(reason);
+  });
+});
