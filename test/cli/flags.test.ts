@@ -20,7 +20,7 @@ test("a flag with a value names it in help, a boolean does not", () => {
     expect({ name, named: value !== undefined }).toEqual({ name, named: kind !== "boolean" });
 });
 
-test("explain takes every flag of a restore, whose command line is pasted to it", () => {
+test("explain takes every flag of a restore, whose command line is pasted to it, but for the report that it does not write", () => {
   const lacking = flags.filter((flag) => takes("restore", flag) && !takes("explain", flag));
-  expect(lacking.map(({ name }) => name)).toEqual([]);
+  expect(lacking.map(({ name }) => name)).toEqual(["report"]);
 });
