@@ -101,12 +101,12 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
     }
   }
 
-  /** Does something with the open file, whose path an error about its descriptor does not know. */
-  #onFile(run: () => void): void {
+  /** Does something with an open file, whose path an error about its descriptor does not know. */
+  #onFile(run: () => void, name = this.#file): void {
     try {
       run();
     } catch (error) {
-      throw error instanceof Error ? Object.assign(error, { path: this.#path(this.#file) }) : error;
+      throw error instanceof Error ? Object.assign(error, { path: this.#path(name) }) : error;
     }
   }
 
@@ -176,12 +176,17 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
 
   /** Has all files written whose content was given so far: it is gone with its chunk. Throws as writing does. */
   settle(): void {
-    for (const { name, mode, bytes } of this.#writes?.settle() ?? []) {
-      this.#file = name;
-      this.#mode = mode;
-      this.#open();
-      this.#onFile(() => writeAll(this.#fd, bytes));
-      this.endFile();
+    for (const { name, mode, bytes } of this.#writes?.settle() ?? []) this.#writeWhole(name, mode, bytes);
+  }
+
+  /** Writes a file beside the present one, over what an earlier entry made there. */
+  #writeWhole(name: string, mode: number, bytes: Uint8Array): void {
+    const at = this.#path(name);
+    const fd = makeOver(at, () => openSync(at, creating, mode));
+    try {
+      this.#onFile(() => writeAll(fd, bytes), name);
+    } finally {
+      closeSync(fd);
     }
   }
 
