@@ -210,7 +210,8 @@ function startOf({ response, answered }: HttpAnswer, from: number, until: number
   const range = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(sent);
   const [start, end] = [Number(range?.[1] ?? -1), Number(range?.[2] ?? -1)];
   const total = range?.[3] === "*" ? size : Number(range?.[3] ?? -1);
-  if (until < size && (start !== from || end !== until - 1)) throw new NotInParts(`${answered.host} sends other parts`);
+  if (until < size && (start !== from || end !== until - 1 || total !== size))
+    throw new NotInParts(`${answered.host} sends other parts`);
   if (start > from || start < 0 || end >= size || total !== size) {
     const asked = quote(`bytes ${from}-${size - 1}/${size}`);
     throw new TransportError(

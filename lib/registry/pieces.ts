@@ -57,10 +57,15 @@ async function* widened(options: PieceOptions): AsyncGenerator<Uint8Array<ArrayB
     hasBegun = true;
     if (first.bytesPerSecond < enough && first.delivered < options.size) yield* inPieces(options, first.delivered);
   } catch (error) {
-    // What is wrong with the blob itself shows at once, and only then.
-    const isAboutPart = error instanceof RegistryError && (hasBegun || error.status === 416);
+    // What is wrong with the blob itself shows at once, and only then; but some servers refuse whoever asks for a part.
+    const isAboutPart = error instanceof RegistryError && (hasBegun || mayRefuseParts(error.status));
     throw isAboutPart ? new NotInParts(error.message, { cause: error }) : error;
   }
+}
+
+/** Whether an answer may be about the range that was asked for: not that the blob is absent, or the server busy. */
+function mayRefuseParts(status: number | undefined): boolean {
+  return status !== undefined && ![401, 404, 410, 429, 503].includes(status);
 }
 
 /** Streams a part once there is a connection free. */

@@ -17,7 +17,7 @@ const content = randomBytes(4 * pieceBytes + 1000);
 const image = testImage({ layers: [content], compression: "none" });
 const isBlob = new RegExp(`/blobs/${digestOf(content)}$`);
 /** So that more connections are worth while, however fast this machine is. */
-const slow: FaultRule = { path: isBlob, fault: { kind: "slow", bytesPerSecond: 100_000_000 } };
+const slow: FaultRule = { path: isBlob, fault: { kind: "slow", bytesPerSecond: 25_000_000 } };
 
 /** Downloads the blob from a registry with faults, by way of a store where there is one. */
 async function download(
@@ -77,6 +77,7 @@ group("a large blob", () => {
     ["gets status 404", { kind: "status", status: 404 }],
     ["gets status 429", { kind: "status", status: 429, headers: { "retry-after": "0" } }],
     ["is of another blob by its tag", { kind: "headers", headers: { etag: '"other"' } }],
+    ["has a wrong total, and all else right", { kind: "headers", headers: { "content-range": `bytes 0-4194303/9` } }],
     ["has a wrong total", { kind: "headers", headers: { "content-range": `bytes 8388608-12582911/9` } }],
   ];
   const tagged: FaultRule = { path: isBlob, times: 1, fault: { kind: "headers", headers: { etag: '"one"' } } };
@@ -89,6 +90,15 @@ group("a large blob", () => {
       });
     }
   }
+
+  test.each([400, 403, 405, 501])(
+    "is asked for without a range where that is refused with status %i",
+    async (status) => {
+      const refused: FaultRule = { path: isBlob, times: 1, fault: { kind: "status", status } };
+      const { digest: got, ranges } = await download([refused]);
+      expect({ got, ranges }).toEqual({ got: digest, ranges: [pieces[0], undefined] });
+    },
+  );
 
   test("comes in one stream once the registry limits its clients", async () => {
     const limited: Fault = { kind: "status", status: 429, headers: { "retry-after": "0" } };
