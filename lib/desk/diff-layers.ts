@@ -2,15 +2,13 @@ import { resolve } from "node:path";
 import { invalid } from "../cli/arguments.ts";
 import type { Directory } from "../disk/directory.ts";
 import { ExitCode } from "../failures.ts";
-import { escapeId } from "../layers/names.ts";
 import { chooseLayer } from "../layers/only.ts";
 import { compareLayers } from "../layers/report.ts";
-import { standingLayers } from "../pack/export-plan.ts";
 import { count, inline } from "../text.ts";
 import { cachedLayers } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import { writeDocument } from "./documents.ts";
-import { exporters, openLayers } from "./exporters.ts";
+import { exporters, ifRecordable, layersOf, openLayers } from "./exporters.ts";
 import { changeAsData } from "./file-changes.ts";
 import { type NamedCache, openNamedCache } from "./named-cache.ts";
 import { type Counterparts, exportOutcomes, type NextExport, NextExports } from "./next-export.ts";
@@ -59,7 +57,7 @@ type Named = Counterparts & { readonly buildpack: string; readonly layer: string
 function counterparts({ session }: Desk, { metadata }: NamedCache, layers: Directory): Named[] {
   const known = metadata?.buildpacks.map(({ id }) => id);
   const buildpacks = exporters(session.log, layers, { groupPath: `${layers.path}/group.toml`, isNeeded: false, known });
-  const standing = buildpacks.flatMap((buildpack) => standingLayers(layers, buildpack, escapeId(buildpack.id)));
+  const standing = layersOf(buildpacks, layers).map(ifRecordable);
   const found = new Map<string, Named>();
   const key = ({ buildpack, layer }: Pick<Named, "buildpack" | "layer">) => `${buildpack}:${layer}`;
   for (const cached of metadata === undefined ? [] : cachedLayers(metadata)) {

@@ -2,8 +2,10 @@ import { existsSync } from "node:fs";
 import { Directory } from "../disk/directory.ts";
 import { describe } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
-import { buildpackNameProblem, escapeId } from "../layers/names.ts";
+import { buildpackNameProblem, escapeId, layerNameProblem } from "../layers/names.ts";
 import type { Log } from "../log.ts";
+import { isJson } from "../pack/cache-metadata.ts";
+import { isPacked, type StandingLayer, standingLayers } from "../pack/export-plan.ts";
 import { inline, quote } from "../text.ts";
 import { type Buildpack, readGroup } from "../toml/group.ts";
 
@@ -45,4 +47,20 @@ export function exporters(log: Log, layers: Directory, { groupPath, isNeeded, kn
   // It does not tell `a/b` from `a_b`.
   const idOf = (name: string) => (known.includes(name) ? name : (known.find((id) => escapeId(id) === name) ?? name));
   return directories.map(({ name }) => ({ id: idOf(name), api: 0 })).sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** The layers of these buildpacks, by name, and what an exporter makes of each. Throws the system's errors. */
+export function layersOf(buildpacks: readonly Buildpack[], layers: Directory): StandingLayer[] {
+  return buildpacks.flatMap((buildpack) => standingLayers(layers, buildpack, escapeId(buildpack.id)));
+}
+
+/** A layer, not to be packed if no exporter could record it. */
+export function ifRecordable(layer: StandingLayer): StandingLayer {
+  const reason = isPacked(layer) ? whyNot(layer) : undefined;
+  return reason === undefined ? layer : { ...layer, code: "bad-toml", reason };
+}
+
+function whyNot({ layer, file }: StandingLayer): string | undefined {
+  if (!isJson(file?.metadata)) return "its metadata holds a number that JSON does not know";
+  return layerNameProblem(layer)?.reason;
 }

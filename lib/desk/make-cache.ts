@@ -2,18 +2,17 @@ import { invalid } from "../cli/arguments.ts";
 import type { Directory } from "../disk/directory.ts";
 import { describe } from "../errors.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
-import { escapeId, layerNameProblem } from "../layers/names.ts";
 import { chooseLayer } from "../layers/only.ts";
 import { compareLayers } from "../layers/report.ts";
-import { type ExportedLayer, formatCacheMetadata, isJson } from "../pack/cache-metadata.ts";
-import { because, isPacked, type StandingLayer, standingLayers } from "../pack/export-plan.ts";
+import { type ExportedLayer, formatCacheMetadata } from "../pack/cache-metadata.ts";
+import { because, isPacked, type StandingLayer } from "../pack/export-plan.ts";
 import { NewCache } from "../pack/new-cache.ts";
 import { entriesAbove, type Packed } from "../pack/pack-layer.ts";
 import { count, formatBytes, inline, quote } from "../text.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
-import { exporters, openLayers } from "./exporters.ts";
+import { exporters, ifRecordable, layersOf, openLayers } from "./exporters.ts";
 import type { Cell } from "./table.ts";
 
 /** What became of a layer; `packed` where it is in the new cache. */
@@ -32,10 +31,7 @@ export async function makeCache(desk: Desk): Promise<number> {
     groupPath: inputs.groupPath,
     isNeeded: desk.options.named.group,
   });
-  const standing = asked(
-    buildpacks.flatMap((buildpack) => standingLayers(layers, buildpack, escapeId(buildpack.id))),
-    inputs.only,
-  );
+  const standing = asked(layersOf(buildpacks, layers), inputs.only).map(ifRecordable);
   const cache = new NewCache(cacheDir, layers);
   try {
     const { made, sbom } = await fill(desk, cache, layers, standing);
@@ -83,10 +79,8 @@ async function fill(
   };
   try {
     for (const layer of standing) {
-      const problem = isPacked(layer) ? whyNot(layer) : undefined;
-      const packed =
-        isPacked(layer) && problem === undefined ? await add(`${layer.directory}/${layer.layer}`) : undefined;
-      made.push({ standing: problem === undefined ? layer : { ...layer, code: "bad-toml", reason: problem }, packed });
+      const packed = isPacked(layer) ? await add(`${layer.directory}/${layer.layer}`) : undefined;
+      made.push({ standing: layer, packed });
     }
     const hasSboms = layers.openIfThere("sbom")?.openIfThere("cache") !== undefined;
     return { made, sbom: hasSboms ? await add("sbom/cache") : undefined };
@@ -101,12 +95,6 @@ async function fill(
   } finally {
     progress.stop();
   }
-}
-
-/** Why no exporter could record a layer. */
-function whyNot({ layer, file }: StandingLayer): string | undefined {
-  if (!isJson(file?.metadata)) return "its metadata holds a number that JSON does not know";
-  return layerNameProblem(layer)?.reason;
 }
 
 const columns = [

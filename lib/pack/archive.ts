@@ -67,31 +67,38 @@ export class Archive {
   }
 }
 
-/** The content of one file: exactly as much as its header says. */
+/** The content of one file: exactly as much as its header says. What `take` and `end` throw is the stream's error. */
 export class Content extends Writable {
   readonly #take: (chunk: Uint8Array) => void;
   readonly #path: string;
   readonly #size: number;
+  readonly #end: () => void;
   #written = 0;
 
-  constructor(path: string, size: number, take: (chunk: Uint8Array) => void) {
+  constructor(path: string, size: number, take: (chunk: Uint8Array) => void, end: () => void) {
     super();
     this.#path = path;
     this.#size = size;
     this.#take = take;
+    this.#end = end;
   }
 
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error) => void): void {
-    try {
-      this.#written += chunk.length;
-      this.#take(chunk);
-      done();
-    } catch (error) {
-      done(error instanceof Error ? error : new Error(String(error)));
-    }
+    this.#written += chunk.length;
+    done(errorOf(() => this.#take(chunk)));
   }
 
   override _final(done: (error?: Error) => void): void {
-    done(this.#written === this.#size ? undefined : cannotPack(this.#path, new Error("it changed meanwhile")));
+    if (this.#written === this.#size) done(errorOf(this.#end));
+    else done(cannotPack(this.#path, new Error("it changed meanwhile")));
+  }
+}
+
+function errorOf(work: () => void): Error | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
   }
 }

@@ -1,7 +1,7 @@
 import { closeSync } from "node:fs";
 import { liesIn } from "../disk/cache-places.ts";
 import { Directory } from "../disk/directory.ts";
-import { makeDirectories } from "../disk/make-directories.ts";
+import { makeDirectories, unmakeDirectory } from "../disk/make-directories.ts";
 import { writeAll } from "../disk/write.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import { describeRefusal } from "../errors.ts";
@@ -21,6 +21,7 @@ const unnamed = "packing";
  */
 export class NewCache {
   readonly #path: string;
+  #isNew = false;
   readonly #cache: Directory;
   readonly #staging: Directory;
 
@@ -28,15 +29,18 @@ export class NewCache {
   constructor(path: string, layers: Directory) {
     this.#path = path;
     this.#cache = this.#write(() => {
-      makeDirectories(path, 0o777);
+      this.#isNew = makeDirectories(path, 0o777);
       return Directory.open(path, path, true);
     });
     if (liesIn(this.#cache, [layers.identity])) throw this.#refuse("it lies in the layers directory", "in-layers");
     if (this.#cache.names().length > 0) throw this.#refuse("it is not empty", "cache-not-empty");
-    this.#staging = this.#write(() => {
+    try {
       this.#cache.make(stagingName, 0o777);
-      return this.#cache.open(stagingName);
-    });
+      this.#staging = this.#cache.open(stagingName);
+    } catch (error) {
+      this.#removeIfNew();
+      throw this.#failed(error);
+    }
   }
 
   /** Packs a layer into it. Throws a PackError where that fails for the layer's sake. */
@@ -68,12 +72,17 @@ export class NewCache {
     });
   }
 
-  /** Takes away what there is of it, where it does not come to an end. */
+  /** Takes away what there is of it, where it does not come to an end; its directory, too, if that was made for it. */
   discard(): void {
     this.#write(() => {
       for (const name of this.#staging.names()) this.#staging.unlink(name);
       this.#cache.removeEmpty(stagingName);
     });
+    this.#removeIfNew();
+  }
+
+  #removeIfNew(): void {
+    if (this.#isNew) unmakeDirectory(this.#path);
   }
 
   close(): void {
@@ -99,6 +108,7 @@ export class NewCache {
 
   #refuse(why: string, code: ErrorCode): RestorerError {
     this.#cache.close();
+    this.#removeIfNew();
     return new RestorerError(`make cache ${quote(this.#path)}: ${why}`, {
       code,
       hint: "Name a directory that does not exist yet, or one that is empty.",

@@ -67,11 +67,12 @@ export async function packLayer(job: PackJob): Promise<Packed> {
       begin({ name: `${prefix}/${name}`, type, mode: mode & 0o7777, uid, gid, size, linkname });
       if (type !== "directory") files += 1;
       if (type !== "file") return undefined;
-      const content = new Content(name, size, (chunk) => {
+      const take = (chunk: Uint8Array) => {
+        signal.throwIfAborted();
         archive.write(chunk);
         listener?.data?.(chunk);
-      });
-      return content.on("finish", () => archive.pad(size));
+      };
+      return new Content(name, size, take, () => archive.pad(size));
     });
     return { diffId: archive.end(), size: archive.size, entries: archive.entries - isAbove, files };
   } finally {

@@ -37,7 +37,7 @@ export class TreeReader {
     for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
       found.push(path);
       if (!this.stat(path).isDirectory()) continue;
-      const names = this.#at(`${path}/.`, (directory) => directory.names());
+      const names = this.#at(`${path}/.`, (directory) => directory.names(), path);
       for (const name of names.sort(Buffer.compare).reverse()) pending.push(`${path}/${name.toString("latin1")}`);
     }
     return found;
@@ -64,14 +64,18 @@ export class TreeReader {
     let left = size;
     return new Readable({
       read() {
-        try {
-          const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, left));
-          const count = chunk.length === 0 ? 0 : readSync(fd, chunk);
-          left -= count;
-          this.push(count === 0 ? null : chunk.subarray(0, count));
-        } catch (error) {
-          this.destroy(cannotPack(path, error));
-        }
+        // Not at once: signals are heard between.
+        setImmediate(() => {
+          if (this.destroyed) return;
+          try {
+            const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, left));
+            const count = chunk.length === 0 ? 0 : readSync(fd, chunk);
+            left -= count;
+            this.push(count === 0 ? null : chunk.subarray(0, count));
+          } catch (error) {
+            this.destroy(cannotPack(path, error));
+          }
+        });
       },
       destroy(error, done) {
         closeSync(fd);
@@ -84,13 +88,13 @@ export class TreeReader {
     this.#leave(0);
   }
 
-  #at<T>(path: string, use: (parent: Directory, name: Buffer) => T): T {
+  #at<T>(path: string, use: (parent: Directory, name: Buffer) => T, called = path): T {
     const names = path.split("/");
     const name = Buffer.from(names.pop() ?? "", "latin1");
     try {
       return use(this.#open(names), name);
     } catch (error) {
-      throw cannotPack(path, error);
+      throw cannotPack(called, error);
     }
   }
 

@@ -1,5 +1,5 @@
 import type { Stats } from "node:fs";
-import type { Readable, Writable } from "node:stream";
+import { Readable, Writable } from "node:stream";
 import * as tarFs from "tar-fs";
 import type { TreeReader } from "./tree-reader.ts";
 
@@ -45,25 +45,43 @@ const pack = tarFs.pack as unknown as (root: string, options: Options) => void;
 export function walk(tree: TreeReader, path: string, onFile: (file: FoundFile) => Writable | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const below = (absolute: string) => absolute.slice(root.length + 1);
+    let isOver = false;
+    const fail = (error: unknown) => {
+      isOver = true;
+      reject(error);
+    };
+    // What tar-fs throws when it is told something, nobody else would catch.
+    const tell = <T>(done: Done<T>, error: unknown, value?: T) => {
+      try {
+        done(error, value);
+      } catch (thrown) {
+        fail(thrown);
+      }
+    };
     const answer = <T>(done: Done<T>, ask: () => T) => {
       let value: T;
       try {
         value = ask();
       } catch (error) {
-        return done(error);
+        return tell(done, error);
       }
-      done(null, value);
+      tell(done, null, value);
     };
-    let isOver = false;
     pack(root, {
       entries: tree.walk(path),
       umask: 0,
       fs: {
         lstat: (at, done) => answer(done, () => tree.stat(below(at))),
         // All are in `entries`: tar-fs would put off what is in directories.
-        readdir: (_at, done) => done(null, []),
+        readdir: (_at, done) => tell(done, null, []),
         readlink: (at, done) => answer(done, () => tree.readLink(below(at))),
-        createReadStream: (at, { end }) => tree.read(below(at), end + 1),
+        createReadStream: (at, { end }) => {
+          try {
+            return tree.read(below(at), end + 1);
+          } catch (error) {
+            return broken(new Readable(), error);
+          }
+        },
       },
       pack: {
         get destroyed() {
@@ -73,20 +91,24 @@ export function walk(tree: TreeReader, path: string, onFile: (file: FoundFile) =
           try {
             const content = onFile(file);
             // Not at once: signals are heard between.
-            if (content === undefined) setImmediate(done, null);
-            else content.on("close", () => done(content.errored));
+            if (content === undefined) setImmediate(tell, done, null);
+            else content.on("close", () => tell(done, content.errored));
             return content;
           } catch (error) {
-            setImmediate(done, error);
-            return undefined;
+            setImmediate(tell, done, error);
+            return broken(new Writable(), error);
           }
         },
         finalize: resolve,
-        destroy: (error) => {
-          isOver = true;
-          reject(error);
-        },
+        destroy: fail,
       },
     });
   });
+}
+
+/** In the place of a stream that could not be had: tar-fs wants one in any case. */
+function broken<S extends Readable | Writable>(stream: S, error: unknown): S {
+  stream.on("error", () => {});
+  stream.destroy(error instanceof Error ? error : new Error(String(error)));
+  return stream;
 }

@@ -38,6 +38,17 @@ describe("diff CACHE layers:DIR", () => {
     ]);
   });
 
+  test("foresees that a layer goes whose metadata no exporter could record", async () => {
+    using dir = await exported();
+    writeFileSync(dir.join("layers/bp/one.toml"), `${cached}[metadata]\nn = nan\n`);
+    const again = await runRestorer(["make-cache", "-layers", dir.join("layers"), "-cache-dir", dir.join("again")]);
+    expect(again.stdout).toMatch(/^skipped +bp:one .*JSON does not know$/m);
+    expect((await diff(dir)).codes).toEqual([
+      ["one", "dropped", "bad-toml"],
+      ["two", "reused", "same-digest"],
+    ]);
+  });
+
   test("finds buildpacks by their directories where there is no group.toml", async () => {
     using dir = tempDir("ids", {
       layers: { "group.toml": groupToml([{ id: "a/b" }, { id: "c" }]), a_b: layers["bp"] ?? {}, c: layers["bp"] ?? {} },
