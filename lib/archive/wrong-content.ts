@@ -113,8 +113,13 @@ function lookBehind(blockAt: (at: number) => Buffer, start: number): string {
     if (block.length < blockBytes) break;
   }
   const more = end - start - blockBytes;
-  return more > 0 ? `goes on for ${count(more, "byte")} of zeros after the end of its archive` : wholeButOther;
+  return more > 0 && end % recordBytes !== 0
+    ? `goes on for ${count(more, "byte")} of zeros after the end of its archive`
+    : wholeButOther;
 }
+
+/** What many programs fill an archive up to, as on a tape. */
+const recordBytes = 10_240;
 
 const wholeButOther = "is complete by its own headers, so that bytes in it were changed, or it is another layer";
 

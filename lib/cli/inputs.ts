@@ -99,7 +99,7 @@ export function resolveInputs(
     runPath: resolve(values.text("run")),
     cacheDir: cacheDir && resolve(cacheDir),
     cacheImage: reference(values.text("cache-image")),
-    cacheFrom: values.list("cache-from").map((word) => (existsSync(word) ? word : withoutUserInfo(word))),
+    cacheFrom: values.list("cache-from").map((word) => (existsSync(word) ? resolve(word) : withoutUserInfo(word))),
     buildImage: reference(values.text("build-image")),
     appImage: reference(values.text("image")),
     daemon: values.boolean("daemon"),

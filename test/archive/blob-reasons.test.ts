@@ -70,6 +70,7 @@ const cutZstd = zstdCompressSync(plain).subarray(0, -3);
 const longGzip = Buffer.concat([gzipSync(plain), Buffer.from("more")]);
 const longZstd = Buffer.concat([zstdCompressSync(plain), Buffer.from("more")]);
 const longTar = Buffer.concat([plain, Buffer.from("more")]);
+const tapeTar = Buffer.concat([plain, Buffer.alloc(10_240 - (plain.length % 10_240))]);
 const zeroTar = Buffer.concat([plain, Buffer.alloc(10_240)]);
 const word = Buffer.from("hello");
 const xz = Buffer.concat([Buffer.from("fd377a585a00", "hex"), Buffer.alloc(300, 1)]);
@@ -143,6 +144,7 @@ const rows: readonly [name: string, diffId: string, make: Make, reason: string][
     () => file(zeroTar),
     wrong(zeroTar, id, "goes on for 10,240 bytes of zeros after the end of its archive"),
   ],
+  ["a file that is filled up with zeros, as on a tape", id, () => file(tapeTar), wrong(tapeTar, id, complete)],
   ["a stream of nothing", id, () => stream(nothing), otherContent(nothing, nothing, "is empty")],
   ["a stream of a few bytes", id, () => stream(word), otherContent(word, word, "is not a tar archive")],
   [

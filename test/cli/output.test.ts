@@ -84,6 +84,7 @@ describe("the line that says how to learn more", () => {
         "-cache-from 'oci:/a b' -cache-from main -only 'it'\\''s' -layout -layout-dir 'lay outs'",
     );
     expect(explainCommand(readInputs([], {}))).toBe("restorer explain");
+    expect(readInputs(["-cache-from", "."], {}).cacheFrom).toEqual([process.cwd()]);
     expect(verifyCommand(readInputs(["-insecure-registry", "host"], {}), "oci:/a b")).toBe(
       "restorer verify -insecure-registry host 'oci:/a b'",
     );
