@@ -80,7 +80,7 @@ export const advice: Readonly<Record<OutcomeCode, { readonly rule: string; reado
     change: "Write less, or other, metadata into <layer>.toml.",
   },
   "place-taken": {
-    rule: "Nothing that is mounted below the layers directory is replaced.",
-    change: "Unmount what stands in the layer's place.",
+    rule: "Nothing that is mounted below the layers directory is replaced, nor where the cache lies.",
+    change: "Unmount what stands in the layer's place, or have the cache elsewhere.",
   },
 };

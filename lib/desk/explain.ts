@@ -61,7 +61,13 @@ async function foreseeAll(desk: Desk, situation: Situation) {
   const sboms = await foreseeSboms(desk, situation, caches, (trouble) => troubles.push(trouble));
   const prospects: Prospect[] = [];
   for (const plan of situation.plan.layers) {
-    prospects.push(await toProspect(plan, situation, { caches, sboms, layersDir: inputs.layersDir }));
+    const prospect = await toProspect(plan, situation, { caches, sboms, layersDir: inputs.layersDir });
+    const { action, buildpack, layer } = prospect.plan;
+    const taken = situation.taken(plan);
+    const goes = action === "remove" || (action === "refuse" && prospect.plan.removes);
+    if (goes && taken !== undefined)
+      log.warn(`Not removing ${quote(`${buildpack}:${layer}`)}: ${taken}`, "not-removed", { buildpack, layer });
+    prospects.push(prospect);
   }
   return { troubles, prospects };
 }

@@ -4,7 +4,7 @@ import type { LayerPlan } from "../layers/plan.ts";
 import type { Situation } from "../layers/situation.ts";
 import { inline } from "../text.ts";
 import { type Desk, layerName } from "./desk.ts";
-import { type Caches, foresee } from "./foresee.ts";
+import { type Caches, type Foreseen, foresee } from "./foresee.ts";
 import type { ForeseenSboms } from "./foreseen-sboms.ts";
 
 /** A layer, what would become of it, and what that would write and remove. */
@@ -24,13 +24,20 @@ export async function toProspect(
   situation: Situation,
   { caches, sboms, layersDir }: { readonly caches: Caches; readonly sboms: ForeseenSboms; readonly layersDir: string },
 ): Promise<Prospect> {
-  const { plan, cache } = await foresee(planned, caches);
+  const foreseen = await foresee(planned, caches);
+  const taken = situation.taken(planned);
+  const { plan, cache } = taken === undefined ? foreseen : refuseTaken(foreseen, taken);
   const { directory, layer, action } = plan;
   const place = `${layersDir}/${directory}/${layer}`;
   const standing = situation.standing(plan);
   const goes = action === "remove" || (action === "refuse" && plan.removes) || action === "restore";
   // Where only metadata comes back, contents stay.
-  const removed = goes ? standing : action === "metadata" ? standing.filter((name) => name === `${layer}.toml`) : [];
+  const removed =
+    goes && taken === undefined
+      ? standing
+      : action === "metadata"
+        ? standing.filter((name) => name === `${layer}.toml`)
+        : [];
   const size = plan.action === "restore" ? cache?.size(plan.sha) : undefined;
   const files = [`${place}.toml`, ...sboms.of(directory, layer).map((suffix) => `${place}.${suffix}`)];
   const written: Record<LayerPlan["action"], readonly string[]> = {
@@ -47,6 +54,13 @@ export async function toProspect(
     writes: written[action],
     removes: removed.map((name) => `${layersDir}/${directory}/${name}`),
   };
+}
+
+/** A layer whose contents would come back is refused, and what stands of it is left. */
+function refuseTaken(foreseen: Foreseen, reason: string): Foreseen {
+  const { buildpack, directory, layer, action } = foreseen.plan;
+  if (action !== "restore") return foreseen;
+  return { plan: { buildpack, directory, layer, action: "refuse", removes: false, code: "place-taken", reason } };
 }
 
 /** Where metadata of an earlier app image is from; undefined where there is none. */

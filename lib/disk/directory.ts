@@ -73,16 +73,18 @@ export class Directory {
     return Directory.open(this.at(".."), path);
   }
 
-  /**
-   * Opens a directory below this one, and makes it first where there is none. Throws an ENOTDIR that says what
-   * stands there instead.
-   */
+  /** As `openOrTell`, of a directory that is made first where there is none. */
   openOrMake(name: Name, mode: number): Directory {
     try {
       this.make(name, mode);
     } catch (error) {
       if (!hasCode(error, "EEXIST")) throw error;
     }
+    return this.openOrTell(name);
+  }
+
+  /** Opens a directory below this one. Throws an ENOTDIR that says what stands there instead. */
+  openOrTell(name: Name): Directory {
     const kind = this.#kindOf(name);
     if (kind === undefined) return this.open(name);
     const message = `${quote(`${this.path}/${name}`)} is ${kind}, not a directory`;

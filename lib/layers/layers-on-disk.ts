@@ -1,3 +1,4 @@
+import { refuseInCache } from "../disk/cache-places.ts";
 import type { Directory } from "../disk/directory.ts";
 import { cannotWrite } from "../failures.ts";
 import { listLayerFiles } from "./layer-files.ts";
@@ -26,8 +27,27 @@ export function layerFilesOnDisk(
   return lookInto(layers, buildpackDirectory, listLayerFiles) ?? new Map<string, Set<string>>();
 }
 
-/** What `look` gives; undefined where no directory stands there. */
-function lookInto<T>(layers: Directory | undefined, name: string, look: (directory: Directory) => T): T | undefined {
+/**
+ * Throws a RestorerError (exit 42) where no buildpack's directory can be made: a file stands there, or a cache lies there.
+ * What else stands there gives way.
+ */
+export function refuseBuildpackPlace(layers: Directory, name: string): void {
+  try {
+    const stat = layers.stat(name);
+    if (stat === undefined || !(stat.isDirectory() || stat.isFile())) return;
+    using directory = layers.openOrTell(name);
+    refuseInCache(directory, { forLayers: true });
+  } catch (error) {
+    throw cannotWrite(`${layers.path}/${name}`, error);
+  }
+}
+
+/** What `look` gives; undefined where no directory stands there. Throws as `layersOnDisk` does. */
+export function lookInto<T>(
+  layers: Directory | undefined,
+  name: string,
+  look: (directory: Directory) => T,
+): T | undefined {
   if (layers === undefined) return undefined;
   let directory: Directory | undefined;
   try {

@@ -1,27 +1,16 @@
 import { refuseInCache } from "../disk/cache-places.ts";
 import type { Directory } from "../disk/directory.ts";
-import { MountError, refuseMounts } from "../disk/removal.ts";
+import { MountError } from "../disk/removal.ts";
 import { type Slot, Staging } from "../disk/staging.ts";
 import { InPlace, Staged, type Workplace } from "../disk/workplace.ts";
-import { describe, hasCode } from "../errors.ts";
+import { hasCode } from "../errors.ts";
 import { cannotWrite } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { LayerFiles } from "./layer-files.ts";
-import { isSbomFileOf, maxNameBytes } from "./names.ts";
-import type { OutcomeCode } from "./outcomes.ts";
+import { maxNameBytes } from "./names.ts";
+import { PlaceError, placeTaken, refuseTaken } from "./place.ts";
 import type { SbomFile } from "./sbom.ts";
-
-/** A layer that cannot take its place though the disk is fine; costs this layer only. */
-export class PlaceError extends Error {
-  override readonly name = "PlaceError";
-  readonly code: OutcomeCode;
-
-  constructor(message: string, code: OutcomeCode = "place-taken") {
-    super(message);
-    this.code = code;
-  }
-}
 
 /**
  * The directory of one buildpack below the layers directory, where layers are published: everything is made in a staging
@@ -66,7 +55,7 @@ export class BuildpackDirectory {
   workplace(layer: string): Workplace {
     if (this.#staging.movesDirectories) return new Staged(this.#staging);
     return this.#guard(layer, () => {
-      this.#refuseMounts(layer);
+      refuseTaken(this.#directory, layer);
       const mark = this.#staging.mark(this.#ownsStaging ? [] : [this.#name], [`${layer}.toml`, layer]);
       return this.#clear(layer, () => new InPlace(this.#directory, layer, mark, this.#staging));
     });
@@ -112,7 +101,7 @@ export class BuildpackDirectory {
   }
 
   #publishRoot(layer: string, place: Staged, mode: number): boolean {
-    this.#refuseMounts(layer);
+    refuseTaken(this.#directory, layer);
     const root = this.#staging.directory.open(place.slot.name);
     try {
       const isMoved = this.#clear(layer, () => this.#staging.publish(place.slot, this.#directory, layer));
@@ -160,25 +149,9 @@ export class BuildpackDirectory {
   /** Removes all that stands of a layer: directory, toml, SBOM files, and the `.sha` of old lifecycles. */
   removeLayer(layer: string): void {
     this.#guard(layer, () => {
-      this.#refuseMounts(layer);
+      refuseTaken(this.#directory, layer);
       this.#clear(layer, () => {});
     });
-  }
-
-  /** A layer that holds a mount, or a file of which is one, stays whole, its toml included. */
-  #refuseMounts(layer: string): void {
-    try {
-      refuseMounts(this.#directory, layer);
-      if (this.#directory.stat(`${layer}.toml`) === undefined) return;
-      const isFileOf = (name: string) =>
-        name === `${layer}.toml` || name === `${layer}.sha` || isSbomFileOf(layer, name);
-      const mounted = this.#directory.mountedNames().find(isFileOf);
-      if (mounted !== undefined)
-        throw new MountError(`something is mounted at ${quote(`${this.#directory.path}/${mounted}`)}`);
-    } catch (error) {
-      if (error instanceof MountError) throw mountInTheWay(error);
-      throw error;
-    }
   }
 
   /** Removes what stands of a layer, toml first, and then puts another in its place. */
@@ -200,7 +173,7 @@ export class BuildpackDirectory {
     try {
       this.#moveAside(name);
     } catch (error) {
-      if (hasCode(error, "EBUSY")) throw mountInTheWay(error);
+      if (hasCode(error, "EBUSY")) throw placeTaken(error);
       // Another restorer may do the same at this moment.
       if (!hasCode(error, "ENOENT")) throw error;
     }
@@ -215,7 +188,7 @@ export class BuildpackDirectory {
     try {
       this.#staging.discard(this.#directory, name);
     } catch (error) {
-      if (error instanceof MountError) throw mountInTheWay(error);
+      if (error instanceof MountError) throw placeTaken(error);
       const { mode } = directory.ownStat();
       if (!hasCode(error, "EACCES") || (mode & 0o200) !== 0) throw error;
       // A directory that its owner may not write cannot be renamed.
@@ -288,9 +261,4 @@ function checkNames(layer: string, sboms: readonly SbomFile[]): void {
     `with ".${tooLong.suffix}" behind it the layer name is longer than ${maxNameBytes} bytes`,
     "unsafe-name",
   );
-}
-
-function mountInTheWay(error: unknown): PlaceError {
-  const why = error instanceof MountError ? describe(error) : "its directory, or a file beside it, is a mount point";
-  return new PlaceError(`${why}, so that what stands there cannot be replaced`);
 }

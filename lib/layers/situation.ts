@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import type { Cache } from "../caches/cache.ts";
 import { openCaches } from "../caches/open.ts";
-import { cacheReferences } from "../caches/place.ts";
+import { cacheReferences, sharedPlaces } from "../caches/place.ts";
+import { keepInPlace } from "../disk/cache-places.ts";
 import { Directory, unlessAbsent } from "../disk/directory.ts";
 import { describe } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
@@ -16,8 +17,10 @@ import { type Group, readGroup } from "../toml/group.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import { readRunToml } from "../toml/run-toml.ts";
 import { decide } from "./decide.ts";
-import { layerFilesOnDisk, layersOnDisk } from "./layers-on-disk.ts";
+import { layerFilesOnDisk, layersOnDisk, lookInto, refuseBuildpackPlace } from "./layers-on-disk.ts";
+import { PlaceError, refuseTaken } from "./place.ts";
 import type { Plan, Subject } from "./plan.ts";
+import { isWritten } from "./schedule.ts";
 
 /** What a restore would find, and what it would do about layers. */
 export interface Situation {
@@ -37,6 +40,8 @@ export interface Situation {
   readonly images: ImagesPlan | undefined;
   /** Names of what stands of a layer now, in its buildpack's directory. */
   readonly standing: (layer: Subject) => readonly string[];
+  /** Why what stands of a layer that is to be replaced or removed cannot be (`place-taken`); undefined where it can. */
+  readonly taken: (layer: Subject) => string | undefined;
   readonly plan: Plan;
   /** Trouble with the cache, as it was warned about. */
   readonly troubles: readonly string[];
@@ -49,6 +54,7 @@ export interface Situation {
  */
 export async function readSituation(session: Session, needsGroup = true): Promise<Situation> {
   const { inputs, log } = session;
+  keepInPlace(sharedPlaces(inputs).cacheDirs, inputs.layersDir);
   const group = needsGroup || existsSync(inputs.groupPath) ? readGroup(inputs.groupPath, log) : undefined;
   const analyzed = readAnalyzed(inputs.analyzedPath, log);
   const readsRunToml = analyzed !== undefined && platformHas(inputs.platformApi, "run-toml");
@@ -64,8 +70,10 @@ export async function readSituation(session: Session, needsGroup = true): Promis
     const onTrouble = (trouble: string) => void troubles.push(trouble);
     const { plan, app, chosen } = await decide(session, { group, analyzed, images, caches, layers }, onTrouble);
     const standing = lookForStanding(plan, layers);
+    refusePlaces(plan, layers);
+    const taken = lookForTaken(plan, layers);
     const { cache = caches[0], metadata: cached = noMetadata, fallbacks = [] } = chosen ?? {};
-    return { group, analyzed, cache, cached, fallbacks, app, images: imagesPlan, standing, plan, troubles };
+    return { group, analyzed, cache, cached, fallbacks, app, images: imagesPlan, standing, taken, plan, troubles };
   } finally {
     layers?.close();
   }
@@ -80,6 +88,33 @@ function lookForStanding({ layers: planned }: Plan, layers: Directory | undefine
     ...(names.get(directory)?.has(layer) === true ? [layer, `${layer}.toml`] : []),
     ...[...(files.get(directory)?.get(layer) ?? [])].sort(),
   ];
+}
+
+/** Throws a RestorerError (exit 42) where a restore could not make the directory of a buildpack. */
+function refusePlaces({ layers: planned, stores }: Plan, layers: Directory | undefined): void {
+  if (layers === undefined) return;
+  for (const { directory } of [...planned.filter(isWritten), ...stores]) refuseBuildpackPlace(layers, directory);
+}
+
+/** Looks which layers of a plan cannot be replaced or removed. */
+function lookForTaken({ layers: planned }: Plan, layers: Directory | undefined): Situation["taken"] {
+  const taken = new Map<string, string>();
+  for (const plan of planned) {
+    const goes = plan.action === "restore" || plan.action === "remove" || (plan.action === "refuse" && plan.removes);
+    const why = goes ? lookInto(layers, plan.directory, (directory) => whyTaken(directory, plan.layer)) : undefined;
+    if (why !== undefined) taken.set(`${plan.directory}/${plan.layer}`, why);
+  }
+  return ({ directory, layer }) => taken.get(`${directory}/${layer}`);
+}
+
+function whyTaken(directory: Directory, layer: string): string | undefined {
+  try {
+    refuseTaken(directory, layer);
+    return undefined;
+  } catch (error) {
+    if (error instanceof PlaceError) return error.message;
+    throw error;
+  }
 }
 
 /** Of the images of a run, the one that is only looked at: the app image, where it stands in for analyzed.toml. */

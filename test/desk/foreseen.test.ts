@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Scene, scene } from "../cli/scene.ts";
+import { type Scene, scene, withMounts } from "../cli/scene.ts";
 import { runRestorer, tempDir } from "../support/harness.ts";
+import { runWithMounts } from "../support/mounts.ts";
 import { zerosLayout } from "../support/zeros-layout.ts";
 import { data, desk } from "./run.ts";
 
@@ -154,4 +155,57 @@ test("explain does not take a layer that is named like an SBOM file for one", as
   const { stdout } = await desk("explain", "-layers", made.layers, "-cache-dir", made.cache.path, "l.sbom.cdx.json");
   expect(stdout).toContain("would be restored");
   expect(stdout).not.toContain("SBOM files come back");
+});
+
+describe("explain foresees what stands in a layer's place, and is left by a restore:", () => {
+  const standing = { bp: { deps: { kept: "" }, "deps.toml": "", "deps.sbom.cdx.json": "{}" } };
+  const restoreRefused = { action: "refuse", code: "place-taken", writes: [], removes: [] };
+
+  test("the cache", async () => {
+    using made = scene({ standing });
+    const place = `${made.layers}/bp/deps/cache`;
+    cpSync(made.cache.path, place, { recursive: true });
+    const args = ["-layers", made.layers, "-cache-dir", place];
+    const { exitCode, found } = await data("explain", ...args);
+    expect(exitCode).toBe(0);
+    expect(found.layers).toMatchObject([restoreRefused]);
+    const { layers } = JSON.parse((await runRestorer([...args, "-report", "-"])).stdout);
+    expect(layers).toMatchObject([{ outcome: "refused", code: "place-taken", reason: found.layers[0].reason }]);
+    // Of a layer that only goes, it is told that it stays.
+    rmSync(join(place, "committed", `${made.cache.sha("bp", "deps")}.tar`));
+    const gone = (await data("explain", ...args)).found;
+    expect(gone.layers).toMatchObject([{ code: "blob-unavailable", removes: [] }]);
+    expect(gone.warnings).toMatchObject([{ code: "not-removed", buildpack: "bp", layer: "deps" }]);
+    expect((await runRestorer(args)).stderr).toContain(gone.warnings[0].text);
+    expect(existsSync(`${made.layers}/bp/deps/kept`)).toBe(true);
+  });
+
+  withMounts("a mount", async () => {
+    using made = scene({ standing });
+    const args = ["-layers", made.layers, "-cache-dir", made.cache.path, "-output", "json"];
+    const { exitCode, stdout } = await runWithMounts(
+      [[made.dir.join("tree"), `${made.layers}/bp/deps`]],
+      ["explain", ...args],
+    );
+    expect(exitCode).toBe(0);
+    expect(JSON.parse(stdout).layers).toMatchObject([restoreRefused]);
+  });
+
+  test("a file, or the cache, in the place of its buildpack's directory, which ends both with 42", async () => {
+    using made = scene({ standing: { bp: "a file" } });
+    const args = ["-layers", made.layers, "-cache-dir", made.cache.path];
+    const explained = await desk("explain", ...args);
+    const restored = await runRestorer(args);
+    expect([explained.exitCode, restored.exitCode]).toEqual([42, 42]);
+    const error = (text: string) => text.split("\n").find((line) => line.startsWith("ERROR"));
+    expect(error(explained.stderr)).toContain(`${made.layers}/bp`);
+    expect(error(explained.stderr)).toBe(error(restored.stderr));
+    rmSync(`${made.layers}/bp`);
+    cpSync(made.cache.path, `${made.layers}/bp`, { recursive: true });
+    const inCache = ["-layers", made.layers, "-cache-dir", `${made.layers}/bp`];
+    expect(await desk("explain", ...inCache)).toMatchObject({
+      exitCode: 42,
+      stderr: expect.stringContaining("it lies in the cache"),
+    });
+  });
 });
