@@ -5,7 +5,7 @@ import { hasCode } from "../errors.ts";
 import { quote } from "../text.ts";
 
 /** How an exporter that commits has only the backup for a moment, and then only the new directory. */
-const places = ["committed", "committed-backup", "committed"];
+export const committedPlaces = ["committed", "committed-backup", "committed"];
 
 /**
  * One look at where a volume cache's contents are (contract §4), held open. An exporter that commits puts another directory
@@ -22,7 +22,7 @@ export class Committed {
   constructor(dir: string) {
     if (!statSync(dir).isDirectory()) throw new Error("is not a directory");
     this.#dir = dir;
-    this.#directory = places.map((name) => openIfThere(join(dir, name))).find((found) => found !== undefined);
+    this.#directory = committedPlaces.map((name) => openIfThere(join(dir, name))).find((found) => found !== undefined);
     this.path = this.#directory?.path ?? join(dir, "committed");
   }
 

@@ -13,7 +13,7 @@ import { readMetadata } from "../toml/metadata-json.ts";
 import { describeParseError, whyNotTold } from "../toml/parse-error.ts";
 import { Pauses } from "../waiting.ts";
 import { type Cache, type CacheBlob, type CacheContents, CacheError, type CacheFacts, type Leftover } from "./cache.ts";
-import { Committed } from "./committed.ts";
+import { Committed, committedPlaces } from "./committed.ts";
 import { type BlobPlace, HeldBlobs, outOfReach } from "./held-blobs.ts";
 import { describeAbsent, describeFile, describeOtherDirectory, metadataFile, namesIn } from "./other-directory.ts";
 import { recordedDigests } from "./recorded.ts";
@@ -134,8 +134,7 @@ export class VolumeCache implements Cache {
   async open(sha: string): Promise<LayerSource> {
     const held = this.#held.get(sha);
     if (held !== undefined) return { kind: "file", ...held };
-    const place = this.#place(sha);
-    const fd = this.#openBlob(sha, place);
+    const { fd, place } = this.#openBlob(sha);
     const stat = fstatSync(fd);
     return { kind: "file", fd, size: stat.size, path: place.path, isSecret: isSecret(stat, place.at) };
   }
@@ -185,24 +184,33 @@ export class VolumeCache implements Cache {
     return this.#committed?.path ?? join(this.reference, "committed");
   }
 
-  /** Where a blob is; one that an export reused has gone to the directory that replaced the old one. */
+  /** Where a blob is; one that an export reused has gone to the directory that replaced the old one, or the one after that. */
   #place(sha: string): BlobPlace {
     const name = `${sha}.tar`;
     const path = join(this.#path, name);
     const at = this.#committed?.at(name) ?? path;
-    const moved = join(this.reference, "committed", name);
-    return { path, at: ifThere(at) === undefined && ifThere(moved) !== undefined ? moved : at };
+    const others = committedPlaces.map((place) => join(this.reference, place, name));
+    return { path, at: [at, ...others].find((one) => ifThere(one) !== undefined) ?? at };
   }
 
-  #openBlob(sha: string, { path, at }: BlobPlace): number {
-    try {
-      return openFile(at);
-    } catch (error) {
-      const limit = hasCode(error, "EACCES", "EPERM") && this.#held.hadNoRoomFor(sha) ? descriptorLimit() : undefined;
-      const why =
-        limit === undefined ? "" : `; for root to open it ahead, ${limit} open files are too few (raise \`ulimit -n\`)`;
-      throw new CacheError(`cannot open cached layer ${quote(path)}: ${describe(error)}${why}`, { cause: error });
+  /** Looks again where an exporter that commits may have taken it away just now, and put it elsewhere. */
+  #openBlob(sha: string): { readonly fd: number; readonly place: BlobPlace } {
+    for (let looks = maxLooks; ; looks -= 1) {
+      const place = this.#place(sha);
+      try {
+        return { fd: openFile(place.at), place };
+      } catch (error) {
+        const isGone = hasCode(error, "ENOENT") && this.#committed?.isReplaced === true;
+        if (looks === 1 || !isGone) throw this.#notOpened(sha, place, error);
+      }
     }
+  }
+
+  #notOpened(sha: string, { path }: BlobPlace, error: unknown): CacheError {
+    const limit = hasCode(error, "EACCES", "EPERM") && this.#held.hadNoRoomFor(sha) ? descriptorLimit() : undefined;
+    const why =
+      limit === undefined ? "" : `; for root to open it ahead, ${limit} open files are too few (raise \`ulimit -n\`)`;
+    return new CacheError(`cannot open cached layer ${quote(path)}: ${describe(error)}${why}`, { cause: error });
   }
 }
 

@@ -2,18 +2,18 @@ import { describe, expect, test } from "bun:test";
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { groupToml, makeCache } from "../support/cache-fixture.ts";
-import { isRoot, runRestorer, skipUnless, tempDir } from "../support/harness.ts";
+import { isRoot, restorerPath, runRestorer, skipUnless, tempDir } from "../support/harness.ts";
 
 const names = Array.from({ length: 8 }, (_, index) => `layer-${index}`);
 const rounds = Number(process.env["ROUNDS"] ?? 10);
 const asRoot = skipUnless(isRoot, "root");
 
-/** A cache that a process commits to all the time: two builds in turn, of the same layers with other contents. */
-async function movingCache() {
+/** A cache that a process commits to all the time: two builds in turn, of the same layers with other contents, or with the same. */
+async function movingCache({ isReused = false } = {}) {
   const trees = Object.fromEntries(
     ["old", "new"].map((build) => [
       build,
-      Object.fromEntries(names.map((name) => [name, { file: `${build} ${name}` }])),
+      Object.fromEntries(names.map((name) => [name, { file: `${isReused ? "same" : build} ${name}` }])),
     ]),
   );
   const dir = tempDir("moving", { trees, cache: {}, layers: { "group.toml": groupToml([{ id: "bp" }]) } });
@@ -64,6 +64,20 @@ describe("a volume cache that an exporter commits to all the time", () => {
   test("loses no layer, and all are of one build", async () => {
     await using here = await movingCache();
     await expectWholeBuilds(here);
+  });
+
+  test("loses no layer that every export reuses, where descriptors do not reach for all of them", async () => {
+    await using here = await movingCache({ isReused: true });
+    const layers = here.dir.join("layers");
+    const command = ["sh", "-c", 'ulimit -n 66 && exec "$@"', "sh", restorerPath()];
+    for (let round = 0; round < rounds; round++) {
+      const { exitCode, stderr } = await runRestorer(["-layers", layers, "-cache-dir", here.dir.join("cache")], {
+        command,
+      });
+      expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: expect.not.stringContaining("Not ") });
+      expect(buildsIn(layers)).toEqual(names.map(() => "same"));
+      rmSync(join(layers, "bp"), { recursive: true });
+    }
   });
 
   asRoot("nor where only root may read it, and becomes a user", async () => {
