@@ -2,7 +2,7 @@ import { closeSync, fstatSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { BlobFile } from "../archive/source.ts";
 import { spareDescriptors } from "../disk/descriptors.ts";
-import { isSecret, openFile } from "../disk/read-file.ts";
+import { byForeignLink, isSecret, leadsByForeignLink, openFile } from "../disk/read-file.ts";
 import type { User } from "../disk/user.ts";
 
 /** Descriptors that the rest of a run needs: a restore gets by with 64 open files in all. */
@@ -47,7 +47,7 @@ export class HeldBlobs {
 
   #open(sha: string, { at, path }: BlobPlace): void {
     // The one more that is opened to see whether its file is open already comes out of the reserve.
-    const fd = openFile(at);
+    const fd = openBlobFile({ at, path });
     const stat = fstatSync(fd);
     const file = `${stat.dev}:${stat.ino}`;
     const known = this.#byFile.get(file);
@@ -61,6 +61,15 @@ export class HeldBlobs {
     this.#byFile.set(file, blob);
     this.#byDigest.set(sha, blob);
   }
+}
+
+/** Opens a blob; not one that not everybody may read where a link that is not root's leads to it. Throws the system's errors. */
+export function openBlobFile({ at, path }: BlobPlace): number {
+  const fd = openFile(at);
+  const stat = fstatSync(fd);
+  if (!isSecret(stat, at) || !leadsByForeignLink(path, stat.uid)) return fd;
+  closeSync(fd);
+  throw new Error(byForeignLink);
 }
 
 /** Tells which blobs in a directory a user could not open. */

@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import type { LayerSource } from "../archive/source.ts";
 import { descriptorLimit } from "../disk/descriptors.ts";
 import { FileBytes } from "../disk/file-bytes.ts";
-import { isSecret, NotAFile, openFile } from "../disk/read-file.ts";
+import { isSecret, NotAFile } from "../disk/read-file.ts";
 import type { User } from "../disk/user.ts";
 import { describe, hasCode } from "../errors.ts";
 import { limits } from "../limits.ts";
@@ -14,7 +14,7 @@ import { describeParseError, whyNotTold } from "../toml/parse-error.ts";
 import { Pauses } from "../waiting.ts";
 import { type Cache, type CacheBlob, type CacheContents, CacheError, type CacheFacts, type Leftover } from "./cache.ts";
 import { Committed, committedPlaces } from "./committed.ts";
-import { type BlobPlace, HeldBlobs, outOfReach } from "./held-blobs.ts";
+import { type BlobPlace, HeldBlobs, openBlobFile, outOfReach } from "./held-blobs.ts";
 import { describeAbsent, describeFile, describeOtherDirectory, metadataFile, namesIn } from "./other-directory.ts";
 import { recordedDigests } from "./recorded.ts";
 
@@ -71,7 +71,7 @@ export class VolumeCache implements Cache {
     const path = join(committed.path, metadataFile);
     let file: FileBytes | undefined;
     try {
-      file = new FileBytes(committed.at(metadataFile), limits.metadataBytes);
+      file = new FileBytes(committed.at(metadataFile), limits.metadataBytes, path);
       const pauses = new Pauses(this.#signal);
       // The file stays open: the layers' own data is read from it when it is needed.
       const metadata = await readMetadata(file, () => pauses.pause());
@@ -198,7 +198,7 @@ export class VolumeCache implements Cache {
     for (let looks = maxLooks; ; looks -= 1) {
       const place = this.#place(sha);
       try {
-        return { fd: openFile(place.at), place };
+        return { fd: openBlobFile(place), place };
       } catch (error) {
         const isGone = hasCode(error, "ENOENT") && this.#committed?.isReplaced === true;
         if (looks === 1 || !isGone) throw this.#notOpened(sha, place, error);

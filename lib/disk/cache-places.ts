@@ -33,6 +33,8 @@ export function cachePlaces(cacheDirs: readonly string[]): CachePlaces {
 
 /** Directories, and files of a cache, that this process leaves where they are, by device and inode, for the cache that lies there. */
 const kept = new Set<string>();
+/** Whether files are among them: what links of a cache lead to. */
+let hasLinked = false;
 const contents: Identity[] = [];
 const roots: Identity[] = [];
 /** Open, so that no other directory gets the inode of one that an exporter takes away. */
@@ -64,6 +66,7 @@ export function keepInPlace(cacheDirs: readonly string[], layersDir: string): vo
     }
     for (const { path, identity } of contentsOf(dir).flatMap(linkedFiles)) {
       kept.add(keyOf(identity));
+      hasLinked = true;
       const directory = openIfPossible(dirname(path));
       if (directory === undefined) continue;
       keepWithAlias(directory);
@@ -109,6 +112,15 @@ export function isKept(identity: Identity): boolean {
   return kept.has(keyOf(identity));
 }
 
+/** What is wrong with a place to write to. */
+export const inCache = "it lies in the cache, which is never written";
+
+/** Whether a link of a cache leads to the file under a name: nothing replaces or removes that. */
+export function isLinkedTo(directory: Directory, name: string): boolean {
+  const stat = hasLinked ? directory.stat(name) : undefined;
+  return stat?.isFile() === true && isKept(stat);
+}
+
 /**
  * Throws where a directory lies in what a cache holds: nothing is written there. The directory of a cache itself may hold
  * other things, too, but not layers, whose names anybody chooses (`forLayers`).
@@ -116,7 +128,7 @@ export function isKept(identity: Identity): boolean {
 export function refuseInCache(directory: Directory, { forLayers = false } = {}): void {
   // One that holds nothing is not a cache, whatever it was named as.
   const isCache = forLayers && contents.length > 0 && roots.some((root) => directory.isSame(root));
-  if (isCache || liesIn(directory, contents)) throw new Error("it lies in the cache, which is never written");
+  if (isCache || liesIn(directory, contents)) throw new Error(inCache);
 }
 
 /** Whether a directory is one of these, or lies in one. */

@@ -112,21 +112,25 @@ function isReachable(path: string | Buffer): boolean {
 }
 
 /**
- * Whether a path leads by way of a link that somebody else than root may have put there. What root alone may read must not be
- * used then: what is made of it everybody can read.
+ * Whether a path leads by way of a link that somebody else than root, and than the `owner` of what it leads to, may have put
+ * there. What not everybody may read must not be used then: what is made of it others can read.
  */
-export function leadsByForeignLink(path: string): boolean {
+export function leadsByForeignLink(path: string, owner = 0): boolean {
   if (!isRoot()) return false;
-  return orAsSecondUser(() => prefixesOf(resolve(path)).some(isForeignLink));
+  const isForeign = (uid: number) => uid !== 0 && uid !== owner;
+  return orAsSecondUser(() => prefixesOf(resolve(path)).some((prefix) => isForeignLink(prefix, isForeign)));
 }
 
-function isForeignLink(path: string): boolean {
+function isForeignLink(path: string, isForeign: (uid: number) => boolean): boolean {
   const link = lstatSync(path, { throwIfNoEntry: false });
   if (link?.isSymbolicLink() !== true) return false;
   const place = statSync(dirname(path));
-  const isOthers = place.uid !== 0 || (place.mode & 0o022) !== 0;
-  return link.uid !== 0 || (isOthers && (place.mode & 0o1000) === 0);
+  const isOthers = isForeign(place.uid) || (place.mode & 0o022) !== 0;
+  return isForeign(link.uid) || (isOthers && (place.mode & 0o1000) === 0);
 }
+
+/** Why what a foreign link leads to is not used. */
+export const byForeignLink = "a link that is not root's leads to what not everybody may read";
 
 /** Reads a regular file of at most `limit` bytes whole. Throws a NotAFile, the system's error, or an Error that says what is wrong. */
 export function readWhole(path: string, limit: number): Buffer {

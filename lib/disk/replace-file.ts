@@ -2,6 +2,7 @@ import { closeSync, constants, fchownSync, fstatSync, openSync, type Stats } fro
 import { basename, dirname } from "node:path";
 import { hasCode, isRefused } from "../errors.ts";
 import { Bounds, type SharedPlaces } from "./bounds.ts";
+import { inCache, isLinkedTo } from "./cache-places.ts";
 import { Directory } from "./directory.ts";
 import { changeMode } from "./modes.ts";
 import { refusesRename } from "./move.ts";
@@ -32,6 +33,7 @@ export function replaceFile(path: string, content: Uint8Array, options: ReplaceO
     const bounds = new Bounds(options.shared);
     bounds.check(path, directory);
     const name = basename(path);
+    if (isLinkedTo(directory, name)) throw new Error(inCache);
     const old = directory.stat(name);
     if (old?.isSymbolicLink() === true) {
       const refusal = writeThroughLink(directory, name, content, bounds);

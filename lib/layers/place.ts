@@ -1,3 +1,4 @@
+import { isLinkedTo } from "../disk/cache-places.ts";
 import type { Directory } from "../disk/directory.ts";
 import { MountError, refuseMounts } from "../disk/removal.ts";
 import { describe } from "../errors.ts";
@@ -31,6 +32,13 @@ export function refuseTaken(directory: Directory, layer: string): void {
     if (error instanceof MountError) throw placeTaken(error);
     throw error;
   }
+}
+
+/** Throws a PlaceError where a link of the cache leads to one of these files. */
+export function refuseLinked(directory: Directory, names: readonly string[]): void {
+  const name = names.find((one) => isLinkedTo(directory, one));
+  if (name === undefined) return;
+  throw placeTaken(new MountError(`the cache lies at ${quote(`${directory.path}/${name}`)}`));
 }
 
 /** Of a MountError, or of what the system says where something is mounted. */

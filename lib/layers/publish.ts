@@ -9,7 +9,7 @@ import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { LayerFiles } from "./layer-files.ts";
 import { maxNameBytes } from "./names.ts";
-import { PlaceError, placeTaken, refuseTaken } from "./place.ts";
+import { PlaceError, placeTaken, refuseLinked, refuseTaken } from "./place.ts";
 import type { SbomFile } from "./sbom.ts";
 
 /**
@@ -56,6 +56,7 @@ export class BuildpackDirectory {
     if (this.#staging.movesDirectories) return new Staged(this.#staging);
     return this.#guard(layer, () => {
       refuseTaken(this.#directory, layer);
+      this.#refuseLinked(layer, []);
       const mark = this.#staging.mark(this.#ownsStaging ? [] : [this.#name], [`${layer}.toml`, layer]);
       return this.#clear(layer, () => new InPlace(this.#directory, layer, mark, this.#staging));
     });
@@ -68,13 +69,23 @@ export class BuildpackDirectory {
 
   /** Writes a file such as store.toml. */
   writeFile(name: string, content: string): void {
-    this.#guard(name, () => this.#replace(this.#stageText(content), name));
+    this.#guard(name, () => {
+      this.#refuseLinked(name, []);
+      this.#replace(this.#stageText(content), name);
+    });
+  }
+
+  /** Before anything of a layer is touched: what a link of the cache leads to stays, and the layer with it. */
+  #refuseLinked(layer: string, sboms: readonly SbomFile[]): void {
+    const beside = sboms.map(({ suffix }) => `${layer}.${suffix}`);
+    refuseLinked(this.#directory, [layer, `${layer}.toml`, ...this.#files.ofLayer(layer), ...beside]);
   }
 
   /** Writes `<layer>.toml` and SBOM files; the directory of the layer is left as it stands. */
   publishMetadata(layer: string, toml: string, sboms: readonly SbomFile[]): void {
     this.#guard(layer, () => {
       checkNames(layer, sboms);
+      this.#refuseLinked(layer, sboms);
       const staged = this.#stageText(toml);
       for (const { suffix, slot } of this.#stageSboms(sboms)) this.#replace(slot, `${layer}.${suffix}`);
       this.#replace(staged, `${layer}.toml`);
@@ -89,6 +100,7 @@ export class BuildpackDirectory {
   publishLayer(layer: string, place: Workplace, rootMode: number, toml: string, sboms: readonly SbomFile[]): boolean {
     return this.#guard(layer, () => {
       checkNames(layer, sboms);
+      this.#refuseLinked(layer, sboms);
       const staged = this.#stageText(toml);
       const stagedSboms = this.#stageSboms(sboms);
       if (place.isMade) this.#finishRoot(place, rootMode);
@@ -150,6 +162,7 @@ export class BuildpackDirectory {
   removeLayer(layer: string): void {
     this.#guard(layer, () => {
       refuseTaken(this.#directory, layer);
+      this.#refuseLinked(layer, []);
       this.#clear(layer, () => {});
     });
   }

@@ -1,5 +1,5 @@
 import { parse, stringify, TomlError } from "smol-toml";
-import { leadsByForeignLink, readFile } from "../disk/read-file.ts";
+import { byForeignLink, leadsByForeignLink, readFile } from "../disk/read-file.ts";
 import { describe } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { limits } from "../limits.ts";
@@ -24,9 +24,7 @@ export function readTomlAs<T>(path: string, use: (table: TomlTable, isSecret: bo
   const { bytes, isSecret, isUsers } = readFile(path, limits.tomlBytes);
   const isHidden = isSecret && !isUsers;
   if (isSecret && leadsByForeignLink(path)) {
-    throw new RestorerError(
-      `${quote(path)} is not used: a link that is not root's leads to what not everybody may read`,
-    );
+    throw new RestorerError(`${quote(path)} is not used: ${byForeignLink}`);
   }
   try {
     return use(parseToml(path, bytes), isHidden);

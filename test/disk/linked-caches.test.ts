@@ -5,6 +5,8 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
+  rmSync,
   statSync,
   symlinkSync,
   utimesSync,
@@ -87,6 +89,47 @@ describe("files that links of a cache lead to are never removed, moved or given 
     expect({ exitCode, told: stderr.includes("the cache lies at") }).toEqual({ exitCode: 0, told: true });
     expect(stamps(place)).toEqual(before);
   });
+
+  for (const [who, flags] of users) {
+    withRoot(`in the place of a layer's toml, of its SBOM file, or of the report, by ${who}`, async () => {
+      const places = [
+        "example_app/dist.toml",
+        "example_app/dist.sbom.cdx.json",
+        "example_app/stale.toml",
+        "report.json",
+      ];
+      for (const place of places) {
+        using here = scene();
+        const blobs = readdirSync(here.join("cache/committed")).filter((name) => name.startsWith("sha256:"));
+        const metadata = "io.buildpacks.lifecycle.cache.metadata";
+        for (const moved of [blobs[0] ?? "", metadata]) {
+          rmSync(join(here.layers, place), { force: true });
+          const at = here.join("cache/committed", moved);
+          cpSync(realpathSync(at), here.join("kept"));
+          rmSync(at);
+          cpSync(here.join("kept"), join(here.layers, place));
+          symlinkSync(join(here.layers, place), at);
+          const before = stamps(join(here.layers, place));
+          const report = ["-report", join(here.layers, "report.json")];
+          const run = await runRestorer([
+            "-layers",
+            here.layers,
+            "-cache-dir",
+            here.join("cache"),
+            ...report,
+            ...flags,
+          ]);
+          expect({ place, moved, stderr: run.stderr }).toMatchObject({
+            stderr: expect.stringMatching(/the cache lies at|it lies in the cache/),
+          });
+          expect(stamps(join(here.layers, place))).toEqual(before);
+          cpSync(here.join("kept"), here.join("whole"));
+          rmSync(at);
+          cpSync(here.join("whole"), at);
+        }
+      }
+    });
+  }
 
   withRoot("where the cache is an image in an OCI layout", async () => {
     using here = scene();
