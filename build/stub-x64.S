@@ -139,7 +139,7 @@ _start: endbr64
 11:     add     rdi, 16
         test    rax, rax
         jnz     7b
-/* 3. settings for the runtime, behind the user's, which count more: argc, argv and envp move down to make room */
+/* 3. a setting for the runtime, behind the user's, which count more: argc, argv and envp move down to make room */
         lea     rsp, [rbp-16]
         mov     rsi, rbp
         mov     rdi, rsp
@@ -153,8 +153,7 @@ _start: endbr64
         jmp     36b
 37:     lea     rax, [rip+no_ftl]
         stosq
-        lea     rax, [rip+defer]
-        stosq
+        stosq                           # twice: the stack stays aligned
         /* on to the loader */
         mov     rax, [r12+CFG_LDENTRY]
         xor     edx, edx
@@ -341,9 +340,8 @@ messages:
         message 12, "there is not enough memory"
         message MAKING, "no memory file can be made (memfd_create is refused, or ulimit -f allows no file of 4 KiB)"
         message OPENING, "/proc/self/fd cannot be read (is /proc mounted?)"
-        /* what they bring stands in docs/performance.md; lib/cli/runtime.ts keeps them from children */
+        /* what it brings stands in docs/performance.md; lib/cli/runtime.ts keeps it from children */
 no_ftl: .asciz  "BUN_JSC_useFTLJIT=no"
-defer:  .asciz  "BUN_JSC_startupJITDeferralScale=10.0"
         .balign 8
 cfg:    .fill   7, 8, 0
         .quad   mmap - _start           # for the packer: where the loader's calls of mmap shall go

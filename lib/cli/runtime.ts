@@ -6,13 +6,10 @@ type MutableEnvironment = Record<string, string | undefined>;
 const foreignCode = ["BUN_OPTIONS", "BUN_INSPECT", "BUN_INSPECT_CONNECT_TO", "BUN_INSPECT_PRELOAD"] as const;
 
 /**
- * Settings that the self-contained executable starts its runtime with (`build/stub-x64.S`), spelled as nobody else would:
+ * The setting that the self-contained executable starts its runtime with (`build/stub-x64.S`), spelled as nobody else would:
  * what the user set stays.
  */
-const ownSettings = [
-  ["BUN_JSC_useFTLJIT", "no"],
-  ["BUN_JSC_startupJITDeferralScale", "10.0"],
-] as const;
+const ownSetting = { name: "BUN_JSC_useFTLJIT", value: "no" } as const;
 
 /**
  * Takes from the environment what would turn the runtime that this executable is built with against its user, and returns
@@ -21,8 +18,8 @@ const ownSettings = [
  */
 export function disarmRuntime(env: MutableEnvironment, isRoot: boolean): string[] {
   const warnings: string[] = [];
-  // The runtime has read them; no child shall.
-  for (const [name, value] of ownSettings) if (env[name] === value) delete env[name];
+  // The runtime has read it; no child shall.
+  if (env[ownSetting.name] === ownSetting.value) delete env[ownSetting.name];
   const found = foreignCode.filter((name) => (env[name] ?? "") !== "");
   if (found.length > 0 && isRoot) {
     throw new RestorerError(`${found.join(" and ")} would let other code into a process that runs as root`, {
