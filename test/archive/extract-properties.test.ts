@@ -242,7 +242,8 @@ describe("the extractor", () => {
         const [alone, shared] = [join(root, `${++run}`), join(root, `${++run}`)];
         extracting(new LayerExtractor(targetAt(alone)), inOne, archive);
         extractShared(shared, archive, helps);
-        const modes = (place: string) => readdirSync(place).map((name) => lstatSync(join(place, name)).mode);
+        const names = (place: string) => readdirSync(place).sort();
+        const modes = (place: string) => names(place).map((name) => lstatSync(join(place, name)).mode);
         expect([look(shared), modes(shared)]).toEqual([look(alone), modes(alone)]);
         removeTree(alone);
         removeTree(shared);
