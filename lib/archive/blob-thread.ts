@@ -36,7 +36,6 @@ class Hashing implements Sink {
   readonly #control: Control;
   readonly #ring: Ring;
   readonly #writes: SharedWrites;
-  #isLeft = false;
   readonly #stopwatch = new Stopwatch();
 
   constructor(job: BlobJob) {
@@ -56,7 +55,6 @@ class Hashing implements Sink {
   }
 
   isSlow(): void {
-    this.#isLeft = true;
     this.#ring.leaveHashing();
   }
 
@@ -66,7 +64,7 @@ class Hashing implements Sink {
 
   commit(length: number): void {
     const bytes = this.#ring.commit(length);
-    if (!this.#isLeft) this.#content.take(bytes);
+    if (!this.#ring.isHashingLeft) this.#content.take(bytes);
     this.#ring.release();
   }
 
@@ -85,7 +83,7 @@ class Hashing implements Sink {
   }
 
   finish(): void {
-    if (!this.#isLeft) this.#content.verify();
+    if (!this.#ring.isHashingLeft) this.#content.verify();
     this.#ring.end();
   }
 

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, statSync } from "node:fs";
+import { closeSync, fstatSync, type Stats, statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { BlobFile } from "../archive/source.ts";
 import { spareDescriptors } from "../disk/descriptors.ts";
@@ -45,29 +45,29 @@ export class HeldBlobs {
     if (!this.#byDigest.has(sha) && this.#room === 0) this.#leftOut.add(sha);
   }
 
-  #open(sha: string, { at, path }: BlobPlace): void {
+  #open(sha: string, place: BlobPlace): void {
     // The one more that is opened to see whether its file is open already comes out of the reserve.
-    const fd = openBlobFile({ at, path });
-    const stat = fstatSync(fd);
+    const { stat, ...opened } = openBlobFile(place);
     const file = `${stat.dev}:${stat.ino}`;
     const known = this.#byFile.get(file);
     if (known !== undefined || !this.#room) {
-      closeSync(fd);
+      closeSync(opened.fd);
       if (known !== undefined) this.#byDigest.set(sha, known);
       return;
     }
     this.#room -= 1;
-    const blob = { fd, size: stat.size, path, isSecret: isSecret(stat, at), staysOpen: true };
+    const blob = { ...opened, staysOpen: true };
     this.#byFile.set(file, blob);
     this.#byDigest.set(sha, blob);
   }
 }
 
 /** Opens a blob; not one that not everybody may read where a link that is not root's leads to it. Throws the system's errors. */
-export function openBlobFile({ at, path }: BlobPlace): number {
+export function openBlobFile({ at, path }: BlobPlace): BlobFile & { readonly stat: Stats } {
   const fd = openFile(at);
   const stat = fstatSync(fd);
-  if (!isSecret(stat, at) || !leadsByForeignLink(path, stat.uid)) return fd;
+  const secret = isSecret(stat, at);
+  if (!secret || !leadsByForeignLink(path, stat.uid)) return { fd, stat, size: stat.size, path, isSecret: secret };
   closeSync(fd);
   throw new Error(byForeignLink);
 }

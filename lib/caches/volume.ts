@@ -1,9 +1,9 @@
-import { fstatSync, lstatSync, type Stats, statSync } from "node:fs";
+import { lstatSync, type Stats, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { LayerSource } from "../archive/source.ts";
 import { descriptorLimit } from "../disk/descriptors.ts";
 import { FileBytes } from "../disk/file-bytes.ts";
-import { isSecret, NotAFile } from "../disk/read-file.ts";
+import { NotAFile } from "../disk/read-file.ts";
 import type { User } from "../disk/user.ts";
 import { describe, hasCode } from "../errors.ts";
 import { limits } from "../limits.ts";
@@ -134,9 +134,8 @@ export class VolumeCache implements Cache {
   async open(sha: string): Promise<LayerSource> {
     const held = this.#held.get(sha);
     if (held !== undefined) return { kind: "file", ...held };
-    const { fd, place } = this.#openBlob(sha);
-    const stat = fstatSync(fd);
-    return { kind: "file", fd, size: stat.size, path: place.path, isSecret: isSecret(stat, place.at) };
+    const { stat: _, ...opened } = this.#openBlob(sha);
+    return { kind: "file", ...opened };
   }
 
   /**
@@ -194,11 +193,11 @@ export class VolumeCache implements Cache {
   }
 
   /** Looks again where an exporter that commits may have taken it away just now, and put it elsewhere. */
-  #openBlob(sha: string): { readonly fd: number; readonly place: BlobPlace } {
+  #openBlob(sha: string): ReturnType<typeof openBlobFile> {
     for (let looks = maxLooks; ; looks -= 1) {
       const place = this.#place(sha);
       try {
-        return { fd: openBlobFile(place), place };
+        return openBlobFile(place);
       } catch (error) {
         const isGone = hasCode(error, "ENOENT") && this.#committed?.isReplaced === true;
         if (looks === 1 || !isGone) throw this.#notOpened(sha, place, error);
