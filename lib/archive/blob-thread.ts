@@ -113,7 +113,7 @@ self.onmessage = ({ data }: MessageEvent<ToBlobThread>) => {
 function start(job: BlobJob): void {
   const { source } = job;
   const hashing = new Hashing(job);
-  current = { hashing, blob: source.kind === "stream" ? new StoredBlob(source.digest, hashing) : undefined };
+  current = { hashing, blob: source.kind === "stream" ? new StoredBlob(source, hashing) : undefined };
   if (source.kind === "stream") return;
   hashing.drain(fileReader(source.fd));
   end();

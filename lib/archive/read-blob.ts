@@ -35,7 +35,7 @@ export async function readBlob({ source, diffId, handler, signal, pause }: BlobR
   try {
     const archive = new Archive(new Content(diffId, source), handler);
     if (source.kind === "file") await readFile(source.fd, archive, turn);
-    else await readStream(source.chunks, source.digest, archive, { signal, turn });
+    else await readStream(source, archive, { signal, turn });
     archive.finish();
   } catch (error) {
     if (!isAboutBlob(error)) throw error;
@@ -62,17 +62,16 @@ async function readFile(fd: number, archive: Archive, turn: () => Promise<void>)
 
 /** The rest of a download is not worth it once its archive is found to be bad. */
 async function readStream(
-  chunks: AsyncIterable<Uint8Array>,
-  digest: string,
+  source: Extract<LayerSource, { kind: "stream" }>,
   archive: Archive,
   { signal, turn }: { readonly signal: AbortSignal; readonly turn: () => Promise<void> },
 ): Promise<void> {
-  const blob = new StoredBlob(digest, archive);
+  const blob = new StoredBlob(source, archive);
   const { promise: aborted, resolve } = Promise.withResolvers<void>();
   const abort = () => resolve();
   signal.addEventListener("abort", abort);
   try {
-    for await (const chunk of until(aborted, chunks)) {
+    for await (const chunk of until(aborted, source.chunks)) {
       blob.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length));
       giveBack(chunk);
       archive.throwIfBad();

@@ -13,6 +13,8 @@ export type LayerSource =
       readonly size: number;
       /** Digest of the blob as stored, to be verified beside the diffID. */
       readonly digest: string;
+      /** As of a file. */
+      readonly isSecret?: boolean;
     };
 
 /** A blob that cannot be had, since it is missing, or may not be read; the cause says which. */

@@ -1,3 +1,4 @@
+import { hiddenDigest } from "../disk/read-file.ts";
 import { limits } from "../limits.ts";
 import { Digester } from "../oci/digest.ts";
 import { count } from "../text.ts";
@@ -38,16 +39,18 @@ export class Content {
   }
 }
 
+type StoredSource = Pick<Extract<Described, { kind: "stream" }>, "digest" | "isSecret">;
+
 /** A blob as it is stored, compressed or plain, that comes in chunks: hashed, and decompressed into a sink. */
 export class StoredBlob {
-  readonly #digest: string;
+  readonly #source: StoredSource;
   readonly #hash = new Digester();
   readonly #decompressor: Decompressor;
   #bytes = 0;
 
-  /** `digest` is what the hash of the blob must be, `sha256:<hex>`. */
-  constructor(digest: string, sink: Sink) {
-    this.#digest = digest;
+  /** The digest of the source is what the hash of the blob must be, `sha256:<hex>`. */
+  constructor(source: StoredSource, sink: Sink) {
+    this.#source = source;
     this.#decompressor = new Decompressor(sink);
   }
 
@@ -62,8 +65,10 @@ export class StoredBlob {
   finish(): void {
     this.#decompressor.end();
     const digest = this.#hash.digest();
-    if (digest === this.#digest) return;
-    throw new BlobError(`its blob of ${count(this.#bytes, "byte")} has the digest ${digest}, not ${this.#digest}`);
+    const { digest: expected, isSecret } = this.#source;
+    if (digest === expected) return;
+    if (isSecret) throw new BlobError(`its blob has ${hiddenDigest}, not ${expected}`);
+    throw new BlobError(`its blob of ${count(this.#bytes, "byte")} has the digest ${digest}, not ${expected}`);
   }
 
   /** Gives back what decompression takes; to be called however reading the blob ends. */

@@ -1,3 +1,4 @@
+import { hiddenDigest } from "../disk/read-file.ts";
 import { count, quote, thousands } from "../text.ts";
 import { BlobError, fileReader } from "./blob-file.ts";
 import type { LayerSource } from "./source.ts";
@@ -24,13 +25,11 @@ const compressions: Readonly<Record<string, string>> = {
  * is the archive's first block, or all of a shorter one.
  */
 export function wrongContent(source: Described, found: string, expected: string, start: Buffer): BlobError {
-  const problem = `its content has ${isSecret(source) ? hiddenDigest : `the digest ${found}`}, not ${expected}`;
-  if (isSecret(source)) return new BlobError(`${problem}: ${describeBlob(source)}`);
+  const problem = `its content has ${source.isSecret ? hiddenDigest : `the digest ${found}`}, not ${expected}`;
+  if (source.isSecret) return new BlobError(`${problem}: ${describeBlob(source)}`);
   const looks = source.kind === "file" ? lookAt(source.fd, source.size) : lookAtStart(start);
   return new BlobError(`${problem}: ${describeBlob(source)}${looks === undefined ? "" : ` and ${looks}`}`);
 }
-
-const hiddenDigest = "another digest, which is not told, for not everybody may read it";
 
 /** What is wrong with a blob, with its name and size where its name is not told yet. */
 export function namingBlob(source: Described, problem: string): string {
@@ -41,11 +40,7 @@ export function namingBlob(source: Described, problem: string): string {
 /** A blob's name and size; of a secret one the name alone. */
 function describeBlob(source: Described): string {
   const name = source.kind === "file" ? quote(source.path) : `blob ${source.digest}`;
-  return isSecret(source) ? name : `${name} has ${count(source.size, "byte")}`;
-}
-
-function isSecret(source: Described): boolean {
-  return source.kind === "file" && source.isSecret === true;
+  return source.isSecret ? name : `${name} has ${count(source.size, "byte")}`;
 }
 
 /** What a stream's archive looks like by its first block; undefined where that is a header. */

@@ -31,6 +31,11 @@ export class Committed {
     return this.#directory?.at(name) ?? join(this.path, name);
   }
 
+  /** Who may have put the links there that lead to it, for `openUnlessForeign`. */
+  get makers(): readonly number[] {
+    return this.#directory?.makers ?? [];
+  }
+
   /** Whether another directory is in its place by now. */
   get isReplaced(): boolean {
     let now: Committed | undefined;

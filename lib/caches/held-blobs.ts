@@ -1,8 +1,8 @@
-import { closeSync, fstatSync, type Stats, statSync } from "node:fs";
+import { closeSync, type Stats, statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { BlobFile } from "../archive/source.ts";
 import { spareDescriptors } from "../disk/descriptors.ts";
-import { byForeignLink, isSecret, leadsByForeignLink, openFile } from "../disk/read-file.ts";
+import { openUnlessForeign } from "../disk/read-file.ts";
 import type { User } from "../disk/user.ts";
 
 /** Descriptors that the rest of a run needs: a restore gets by with 64 open files in all. */
@@ -14,6 +14,8 @@ export interface BlobPlace {
   readonly at: string;
   /** For messages. */
   readonly path: string;
+  /** Of the links that led to the handle which `at` leads through, for `openUnlessForeign`. */
+  readonly makers?: readonly number[];
 }
 
 /**
@@ -62,14 +64,10 @@ export class HeldBlobs {
   }
 }
 
-/** Opens a blob; not one that not everybody may read where a link that is not root's leads to it. Throws the system's errors. */
-export function openBlobFile({ at, path }: BlobPlace): BlobFile & { readonly stat: Stats } {
-  const fd = openFile(at);
-  const stat = fstatSync(fd);
-  const secret = isSecret(stat, at);
-  if (!secret || !leadsByForeignLink(path, stat.uid)) return { fd, stat, size: stat.size, path, isSecret: secret };
-  closeSync(fd);
-  throw new Error(byForeignLink);
+/** Opens a blob by the rule of `openUnlessForeign`. Throws the system's errors. */
+export function openBlobFile({ at, path, makers }: BlobPlace): BlobFile & { readonly stat: Stats } {
+  const opened = openUnlessForeign(at, makers);
+  return { ...opened, size: opened.stat.size, path };
 }
 
 /** Tells which blobs in a directory a user could not open. */

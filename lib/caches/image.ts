@@ -35,11 +35,16 @@ export interface ImagePlace {
   openAhead?(layers: readonly Layer[], user: User): void;
   /** What there is of a layer's blob, as far as that can be seen without asking anybody; undefined for nothing. */
   look?(layer: Layer): Pick<CacheBlob, "size" | "problem"> | undefined;
-  /**
-   * The bytes of a layer's blob as stored; `onRetry` is told of what had to be asked for again. Throws a NotOpened where there
-   * are none, a BlobError where they are not what they should be.
-   */
-  chunks(layer: Layer, onRetry: () => void): AsyncIterable<Uint8Array>;
+  /** A layer's blob as it is stored; `onRetry` is told of what had to be asked for again. Throws a CacheError where it cannot be had. */
+  blob(layer: Layer, onRetry: () => void): StoredBytes;
+}
+
+/** The bytes of a blob as stored. */
+export interface StoredBytes {
+  /** They throw a NotOpened where it turns out that there are none, a BlobError where they are not what they should be. */
+  readonly chunks: AsyncIterable<Uint8Array>;
+  /** Whether nothing of them may be told, see `isSecret` of lib/disk/read-file.ts. */
+  readonly isSecret?: boolean;
 }
 
 /** A cache image: metadata in a label of its config, layers by diffID (contract §4). */
@@ -149,10 +154,10 @@ export class ImageCache implements Cache {
     if (this.#place.look !== undefined && this.#place.look(layer) === undefined)
       throw new CacheError(`cannot open a layer of ${this.name}: its blob ${layer.digest} is missing`);
     let retries = 0;
-    const chunks = this.#place.chunks(layer, () => {
+    const blob = this.#place.blob(layer, () => {
       retries += 1;
     });
-    return { kind: "stream", chunks, retries: () => retries, size: layer.size, digest: layer.digest };
+    return { kind: "stream", ...blob, retries: () => retries, size: layer.size, digest: layer.digest };
   }
 }
 

@@ -1,17 +1,17 @@
-import { closeSync, createReadStream, existsSync, fstatSync, type Stats, statSync } from "node:fs";
+import { closeSync, createReadStream, existsSync, lstatSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { BlobError } from "../archive/blob-file.ts";
-import { NotOpened } from "../archive/source.ts";
-import { isSecret, NotAFile, openFile } from "../disk/read-file.ts";
+import type { BlobFile } from "../archive/source.ts";
+import { NotAFile } from "../disk/read-file.ts";
 import type { User } from "../disk/user.ts";
-import { describe } from "../errors.ts";
+import { describe, hasCode } from "../errors.ts";
 import { layoutBlobPath, layoutTags, openLayoutImage } from "../images/layout.ts";
 import type { Layer } from "../oci/manifest.ts";
 import { parseLayoutReference } from "../oci/reference.ts";
 import { count, quote, thousands } from "../text.ts";
 import { type BlobProblem, type CacheBlob, CacheError } from "./cache.ts";
-import { HeldBlobs, outOfReach } from "./held-blobs.ts";
-import { cannotRead, type FoundImage, type ImagePlace } from "./image.ts";
+import { HeldBlobs, openBlobFile, outOfReach } from "./held-blobs.ts";
+import { cannotRead, type FoundImage, type ImagePlace, type StoredBytes } from "./image.ts";
 import { describeOtherLayout } from "./other-directory.ts";
 
 /** A cache image in an OCI layout on disk (OCI image specification, "Image Layout"). */
@@ -38,7 +38,7 @@ export class LayoutImage implements ImagePlace {
     if (!existsSync(this.#dir)) return undefined;
     try {
       if (!statSync(this.#dir).isDirectory()) throw new Error("is not a directory");
-      if (!existsSync(join(this.#dir, "index.json"))) {
+      if (lstatSync(join(this.#dir, "index.json"), { throwIfNoEntry: false }) === undefined) {
         const other = describeOtherLayout(this.#dir);
         if (other !== undefined) throw new Error(`is not an OCI image layout: ${other}`);
         return undefined;
@@ -46,8 +46,7 @@ export class LayoutImage implements ImagePlace {
       const image = await openLayoutImage(this.#dir, this.#tag);
       if (image !== undefined) return image;
       const tags = layoutTags(this.#dir);
-      const others = tags.length === 0 ? "none has a tag" : `only ${tags.map(quote).join(", ")}`;
-      throw new Error(`no image has the tag ${quote(this.#tag ?? "")}, ${others}`);
+      throw new Error(`no image has the tag ${quote(this.#tag ?? "")}${tags === undefined ? "" : describeTags(tags)}`);
     } catch (error) {
       throw cannotRead(this.#name, describe(error), error);
     }
@@ -69,44 +68,55 @@ export class LayoutImage implements ImagePlace {
 
   look(layer: Layer): Pick<CacheBlob, "size" | "problem"> | undefined {
     const path = layoutBlobPath(this.#dir, layer.digest);
+    const held = this.#held.get(layer.digest);
     try {
-      const fd = this.#held.get(layer.digest)?.fd;
-      const stat = fd === undefined ? statSync(path, { throwIfNoEntry: false }) : fstatSync(fd);
-      return stat && { size: stat.isFile() ? stat.size : 0, problem: misfit(layer, path, stat) };
-    } catch {
+      const { fd, size, isSecret = false } = held ?? openBlobFile({ path, at: path });
+      if (held === undefined) closeSync(fd);
+      return { size, problem: misfit(layer, size, isSecret) };
+    } catch (error) {
+      if (hasCode(error, "ENOENT")) return undefined;
+      if (error instanceof NotAFile) return { size: 0, problem: { code: "blob-unavailable", text: error.message } };
       // Reading it will tell.
       return { size: layer.size };
     }
   }
 
-  async *chunks(layer: Layer): AsyncIterable<Uint8Array> {
-    const path = layoutBlobPath(this.#dir, layer.digest);
-    const opened = this.#held.get(layer.digest);
-    let fd: number;
-    try {
-      fd = opened?.fd ?? openFile(path);
-    } catch (error) {
-      throw new NotOpened(
-        new CacheError(`cannot open cached layer ${quote(path)}: ${describe(error)}`, { cause: error }),
-      );
-    }
-    const problem = misfit(layer, path, fstatSync(fd));
-    if (problem !== undefined) {
-      if (opened === undefined) closeSync(fd);
-      throw new BlobError(problem.text);
-    }
-    try {
-      yield* createReadStream("", { fd, start: 0, autoClose: opened === undefined, highWaterMark: 512 * 1024 });
-    } catch (error) {
-      throw new BlobError(`it cannot be read: ${describe(error)}`, { cause: error });
-    }
+  blob(layer: Layer): StoredBytes {
+    const file = this.#held.get(layer.digest) ?? openBlob(layoutBlobPath(this.#dir, layer.digest));
+    return { chunks: chunksOf(layer, file), isSecret: file.isSecret ?? false };
+  }
+}
+
+function describeTags(tags: readonly string[]): string {
+  return tags.length === 0 ? ", none has a tag" : `, only ${tags.map(quote).join(", ")}`;
+}
+
+function openBlob(path: string): BlobFile {
+  try {
+    const { stat: _, ...file } = openBlobFile({ path, at: path });
+    return file;
+  } catch (error) {
+    throw new CacheError(`cannot open cached layer ${quote(path)}: ${describe(error)}`, { cause: error });
+  }
+}
+
+async function* chunksOf(layer: Layer, file: BlobFile): AsyncIterable<Uint8Array> {
+  const { fd, size, isSecret = false, staysOpen = false } = file;
+  const problem = misfit(layer, size, isSecret);
+  if (problem !== undefined) {
+    if (!staysOpen) closeSync(fd);
+    throw new BlobError(problem.text);
+  }
+  try {
+    yield* createReadStream("", { fd, start: 0, autoClose: !staysOpen, highWaterMark: 512 * 1024 });
+  } catch (error) {
+    throw new BlobError(`it cannot be read: ${describe(error)}`, { cause: error });
   }
 }
 
 /** Why what lies at the place of a layer's blob is not that; undefined where it may be. */
-function misfit({ digest, size }: Layer, path: string, stat: Stats): BlobProblem | undefined {
-  if (!stat.isFile()) return { code: "blob-unavailable", text: new NotAFile(stat.isDirectory()).message };
-  if (stat.size === size) return undefined;
-  const has = isSecret(stat, path) ? "another size" : count(stat.size, "byte");
+function misfit({ digest, size }: Layer, found: number, isHidden: boolean): BlobProblem | undefined {
+  if (found === size) return undefined;
+  const has = isHidden ? "another size" : count(found, "byte");
   return { code: "blob-unusable", text: `its blob ${digest} has ${has} where the image says ${thousands(size)}` };
 }

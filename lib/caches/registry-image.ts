@@ -9,7 +9,7 @@ import type { Registry, RemoteImage } from "../registry/registry.ts";
 import { quote } from "../text.ts";
 import { describeParseError } from "../toml/parse-error.ts";
 import { CacheError } from "./cache.ts";
-import { cannotRead, type FoundImage, type ImagePlace } from "./image.ts";
+import { cannotRead, type FoundImage, type ImagePlace, type StoredBytes } from "./image.ts";
 
 /** A cache image in a registry. */
 export class RegistryImage implements ImagePlace {
@@ -54,8 +54,12 @@ export class RegistryImage implements ImagePlace {
     }
   }
 
+  blob(layer: Layer, onRetry: () => void): StoredBytes {
+    return { chunks: this.#chunks(layer, onRetry) };
+  }
+
   /** What the registry does not answer for at all cannot be had; what goes wrong later is wrong with the blob. */
-  async *chunks(layer: Layer, onRetry: () => void): AsyncIterable<Uint8Array> {
+  async *#chunks(layer: Layer, onRetry: () => void): AsyncIterable<Uint8Array> {
     if (this.#image === undefined) throw new CacheError(`${this.#name} was not found`);
     let isAnswered = false;
     const onAnswer = () => {

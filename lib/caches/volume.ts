@@ -71,7 +71,7 @@ export class VolumeCache implements Cache {
     const path = join(committed.path, metadataFile);
     let file: FileBytes | undefined;
     try {
-      file = new FileBytes(committed.at(metadataFile), limits.metadataBytes, path);
+      file = new FileBytes(committed.at(metadataFile), limits.metadataBytes, committed.makers);
       const pauses = new Pauses(this.#signal);
       // The file stays open: the layers' own data is read from it when it is needed.
       const metadata = await readMetadata(file, () => pauses.pause());
@@ -189,7 +189,8 @@ export class VolumeCache implements Cache {
     const path = join(this.#path, name);
     const at = this.#committed?.at(name) ?? path;
     const others = committedPlaces.map((place) => join(this.reference, place, name));
-    return { path, at: [at, ...others].find((one) => ifThere(one) !== undefined) ?? at };
+    const found = [at, ...others].find((one) => ifThere(one) !== undefined) ?? at;
+    return { path, at: found, ...(this.#committed && { makers: this.#committed.makers }) };
   }
 
   /** Looks again where an exporter that commits may have taken it away just now, and put it elsewhere. */

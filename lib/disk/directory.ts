@@ -20,7 +20,7 @@ import { hasCode } from "../errors.ts";
 import { quote } from "../text.ts";
 import { changeMode } from "./modes.ts";
 import { mountBelow, mountIdOf, mountsIn, writesBehind } from "./mounts.ts";
-import { type FileContent, O_PATH, openFile, readFile } from "./read-file.ts";
+import { O_PATH, openFile, readEntry } from "./read-file.ts";
 import { orAsSecondUser } from "./second-user.ts";
 
 /** The name of an entry; bytes where it need not be UTF-8. */
@@ -155,9 +155,9 @@ export class Directory {
     return openFile(this.at(name), { follow: false });
   }
 
-  /** Reads a regular file of at most `limit` bytes. Throws as `readFile` does. */
-  read(name: Name, limit: number): FileContent {
-    return readFile(this.at(name), limit, { follow: false });
+  /** Reads a regular file of at most `limit` bytes. Throws as `readEntry` does. */
+  read(name: Name, limit: number): Buffer {
+    return readEntry(this.at(name), limit);
   }
 
   /** Removes a name that is not a directory's. */

@@ -1,5 +1,5 @@
-import { closeSync, fstatSync, readSync } from "node:fs";
-import { byForeignLink, isSecret, leadsByForeignLink, openFile } from "./read-file.ts";
+import { closeSync, readSync } from "node:fs";
+import { openUnlessForeign } from "./read-file.ts";
 
 /** A regular file, open, of which parts are read when they are needed: also after privileges were dropped. */
 export class FileBytes {
@@ -9,19 +9,15 @@ export class FileBytes {
   readonly #fd: number;
   #buffer = Buffer.alloc(0);
 
-  /** Opens a file of at most `limit` bytes, whose name is `place` where `path` leads through a handle. Throws the system's error, or an Error that says what is wrong. */
-  constructor(path: string, limit: number, place = path) {
-    this.#fd = openFile(path);
-    try {
-      const stat = fstatSync(this.#fd);
-      this.isSecret = isSecret(stat, path);
-      if (this.isSecret && leadsByForeignLink(place, stat.uid)) throw new Error(`is not used: ${byForeignLink}`);
-      if (stat.size > limit) throw new Error(`is larger than ${limit} bytes, the limit`);
-      this.size = stat.size;
-    } catch (error) {
-      this.close();
-      throw error;
-    }
+  /** Opens a file of at most `limit` bytes by the rule of `openUnlessForeign`. Throws the system's error, or an Error that says what is wrong. */
+  constructor(path: string, limit: number, makers: readonly number[] = []) {
+    const { fd, stat, isSecret } = openUnlessForeign(path, makers);
+    this.#fd = fd;
+    this.isSecret = isSecret;
+    this.size = stat.size;
+    if (stat.size <= limit) return;
+    this.close();
+    throw new Error(`is larger than ${limit} bytes, the limit`);
   }
 
   /** The bytes from `start` up to `end`; they count until the next call. */

@@ -66,7 +66,7 @@ export function removeMarked(parent: Directory, staging: string): void {
 /** What a mark says; nothing where it was not written to its end. */
 function read(directory: Directory, name: string): v.InferOutput<typeof content> | undefined {
   try {
-    return v.parse(content, JSON.parse(directory.read(name, mostBytes).bytes.toString()));
+    return v.parse(content, JSON.parse(directory.read(name, mostBytes).toString()));
   } catch {
     return undefined;
   }

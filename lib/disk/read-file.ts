@@ -1,16 +1,6 @@
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readlinkSync,
-  readSync,
-  realpathSync,
-  type Stats,
-  statSync,
-} from "node:fs";
-import { dirname, resolve } from "node:path";
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { areForeign, byForeignLink, hasMoved, makersOfLinks, realPathOf } from "./foreign-links.ts";
 import { prefixesOf } from "./prefixes.ts";
 import { asSecondUser, orAsSecondUser, type UserIds } from "./second-user.ts";
 import { isRoot } from "./user.ts";
@@ -36,6 +26,8 @@ export interface FileContent {
   readonly isSecret: boolean;
   /** Whether the user who we become may read it all the same. */
   readonly isUsers: boolean;
+  /** Whether it is a secret, and a link led to it that may be somebody else's than root's. */
+  readonly isForeign: boolean;
 }
 
 /**
@@ -44,6 +36,62 @@ export interface FileContent {
  */
 export function openFile(path: string | Buffer, { follow = true } = {}): number {
   return orAsSecondUser(() => openRegular(path, follow));
+}
+
+/** A regular file that is open, with what is known of who may read it. */
+interface OpenedFile {
+  readonly fd: number;
+  readonly stat: Stats;
+  /** Whether nothing of it may be told, see `isSecret`. */
+  readonly isSecret: boolean;
+  /** Who may have put the links there that led to it, where it is a secret; undefined where that cannot be told any more. */
+  readonly makers: readonly number[] | undefined;
+}
+
+/** Opens and judges a file; `makers` are those of the links that led to the handle which `path` leads through. */
+function openJudged(path: string, makers: readonly number[]): OpenedFile {
+  const fd = openFile(path);
+  try {
+    const stat = fstatSync(fd);
+    return { fd, stat, ...judge(fd, stat, path, makers) };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** Whether a file that was opened by a path, links followed, is a secret, and whose links led there. */
+function judge(
+  fd: number,
+  stat: Stats,
+  path: string,
+  makersBefore: readonly number[],
+): Pick<OpenedFile, "isSecret" | "makers"> {
+  if (!isRoot()) return { isSecret: false, makers: [] };
+  const real = realPathOf(fd);
+  const named = withoutHandle(path);
+  const isDirect = named === real && makersBefore.length === 0;
+  const isHidden = isSecret(stat) || (!isDirect && !isReachable(dirname(real)));
+  if (!isHidden || isDirect) return { isSecret: isHidden, makers: [] };
+  const makers = makersOfLinks(named, real);
+  return { isSecret: true, makers: makers && [...makersBefore, ...makers] };
+}
+
+/** A path in which a directory is named by a handle on it, with that directory's own. */
+function withoutHandle(path: string): string {
+  const [, handle, name] = /^\/proc\/self\/fd\/(\d+)\/([^/]+)$/.exec(path) ?? [];
+  return handle === undefined || name === undefined ? path : join(realPathOf(Number(handle)), name);
+}
+
+/**
+ * As `openFile`, of a file where others may write, as in caches and layouts: not one that not everybody may read where a link
+ * leads to it that is neither root's nor its owner's. `makers` as those of a ReadOnlyDirectory whose handle `path` leads through.
+ */
+export function openUnlessForeign(path: string, makers: readonly number[] = []): Omit<OpenedFile, "makers"> {
+  const { makers: all, ...opened } = openJudged(path, makers);
+  if (all !== undefined && !areForeign(all, opened.stat.uid)) return opened;
+  closeSync(opened.fd);
+  throw all === undefined ? hasMoved() : new Error(byForeignLink);
 }
 
 function openRegular(path: string | Buffer, follow: boolean): number {
@@ -60,12 +108,11 @@ function openRegular(path: string | Buffer, follow: boolean): number {
 
 /**
  * Whether we can read a file only because we are root: it may be a secret that a link of somebody else's led to. Nothing of
- * such a file is told: neither a value, nor where something is wrong, nor its digest or size.
+ * such a file is told: neither a value, nor where something is wrong, nor its digest or size. A file that a link leads to is
+ * one, too, where not everybody may enter the directories in which it lies.
  */
-export function isSecret(stat: Pick<Stats, "mode">, path?: string | Buffer): boolean {
-  if (!isRoot()) return false;
-  if ((stat.mode & 0o004) === 0) return true;
-  return path !== undefined && orAsSecondUser(() => isLink(path) && !isReachable(path));
+export function isSecret(stat: Pick<Stats, "mode">): boolean {
+  return isRoot() && (stat.mode & 0o004) === 0;
 }
 
 /**
@@ -75,7 +122,7 @@ export function isSecret(stat: Pick<Stats, "mode">, path?: string | Buffer): boo
 function isSecondUsers(fd: number, stat: Stats): boolean {
   if (stat.nlink !== 1) return false;
   try {
-    const place = readlinkSync(`/proc/self/fd/${fd}`);
+    const place = realPathOf(fd);
     const opened = asSecondUser(() => openRegular(place, false));
     if (opened === undefined) return false;
     const { dev, ino } = fstatSync(opened.value);
@@ -99,59 +146,62 @@ function isAllowed({ uid, gid }: UserIds, stat: Stats, bit: number): boolean {
   return ((stat.mode >> shift) & bit) !== 0;
 }
 
-function isLink(path: string | Buffer): boolean {
-  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+/** Whether everybody may enter a directory and those above it. */
+function isReachable(directory: string): boolean {
+  const isOpen = (path: string) => ((statSync(path, { throwIfNoEntry: false })?.mode ?? 0) & 0o001) !== 0;
+  return orAsSecondUser(() => prefixesOf(directory).every(isOpen));
 }
 
-/** Whether everybody may enter the directories in which a file really lies. */
-function isReachable(path: string | Buffer): boolean {
-  for (let at = dirname(realpathSync(path).toString()); ; at = dirname(at)) {
-    if ((statSync(at).mode & 0o001) === 0) return false;
-    if (dirname(at) === at) return true;
-  }
-}
-
-/**
- * Whether a path leads by way of a link that somebody else than root, and than the `owner` of what it leads to, may have put
- * there. What not everybody may read must not be used then: what is made of it others can read.
- */
-export function leadsByForeignLink(path: string, owner = 0): boolean {
-  if (!isRoot()) return false;
-  const isForeign = (uid: number) => uid !== 0 && uid !== owner;
-  return orAsSecondUser(() => prefixesOf(resolve(path)).some((prefix) => isForeignLink(prefix, isForeign)));
-}
-
-function isForeignLink(path: string, isForeign: (uid: number) => boolean): boolean {
-  const link = lstatSync(path, { throwIfNoEntry: false });
-  if (link?.isSymbolicLink() !== true) return false;
-  const place = statSync(dirname(path));
-  const isOthers = isForeign(place.uid) || (place.mode & 0o022) !== 0;
-  return isForeign(link.uid) || (isOthers && (place.mode & 0o1000) === 0);
-}
-
-/** Why what a foreign link leads to is not used. */
-export const byForeignLink = "a link that is not root's leads to what not everybody may read";
+/** What is said in place of the digest of a file that not everybody may read. */
+export const hiddenDigest = "another digest, which is not told, for not everybody may read it";
 
 /** Reads a regular file of at most `limit` bytes whole. Throws a NotAFile, the system's error, or an Error that says what is wrong. */
 export function readWhole(path: string, limit: number): Buffer {
   return readFile(path, limit).bytes;
 }
 
-/** As `readWhole`, and tells whether it may be quoted; with `follow: false` a link is not followed. */
-export function readFile(path: string | Buffer, limit: number, options?: { readonly follow: boolean }): FileContent {
-  const fd = openFile(path, options);
+/** As `readWhole`, and tells who may read it. */
+export function readFile(path: string, limit: number): FileContent {
+  const opened = openJudged(path, []);
+  try {
+    const { fd, stat, isSecret, makers } = opened;
+    const bytes = readOpened(opened, limit);
+    const isForeign = makers === undefined || areForeign(makers);
+    return { bytes, isSecret, isUsers: isSecret && isSecondUsers(fd, stat), isForeign };
+  } finally {
+    closeSync(opened.fd);
+  }
+}
+
+/** As `readWhole`, of a name that is relative to a handle; a link is not followed. */
+export function readEntry(path: string | Buffer, limit: number): Buffer {
+  const fd = openFile(path, { follow: false });
   try {
     const stat = fstatSync(fd);
-    if (stat.size > limit) throw new Error(`is larger than ${limit} bytes`);
-    const bytes = Buffer.alloc(stat.size);
-    const length = readInto(bytes, fd);
-    const secret = isSecret(stat, path);
-    if (length === bytes.length) return { bytes, isSecret: secret, isUsers: secret && isSecondUsers(fd, stat) };
-    const counts = secret ? "" : `: ${length} of ${bytes.length} bytes`;
-    throw new Error(`became shorter while it was read${counts}`);
+    return readOpened({ fd, stat, isSecret: isSecret(stat) }, limit);
   } finally {
     closeSync(fd);
   }
+}
+
+/** As `readFile`, by the rule of `openUnlessForeign`. */
+export function readUnlessForeign(path: string, limit: number): Pick<FileContent, "bytes" | "isSecret"> {
+  const opened = openUnlessForeign(path);
+  try {
+    return { bytes: readOpened(opened, limit), isSecret: opened.isSecret };
+  } finally {
+    closeSync(opened.fd);
+  }
+}
+
+/** Reads a file to the size that its handle told. */
+function readOpened({ fd, stat, isSecret }: Omit<OpenedFile, "makers">, limit: number): Buffer {
+  if (stat.size > limit) throw new Error(`is larger than ${limit} bytes`);
+  const bytes = Buffer.alloc(stat.size);
+  const length = readInto(bytes, fd);
+  if (length === bytes.length) return bytes;
+  const counts = isSecret ? "" : `: ${length} of ${bytes.length} bytes`;
+  throw new Error(`became shorter while it was read${counts}`);
 }
 
 /** Reads until a buffer is full or the file ends; returns how many bytes there were. */

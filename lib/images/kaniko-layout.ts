@@ -60,7 +60,7 @@ export function hexOf(digest: string): string {
 }
 
 function readJson(layout: Directory, name: string): unknown {
-  const { bytes } = layout.read(name, manifestBytes);
+  const bytes = layout.read(name, manifestBytes);
   judgeJson(bytes);
   return JSON.parse(bytes.toString());
 }

@@ -1,5 +1,5 @@
 import { join, normalize, relative } from "node:path";
-import { readWhole } from "../disk/read-file.ts";
+import { hiddenDigest, readUnlessForeign } from "../disk/read-file.ts";
 import { hasCode } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { type ImageConfig, parseConfig } from "../oci/config.ts";
@@ -19,6 +19,7 @@ import { findManifest } from "../oci/members.ts";
 import { ownPlatform } from "../oci/platform.ts";
 import { parseReference } from "../oci/reference.ts";
 import { quote } from "../text.ts";
+import { whyNotTold } from "../toml/parse-error.ts";
 import type { KnownImage } from "./known-image.ts";
 
 /** An image below the layout directory that does not exist, or cannot be read. */
@@ -70,7 +71,7 @@ async function reading<T>(path: string, read: () => T | Promise<T>): Promise<T> 
 }
 
 async function readManifest(path: string): Promise<{ digest: string; manifest: Manifest }> {
-  const { digest, manifest } = await findInLayout(path, readIndex(path), "only");
+  const { digest, manifest } = await findInLayout(path, readIndex(path).index, "only");
   return { digest, manifest };
 }
 
@@ -87,16 +88,18 @@ export interface LaidOutImage {
  * Undefined where nothing has the tag. Throws the system's errors and ManifestErrors.
  */
 export async function openLayoutImage(path: string, tag: string | undefined): Promise<LaidOutImage | undefined> {
-  const index = readIndex(path);
+  const { index } = readIndex(path);
   const manifests = index.manifests.filter(({ refName }) => tag === undefined || refName === tag);
   if (manifests.length === 0 && tag !== undefined) return undefined;
   const { digest, manifest, platform } = await findInLayout(path, { ...index, manifests }, "same-os");
   return { digest, manifest, platform, config: readConfig(path, manifest) };
 }
 
-/** The tags of an OCI layout. Throws as `openLayoutImage` does. */
-export function layoutTags(path: string): readonly string[] {
-  return readIndex(path).manifests.flatMap(({ refName }) => (refName === undefined ? [] : [refName]));
+/** The tags of an OCI layout; undefined where they must not be told. Throws as `openLayoutImage` does. */
+export function layoutTags(path: string): readonly string[] | undefined {
+  const { index, isSecret } = readIndex(path);
+  if (isSecret) return undefined;
+  return index.manifests.flatMap(({ refName }) => (refName === undefined ? [] : [refName]));
 }
 
 /** Where a blob of an OCI layout lies. */
@@ -104,10 +107,15 @@ export function layoutBlobPath(path: string, digest: string): string {
   return join(path, "blobs", ...digest.split(":"));
 }
 
-function readIndex(path: string): Index {
-  const index = parseManifest(readWhole(join(path, "index.json"), manifestBytes), mediaTypes.ociIndex);
-  if (index.kind !== "index") throw new Error("its index.json is not an index");
-  return index;
+function readIndex(path: string): { readonly index: Index; readonly isSecret: boolean } {
+  const { bytes, isSecret } = readUnlessForeign(join(path, "index.json"), manifestBytes);
+  try {
+    const index = parseManifest(bytes, mediaTypes.ociIndex);
+    if (index.kind !== "index") throw new Error("its index.json is not an index");
+    return { index, isSecret };
+  } catch (error) {
+    throw isSecret ? new Error(`its index.json cannot be used, and ${whyNotTold}`) : error;
+  }
 }
 
 interface Document {
@@ -140,9 +148,10 @@ function readConfig(path: string, { config }: Manifest): ImageConfig {
 }
 
 function readBlob(path: string, { digest, size }: Descriptor, limit: number): Uint8Array {
-  const bytes = orMissing(digest, () => readWhole(layoutBlobPath(path, digest), Math.min(size, limit)));
+  const read = () => readUnlessForeign(layoutBlobPath(path, digest), Math.min(size, limit));
+  const { bytes, isSecret } = orMissing(digest, read);
   const actual = digestOf(bytes);
-  if (actual !== digest) throw new Error(`the blob ${digest} has the digest ${actual}`);
+  if (actual !== digest) throw new Error(`the blob ${digest} has ${isSecret ? hiddenDigest : `the digest ${actual}`}`);
   return bytes;
 }
 

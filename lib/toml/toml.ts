@@ -1,5 +1,6 @@
 import { parse, stringify, TomlError } from "smol-toml";
-import { byForeignLink, leadsByForeignLink, readFile } from "../disk/read-file.ts";
+import { byForeignLink } from "../disk/foreign-links.ts";
+import { readFile } from "../disk/read-file.ts";
 import { describe } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { limits } from "../limits.ts";
@@ -21,9 +22,9 @@ export function readToml(path: string): TomlTable {
  * also to the user who we become, neither its text nor what `use` says of it is told.
  */
 export function readTomlAs<T>(path: string, use: (table: TomlTable, isSecret: boolean) => T): T {
-  const { bytes, isSecret, isUsers } = readFile(path, limits.tomlBytes);
+  const { bytes, isSecret, isUsers, isForeign } = readFile(path, limits.tomlBytes);
   const isHidden = isSecret && !isUsers;
-  if (isSecret && leadsByForeignLink(path)) {
+  if (isForeign) {
     throw new RestorerError(`${quote(path)} is not used: ${byForeignLink}`);
   }
   try {

@@ -1,0 +1,75 @@
+import { lstatSync, readlinkSync, statSync } from "node:fs";
+import { dirname, isAbsolute, join } from "node:path";
+import { namesOf } from "./prefixes.ts";
+import { orAsSecondUser } from "./second-user.ts";
+
+/** More links than the kernel follows. */
+const mostLinks = 40;
+
+/** In place of a user's id: of a link in a directory where several may put and replace links. */
+const anybody = -1;
+
+/** Why what a foreign link leads to is not used. */
+export const byForeignLink = "a link that is not root's leads to what not everybody may read";
+
+/** What was opened lies elsewhere by now, so that nobody can tell what led there. */
+export function hasMoved(): Error {
+  return Object.assign(new Error("it was moved while it was opened"), { code: "ENOENT" });
+}
+
+/** Where the file or directory really lies that a handle is on. */
+export function realPathOf(fd: number): string {
+  return readlinkSync(`/proc/self/fd/${fd}`);
+}
+
+/**
+ * Who may have put the links there by which a path leads to `real`, where a handle that was opened by it really is: users' ids.
+ * Links are followed here by what they say, not by the kernel, so that nobody can put others in their place meanwhile: then
+ * the path leads elsewhere, and there are no makers to be told.
+ */
+export function makersOfLinks(path: string, real: string): readonly number[] | undefined {
+  const absolute = isAbsolute(path) ? path : join(process.cwd(), path);
+  if (absolute === real) return [];
+  return orAsSecondUser(() => followedTo(absolute, real));
+}
+
+function followedTo(path: string, real: string): readonly number[] | undefined {
+  const makers: number[] = [];
+  const ahead = namesOf(path);
+  let links = 0;
+  let at = "/";
+  for (let name = ahead.shift(); name !== undefined; name = ahead.shift()) {
+    if (name === ".") continue;
+    if (name === "..") {
+      at = dirname(at);
+      continue;
+    }
+    const here = join(at, name);
+    const those = makersOfLink(here);
+    if (those === undefined) {
+      at = here;
+      continue;
+    }
+    makers.push(...those);
+    if (++links > mostLinks) return undefined;
+    const target = readlinkSync(here);
+    if (isAbsolute(target)) at = "/";
+    ahead.unshift(...namesOf(target));
+  }
+  return at === real ? makers : undefined;
+}
+
+/** Undefined for what is not a link. */
+function makersOfLink(path: string): readonly number[] | undefined {
+  const link = lstatSync(path, { throwIfNoEntry: false });
+  if (link?.isSymbolicLink() !== true) return undefined;
+  const place = statSync(dirname(path));
+  // Where the sticky bit is set only the directory's owner replaces what is not his own.
+  const isAnybodys = (place.mode & 0o022) !== 0 && (place.mode & 0o1000) === 0;
+  return [link.uid, place.uid, ...(isAnybodys ? [anybody] : [])];
+}
+
+/** Whether one of these is neither root nor the `owner` of what the links lead to. */
+export function areForeign(makers: readonly number[], owner = 0): boolean {
+  return makers.some((maker) => maker !== 0 && maker !== owner);
+}
