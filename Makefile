@@ -15,15 +15,9 @@ build: dist/restorer
 dist/restorer: dist/plain/restorer
 	@$(BUN) build/self-contained.ts $< $@ $(GLIBC)
 
-# No .env and no bunfig.toml of the directory it is run in may reach the executable: that directory may hold anybody's code.
-COMPILE = $(BUN) build --compile --minify --bytecode --format=esm --splitting --sourcemap \
-  --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
-  --define 'RESTORER_COMMIT="$(VERSION_COMMIT)"' \
-  restorer.ts lib/archive/blob-thread.ts lib/archive/layer-thread.ts
-
 dist/plain/restorer: node_modules/.package-lock.json $(SOURCES)
 	@mkdir -p $(@D)
-	@$(COMPILE) --outfile $@
+	@$(BUN) build/compile.ts $@ '$(VERSION_COMMIT)'
 
 # The same for a release, for each machine: with Bun and glibc as pinned, see build/fetch.ts.
 machines = x64 arm64
@@ -33,7 +27,7 @@ $(releases): dist/release/%/restorer: dist/release/%/plain/restorer
 
 $(machines:%=dist/release/%/plain/restorer): dist/release/%/plain/restorer: node_modules/.package-lock.json $(SOURCES) dist/release/commit
 	@mkdir -p $(@D)
-	@bun=$$($(BUN) build/fetch.ts bun $*) && $(COMPILE) --target=bun-linux-$* --compile-executable-path="$$bun" --outfile $@
+	@bun=$$($(BUN) build/fetch.ts bun $*) && $(BUN) build/compile.ts $@ '$(VERSION_COMMIT)' $* "$$bun"
 
 # Another commit makes a release anew, also where no source differs: its name is in the executable.
 dist/release/commit: FORCE

@@ -1,6 +1,6 @@
 /**
  * Where the code of the threads lies. Compiled, a module's own address says nothing: bundling moves it to the root of the
- * executable's file system, where only entry points (see Makefile) keep their paths.
+ * executable's file system, where only entry points (see build/compile.ts) keep their paths.
  */
 const compiledRoot = "file:///$bunfs/root/";
 const here = import.meta.url.startsWith(compiledRoot) ? `${compiledRoot}lib/archive/` : import.meta.url;

@@ -1,0 +1,75 @@
+/**
+ * `bun build/compile.ts <output> <commit> [x64|arm64 <runtime>]`: the executable, with the runtime of this machine, or that
+ * of a file for another one.
+ */
+
+import { dirname, join, relative } from "node:path";
+import { Glob } from "bun";
+
+const root = dirname(import.meta.dir);
+
+/** Where threads begin: their code is loaded by its path. */
+const threads = ["lib/archive/blob-thread.ts", "lib/archive/layer-thread.ts"];
+const main = join(root, "restorer.ts");
+
+const transpiler = new Bun.Transpiler({ loader: "ts" });
+const sourceOf = (path: string) => Bun.file(path).text();
+
+/** The files that others load only when they need them. */
+async function loadedLate(): Promise<Set<string>> {
+  const late = new Set<string>();
+  for (const file of ["restorer.ts", ...new Glob("lib/**/*.ts").scanSync(root)]) {
+    const path = join(root, file);
+    for (const { kind, path: to } of transpiler.scanImports(await sourceOf(path))) {
+      if (kind === "dynamic-import" && to.startsWith(".")) late.add(join(dirname(path), to));
+    }
+  }
+  return late;
+}
+
+/**
+ * Each file of the executable costs a start some 40 µs, and the bundler makes one for all modules that are loaded by the same
+ * late ones. Here every late one seems to need all that the start needs, which is there in any case: so that is one file.
+ */
+async function startInOneFile(): Promise<Bun.BunPlugin> {
+  const late = await loadedLate();
+  const ofStart = transpiler.scanImports(await sourceOf(main)).filter(({ kind }) => kind === "import-statement");
+  const importAll = (from: string) =>
+    ofStart.map(({ path }) => `import "./${relative(dirname(from), join(root, path))}";\n`).join("");
+  return {
+    name: "the start in one file",
+    setup: (build) => {
+      build.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+        const contents = await sourceOf(path);
+        return { contents: late.has(path) ? `${contents}\n${importAll(path)}` : contents, loader: "ts" };
+      });
+    },
+  };
+}
+
+const [outfile, commit = "", machine, executablePath] = process.argv.slice(2);
+const isKnown = machine === undefined || machine === "x64" || machine === "arm64";
+if (outfile === undefined || !isKnown) {
+  console.error("usage: bun build/compile.ts <output> <commit> [x64|arm64 <runtime>]");
+  process.exit(3);
+}
+await Bun.build({
+  entrypoints: [main, ...threads.map((thread) => join(root, thread))],
+  target: "bun",
+  format: "esm",
+  splitting: true,
+  minify: true,
+  bytecode: true,
+  sourcemap: "linked",
+  define: { RESTORER_COMMIT: JSON.stringify(commit) },
+  plugins: [await startInOneFile()],
+  compile: {
+    outfile,
+    // Files of the directory it is run in may hold anybody's code.
+    autoloadDotenv: false,
+    autoloadBunfig: false,
+    ...(machine === undefined || executablePath === undefined
+      ? {}
+      : { target: `bun-linux-${machine}`, executablePath }),
+  },
+});
