@@ -120,7 +120,7 @@ _start: hint    #36                     // bti j: a jump may lead here
         str     x2, [x1, #8]
 11:     add     x1, x1, #16
         cbnz    x0, 7b
-/* 3. a setting for the runtime, behind the user's, which count more: argc, argv and envp move down to make room */
+/* 3. two settings for the runtime, behind the user's, which count more: argc, argv and envp move down to make room */
         sub     sp, x19, #16
         mov     x10, sp
         ldr     x9, [x19]               // argc
@@ -134,7 +134,8 @@ _start: hint    #36                     // bti j: a jump may lead here
         str     x11, [x10], #8
         b       38b
 39:     adr     x11, no_ftl
-        stp     x11, x11, [x10]         // twice: the stack stays aligned
+        adr     x12, no_spare           // two of them also keep the stack aligned
+        stp     x11, x12, [x10]
         // on to the loader
         ldr     x16, [x20, #CFG_LDENTRY]
         mov     x0, #0
@@ -315,6 +316,7 @@ messages:
         message MAKING, "no memory file can be made (memfd_create is refused, or ulimit -f allows no file of 4 KiB)"
         message OPENING, "/proc/self/fd cannot be read (is /proc mounted?)"
 no_ftl: .asciz  "BUN_JSC_useFTLJIT=no"
+no_spare: .asciz "BUN_JSC_useWarmUpMarkedBlocks=no"
         .balign 8
 cfg:    .fill   7, 8, 0
         .quad   mmap - _start           // for the packer

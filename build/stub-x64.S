@@ -139,7 +139,7 @@ _start: endbr64
 11:     add     rdi, 16
         test    rax, rax
         jnz     7b
-/* 3. a setting for the runtime, behind the user's, which count more: argc, argv and envp move down to make room */
+/* 3. two settings for the runtime, behind the user's, which count more: argc, argv and envp move down to make room */
         lea     rsp, [rbp-16]
         mov     rsi, rbp
         mov     rdi, rsp
@@ -153,7 +153,8 @@ _start: endbr64
         jmp     36b
 37:     lea     rax, [rip+no_ftl]
         stosq
-        stosq                           # twice: the stack stays aligned
+        lea     rax, [rip+no_spare]     # two of them also keep the stack aligned
+        stosq
         /* on to the loader */
         mov     rax, [r12+CFG_LDENTRY]
         xor     edx, edx
@@ -342,6 +343,7 @@ messages:
         message OPENING, "/proc/self/fd cannot be read (is /proc mounted?)"
         /* what it brings stands in docs/performance.md; lib/cli/runtime.ts keeps it from children */
 no_ftl: .asciz  "BUN_JSC_useFTLJIT=no"
+no_spare: .asciz "BUN_JSC_useWarmUpMarkedBlocks=no"
         .balign 8
 cfg:    .fill   7, 8, 0
         .quad   mmap - _start           # for the packer: where the loader's calls of mmap shall go

@@ -6,10 +6,10 @@ type MutableEnvironment = Record<string, string | undefined>;
 const foreignCode = ["BUN_OPTIONS", "BUN_INSPECT", "BUN_INSPECT_CONNECT_TO", "BUN_INSPECT_PRELOAD"] as const;
 
 /**
- * The setting that the self-contained executable starts its runtime with (`build/stub-x64.S`), spelled as nobody else would:
+ * The settings that the self-contained executable starts its runtime with (`build/stub-x64.S`), spelled as nobody else would:
  * what the user set stays.
  */
-const ownSetting = { name: "BUN_JSC_useFTLJIT", value: "no" } as const;
+const ownSettings = { BUN_JSC_useFTLJIT: "no", BUN_JSC_useWarmUpMarkedBlocks: "no" } as const;
 
 /**
  * Takes from the environment what would turn the runtime that this executable is built with against its user, and returns
@@ -19,7 +19,7 @@ const ownSetting = { name: "BUN_JSC_useFTLJIT", value: "no" } as const;
 export function disarmRuntime(env: MutableEnvironment, isRoot: boolean): string[] {
   const warnings: string[] = [];
   // The runtime has read it; no child shall.
-  if (env[ownSetting.name] === ownSetting.value) delete env[ownSetting.name];
+  for (const [name, value] of Object.entries(ownSettings)) if (env[name] === value) delete env[name];
   const found = foreignCode.filter((name) => (env[name] ?? "") !== "");
   if (found.length > 0 && isRoot) {
     throw new RestorerError(`${found.join(" and ")} would let other code into a process that runs as root`, {

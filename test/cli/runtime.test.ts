@@ -35,7 +35,11 @@ describe("the environment", () => {
   });
 
   test("loses what the executable itself set for its runtime, and nothing that the user set", () => {
-    const env: Record<string, string> = { BUN_JSC_useFTLJIT: "no", BUN_JSC_useJIT: "1" };
+    const env: Record<string, string> = {
+      BUN_JSC_useFTLJIT: "no",
+      BUN_JSC_useWarmUpMarkedBlocks: "no",
+      BUN_JSC_useJIT: "1",
+    };
     expect(disarmRuntime(env, true)).toEqual([]);
     expect(env).toEqual({ BUN_JSC_useJIT: "1" });
     const own = { BUN_JSC_useFTLJIT: "1" };
@@ -53,12 +57,14 @@ describe("the environment", () => {
 
 describe("the executable", () => {
   skipUnless(runsAnywhere, "a self-contained executable")(
-    "starts its runtime with a setting of its own, and the user's counts more",
+    "starts its runtime with settings of its own, and the user's count more",
     async () => {
       const settings = async (env: Record<string, string>) =>
         (await runRestorer(["-version"], { env: { ...env, BUN_JSC_dumpOptions: "2" } })).stderr;
-      expect(await settings({})).toContain(" useFTLJIT=false ");
-      expect(await settings({ BUN_JSC_useFTLJIT: "1" })).toContain(" useFTLJIT=true ");
+      for (const name of ["useFTLJIT", "useWarmUpMarkedBlocks"]) {
+        expect(await settings({})).toContain(` ${name}=false `);
+        expect(await settings({ [`BUN_JSC_${name}`]: "1" })).toMatch(new RegExp(`^ *${name}=true`, "m"));
+      }
     },
   );
 
