@@ -56,10 +56,10 @@ export async function toProspect(
   };
 }
 
-/** A layer whose contents would come back is refused, and what stands of it is left. */
+/** A layer that would be written is refused, and what stands of it is left. */
 function refuseTaken(foreseen: Foreseen, reason: string): Foreseen {
   const { buildpack, directory, layer, action } = foreseen.plan;
-  if (action !== "restore") return foreseen;
+  if (action !== "restore" && action !== "metadata") return foreseen;
   return { plan: { buildpack, directory, layer, action: "refuse", removes: false, code: "place-taken", reason } };
 }
 

@@ -2,7 +2,9 @@ import { dirname, join, relative } from "node:path";
 import { findAbove, identityOf, openIfPossible } from "./ancestry.ts";
 import { type Directory, type Identity, keyOf } from "./directory.ts";
 import { linkedFiles } from "./linked-files.ts";
+import { followLinks, type PassedLink } from "./links.ts";
 import { type Mount, mounts, type PlaceOnDevice, placeOn } from "./mounts.ts";
+import { orAsSecondUser } from "./second-user.ts";
 
 /** Where a cache lies: nothing there is given to anybody, removed, moved or written, whatever it is nested in. */
 export interface CachePlaces {
@@ -10,7 +12,7 @@ export interface CachePlaces {
   readonly root: readonly Identity[];
   /** Where the contents are. */
   readonly contents: readonly Identity[];
-  /** Files elsewhere that links in the contents lead to. */
+  /** Files elsewhere that links in the contents lead to, and all links that lead to something of it. */
   readonly linked: readonly Identity[];
 }
 
@@ -27,13 +29,28 @@ export function cachePlaces(cacheDirs: readonly string[]): CachePlaces {
   return {
     root: cacheDirs.flatMap(identityOf),
     contents: dirs.flatMap(identityOf),
-    linked: dirs.flatMap(linkedFiles).map(({ identity }) => identity),
+    linked: [...dirs.flatMap(linkedFiles), ...cacheDirs.flatMap(linksTo)].map(({ identity }) => identity),
   };
+}
+
+/** The links by which a cache is reached: by its path, and from there to its contents and their files. */
+function linksTo(cacheDir: string): PassedLink[] {
+  const dirs = contentsOf(cacheDir);
+  return [...dirs, ...dirs.flatMap(linkedFiles).map(({ link }) => link)].flatMap(linksOf);
+}
+
+function linksOf(path: string): readonly PassedLink[] {
+  try {
+    return orAsSecondUser(() => followLinks(path).links);
+  } catch {
+    // It leads nowhere; that is told where it is read.
+    return [];
+  }
 }
 
 /** Directories, and files of a cache, that this process leaves where they are, by device and inode, for the cache that lies there. */
 const kept = new Set<string>();
-/** Whether files are among them: what links of a cache lead to. */
+/** Whether files or links are among them: what links of a cache lead to, and those by which it is reached. */
 let hasLinked = false;
 const contents: Identity[] = [];
 const roots: Identity[] = [];
@@ -64,7 +81,7 @@ export function keepInPlace(cacheDirs: readonly string[], layersDir: string): vo
       else contents.push(directory.identity);
       keepWithAlias(directory);
     }
-    for (const { path, identity } of contentsOf(dir).flatMap(linkedFiles)) {
+    for (const { path, identity } of [...contentsOf(dir).flatMap(linkedFiles), ...linksTo(dir)]) {
       kept.add(keyOf(identity));
       hasLinked = true;
       const directory = openIfPossible(dirname(path));
@@ -115,10 +132,10 @@ export function isKept(identity: Identity): boolean {
 /** What is wrong with a place to write to. */
 export const inCache = "it lies in the cache, which is never written";
 
-/** Whether a link of a cache leads to the file under a name: nothing replaces or removes that. */
+/** Whether under a name there is a file that a link of a cache leads to, or such a link: nothing replaces or removes that. */
 export function isLinkedTo(directory: Directory, name: string): boolean {
   const stat = hasLinked ? directory.stat(name) : undefined;
-  return stat?.isFile() === true && isKept(stat);
+  return stat?.isDirectory() === false && isKept(stat);
 }
 
 /**

@@ -1,10 +1,7 @@
-import { lstatSync, readlinkSync, statSync } from "node:fs";
+import { readlinkSync, statSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
-import { namesOf } from "./prefixes.ts";
+import { followLinks, type PassedLink } from "./links.ts";
 import { orAsSecondUser } from "./second-user.ts";
-
-/** More links than the kernel follows. */
-const mostLinks = 40;
 
 /** In place of a user's id: of a link in a directory where several may put and replace links. */
 const anybody = -1;
@@ -34,39 +31,15 @@ export function makersOfLinks(path: string, real: string): readonly number[] | u
 }
 
 function followedTo(path: string, real: string): readonly number[] | undefined {
-  const makers: number[] = [];
-  const ahead = namesOf(path);
-  let links = 0;
-  let at = "/";
-  for (let name = ahead.shift(); name !== undefined; name = ahead.shift()) {
-    if (name === ".") continue;
-    if (name === "..") {
-      at = dirname(at);
-      continue;
-    }
-    const here = join(at, name);
-    const those = makersOfLink(here);
-    if (those === undefined) {
-      at = here;
-      continue;
-    }
-    makers.push(...those);
-    if (++links > mostLinks) return undefined;
-    const target = readlinkSync(here);
-    if (isAbsolute(target)) at = "/";
-    ahead.unshift(...namesOf(target));
-  }
-  return at === real ? makers : undefined;
+  const { links, end } = followLinks(path);
+  return end === real ? links.flatMap(makersOfLink) : undefined;
 }
 
-/** Undefined for what is not a link. */
-function makersOfLink(path: string): readonly number[] | undefined {
-  const link = lstatSync(path, { throwIfNoEntry: false });
-  if (link?.isSymbolicLink() !== true) return undefined;
+function makersOfLink({ path, owner }: PassedLink): readonly number[] {
   const place = statSync(dirname(path));
   // Where the sticky bit is set only the directory's owner replaces what is not his own.
   const isAnybodys = (place.mode & 0o022) !== 0 && (place.mode & 0o1000) === 0;
-  return [link.uid, place.uid, ...(isAnybodys ? [anybody] : [])];
+  return [owner, place.uid, ...(isAnybodys ? [anybody] : [])];
 }
 
 /** Whether one of these is neither root nor the `owner` of what the links lead to. */

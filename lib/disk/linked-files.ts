@@ -5,6 +5,7 @@ import { orAsSecondUser } from "./second-user.ts";
 
 /** A file that a link leads to: what it is, and where it really lies. */
 export interface LinkedFile {
+  readonly link: string;
   readonly path: string;
   readonly identity: Identity;
 }
@@ -27,7 +28,7 @@ function linkedFile(link: string): LinkedFile[] {
   try {
     const path = orAsSecondUser(() => realpathSync(link));
     const stat = orAsSecondUser(() => statSync(path));
-    return stat.isFile() ? [{ path, identity: { dev: stat.dev, ino: stat.ino } }] : [];
+    return stat.isFile() ? [{ link, path, identity: { dev: stat.dev, ino: stat.ino } }] : [];
   } catch {
     // It leads nowhere; that is told where it is read.
     return [];

@@ -16,8 +16,11 @@ export class MountError extends Error {
 export function refuseMounts(parent: Directory, name: string): void {
   const stat = parent.stat(name);
   if (stat === undefined) return;
-  if (isKept(stat)) throw new MountError(`the cache lies at ${quote(`${parent.path}/${name}`)}, or in it`);
-  if (!stat.isDirectory()) return;
+  const path = quote(`${parent.path}/${name}`);
+  if (isKept(stat)) {
+    const isLink = stat.isSymbolicLink();
+    throw new MountError(isLink ? `the cache is reached by the link ${path}` : `the cache lies at ${path}, or in it`);
+  }
   const mount = parent.mountAt(name);
   if (mount !== undefined) throw new MountError(`something is mounted at ${quote(mount)}`);
 }

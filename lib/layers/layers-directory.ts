@@ -1,7 +1,7 @@
 import { refuseInCache } from "../disk/cache-places.ts";
 import type { Directory } from "../disk/directory.ts";
 import { openOrMakeNested } from "../disk/nested.ts";
-import { MountError } from "../disk/removal.ts";
+import { MountError, refuseMounts } from "../disk/removal.ts";
 import { hasStaging, Staging, sweepStaging } from "../disk/staging.ts";
 import { describe, hasCode } from "../errors.ts";
 import { cannotWrite } from "../failures.ts";
@@ -101,8 +101,10 @@ export class LayersDirectory {
   removeSboms(): void {
     try {
       const stat = this.#directory.stat("sbom");
-      if (stat?.isDirectory() === true) this.staging.discard(this.#directory, "sbom");
-      else if (stat !== undefined) this.#directory.unlink("sbom");
+      if (stat === undefined) return;
+      refuseMounts(this.#directory, "sbom");
+      if (stat.isDirectory()) this.staging.discard(this.#directory, "sbom");
+      else this.#directory.unlink("sbom");
     } catch (error) {
       if (error instanceof MountError || hasCode(error, "EBUSY")) {
         this.#log.warn(`Not removing ${quote(`${this.#directory.path}/sbom`)}: ${describe(error)}`, "not-removed");

@@ -34,6 +34,20 @@ export function refuseTaken(directory: Directory, layer: string): void {
   }
 }
 
+/**
+ * Throws a PlaceError where something stands in the place of a buildpack's directory that would give way to one, but is a
+ * mount, or a link by which the cache is reached.
+ */
+export function refuseTakenDirectory(layers: Directory, name: string): void {
+  if (layers.stat(name)?.isDirectory() === true) return;
+  try {
+    refuseMounts(layers, name);
+  } catch (error) {
+    if (error instanceof MountError) throw placeTaken(error);
+    throw error;
+  }
+}
+
 /** Throws a PlaceError where a link of the cache leads to one of these files. */
 export function refuseLinked(directory: Directory, names: readonly string[]): void {
   const name = names.find((one) => isLinkedTo(directory, one));

@@ -9,7 +9,7 @@ import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { LayerFiles } from "./layer-files.ts";
 import { maxNameBytes } from "./names.ts";
-import { PlaceError, placeTaken, refuseLinked, refuseTaken } from "./place.ts";
+import { PlaceError, placeTaken, refuseLinked, refuseTaken, refuseTakenDirectory } from "./place.ts";
 import type { SbomFile } from "./sbom.ts";
 
 /**
@@ -36,6 +36,7 @@ export class BuildpackDirectory {
     try {
       this.#directory = openOrMake(layers, name, umask, log);
     } catch (error) {
+      if (error instanceof PlaceError) throw error;
       throw cannotWrite(`${layers.path}/${name}`, error);
     }
     this.#files = new LayerFiles(this.#directory);
@@ -255,15 +256,25 @@ function openOrMake(layers: Directory, name: string, umask: number, log: Log): D
   return directory;
 }
 
-/** In the place of a buildpack's directory. What holds nothing is no reason to fail a build; a file may be the only copy of something. */
+/**
+ * In the place of a buildpack's directory. What holds nothing is no reason to fail a build; a file may be the only copy of
+ * something. Throws a PlaceError where it is not to be removed.
+ */
 function removeIfWorthless(layers: Directory, name: string, log: Log): void {
   const stat = layers.stat(name);
   if (stat === undefined || stat.isDirectory() || stat.isFile()) return;
   const [what, code] = stat.isSymbolicLink()
     ? (["a symbolic link", "link-replaced"] as const)
     : (["which is a fifo, socket or device", "special-file-replaced"] as const);
-  log.warn(`removing ${quote(`${layers.path}/${name}`)}, ${what} in the place of a buildpack's directory`, code);
-  layers.unlink(name);
+  refuseTakenDirectory(layers, name);
+  try {
+    layers.unlink(name);
+  } catch (error) {
+    // A mount that came after the look.
+    if (hasCode(error, "EBUSY")) throw placeTaken(error);
+    throw error;
+  }
+  log.warn(`removed ${quote(`${layers.path}/${name}`)}, ${what} in the place of a buildpack's directory`, code);
 }
 
 /** A layer's name may leave room for its toml, but not for the longer names of its SBOM files. */

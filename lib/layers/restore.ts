@@ -163,7 +163,7 @@ class Restoration {
       const toml = formatMetadata(data.read(), this.#toml);
       this.#layers.inBuildpack(directory, (place) => place.writeFile("store.toml", toml));
     } catch (error) {
-      if (!(error instanceof DataError)) throw error;
+      if (!(error instanceof DataError || error instanceof PlaceError)) throw error;
       const told = `Not restoring store.toml of buildpack ${quote(buildpack)}: ${error.message}`;
       this.#narration.trouble(told, "store-refused", { buildpack });
     }
@@ -225,7 +225,13 @@ class Restoration {
   }
 
   async #restoreLayer(plan: RestorePlan, unpacker: Unpacker): Promise<void> {
-    const buildpack = this.#layers.enterBuildpack(plan.directory);
+    let buildpack: BuildpackDirectory;
+    try {
+      buildpack = this.#layers.enterBuildpack(plan.directory);
+    } catch (error) {
+      this.#refuseAfter(plan, error);
+      return;
+    }
     try {
       // Again, in its place, where the file system turns out not to rename directories.
       while (!(await this.#unpackAndPublish(plan, unpacker, buildpack)));

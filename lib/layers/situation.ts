@@ -18,7 +18,7 @@ import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import { readRunToml } from "../toml/run-toml.ts";
 import { decide } from "./decide.ts";
 import { layerFilesOnDisk, layersOnDisk, lookInto, refuseBuildpackPlace } from "./layers-on-disk.ts";
-import { PlaceError, refuseTaken } from "./place.ts";
+import { PlaceError, refuseTaken, refuseTakenDirectory } from "./place.ts";
 import type { Plan, Subject } from "./plan.ts";
 import { isWritten } from "./schedule.ts";
 
@@ -40,7 +40,7 @@ export interface Situation {
   readonly images: ImagesPlan | undefined;
   /** Names of what stands of a layer now, in its buildpack's directory. */
   readonly standing: (layer: Subject) => readonly string[];
-  /** Why what stands of a layer that is to be replaced or removed cannot be (`place-taken`); undefined where it can. */
+  /** Why what stands of a layer that is to be replaced or removed cannot be, or its buildpack can have no directory (`place-taken`). */
   readonly taken: (layer: Subject) => string | undefined;
   readonly plan: Plan;
   /** Trouble with the cache, as it was warned about. */
@@ -101,15 +101,21 @@ function lookForTaken({ layers: planned }: Plan, layers: Directory | undefined):
   const taken = new Map<string, string>();
   for (const plan of planned) {
     const goes = plan.action === "restore" || plan.action === "remove" || (plan.action === "refuse" && plan.removes);
-    const why = goes ? lookInto(layers, plan.directory, (directory) => whyTaken(directory, plan.layer)) : undefined;
+    const why =
+      (isWritten(plan) ? whyRefused(() => layers && refuseTakenDirectory(layers, plan.directory)) : undefined) ??
+      (goes ? lookInto(layers, plan.directory, (directory) => whyTaken(directory, plan.layer)) : undefined);
     if (why !== undefined) taken.set(`${plan.directory}/${plan.layer}`, why);
   }
   return ({ directory, layer }) => taken.get(`${directory}/${layer}`);
 }
 
 function whyTaken(directory: Directory, layer: string): string | undefined {
+  return whyRefused(() => refuseTaken(directory, layer));
+}
+
+function whyRefused(look: () => void): string | undefined {
   try {
-    refuseTaken(directory, layer);
+    look();
     return undefined;
   } catch (error) {
     if (error instanceof PlaceError) return error.message;

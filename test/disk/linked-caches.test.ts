@@ -12,7 +12,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { stamps } from "../support/canary.ts";
 import { isRoot, runRestorer, skipUnless, writeTree } from "../support/harness.ts";
 import { layoutTree } from "../support/layout-fixture.ts";
@@ -143,6 +143,58 @@ describe("files that links of a cache lead to are never removed, moved or given 
     await runRestorer(["-layers", here.layers, "-cache-image", `oci:${layout}`, ...asNobody]);
     expect(stampsOfFiles(inner)).toEqual(before);
   });
+});
+
+describe("a link by which the cache is reached is never removed or moved", () => {
+  /** Where such a link stands, and how the cache is named by way of it. */
+  const ways: readonly (readonly [what: string, link: string, way?: (here: PlantingScene) => string])[] = [
+    ["in the place of a buildpack's directory", "example_app"],
+    ["in the place of a layer", "example_app/dist"],
+    ["in the place of a layer's toml", "example_app/dist.toml"],
+    ["in the place of an SBOM file", "example_app/dist.sbom.cdx.json"],
+    ["in a layer that is replaced", "example_app/dist/deep/inner"],
+    ["in a layer that is removed", "example_app/stale/inner"],
+    ["in the place of a layer that is removed", "example_app/stale"],
+    ["in the place of the SBOM directory", "sbom"],
+    ["in the SBOM directory", "sbom/cache/inner"],
+    ["in what a killed run left behind", `${dead}/s1/inner`],
+    ["behind a link elsewhere", "example_app/dist/deep/inner", (here) => linkElsewhere(here, "cache", "cache")],
+    [
+      "behind the link to its contents",
+      "example_app/dist/deep/inner",
+      (here) => linkElsewhere(here, "c/committed", "c"),
+    ],
+  ];
+  function linkElsewhere(here: PlantingScene, name: string, cache: string): string {
+    mkdirSync(dirname(here.join("links", name)), { recursive: true });
+    const target = join(here.layers, "example_app/dist/deep/inner/cache");
+    symlinkSync(name.endsWith("committed") ? join(target, "committed") : target, here.join("links", name));
+    return here.join("links", cache);
+  }
+
+  for (const [who, flags] of users) {
+    for (const [what, link, way] of ways) {
+      withRoot(`${what}, by ${who}`, async () => {
+        using here = scene();
+        mkdirSync(here.join("outside"));
+        Bun.spawnSync(["mv", here.join("cache"), here.join("outside/cache")]);
+        const place = join(here.layers, link);
+        rmSync(place, { recursive: true, force: true });
+        mkdirSync(dirname(place), { recursive: true });
+        symlinkSync(here.join("outside"), place);
+        if (link.startsWith(dead)) utimesSync(join(here.layers, dead), 1, 1);
+        const cache = way?.(here) ?? join(place, "cache");
+        const before = [stamps(place), stamps(here.join("outside"))];
+        const { exitCode, stderr } = await runRestorer(["-layers", here.layers, "-cache-dir", cache, ...flags]);
+        expect({ exitCode, told: /the cache (lies at|is reached by the link) "/.test(stderr) }).toEqual({
+          exitCode: 0,
+          told: true,
+        });
+        expect([stamps(place), stamps(here.join("outside"))]).toEqual(before);
+        expect(realpathSync(cache)).toBe(way && cache.endsWith("c") ? cache : realpathSync(here.join("outside/cache")));
+      });
+    }
+  }
 });
 
 describe("what a link for a cache's contents leads to is never removed, moved or given away", () => {

@@ -99,36 +99,6 @@ describe("a mount of the same disk", () => {
   });
 });
 
-describe("a buildpack's directory that is a mount", () => {
-  withMounts("of somebody else ends the run with what to do, and keeps its owner", async () => {
-    using here = plantingScene();
-    mkdirSync(join(here.layers, "example_app"));
-    chownSync(here.canary, 7, 7);
-    const before = stamps(here.canary);
-    const { exitCode, stderr } = await runWithMounts(
-      [[here.canary, join(here.layers, "example_app")]],
-      ["-layers", here.layers, "-cache-dir", here.join("cache"), "-uid", String(nobody), "-gid", String(nobody)],
-    );
-    expect({ exitCode, after: stamps(here.canary) }).toEqual({ exitCode: 42, after: before });
-    expect(stderr).toContain(`example_app" to user ${nobody}: something is mounted there`);
-    expect(stderr).toContain('example_app": permission denied');
-    expect(stderr).toContain("keeps its owner: make it writable for the user the restorer runs as");
-  });
-
-  withMounts("of the user's own gets its layers", async () => {
-    using here = plantingScene();
-    mkdirSync(join(here.layers, "example_app"));
-    mkdirSync(here.join("volume"));
-    chownSync(here.join("volume"), nobody, nobody);
-    const { exitCode } = await runWithMounts(
-      [[here.join("volume"), join(here.layers, "example_app")]],
-      ["-layers", here.layers, "-cache-dir", here.join("cache"), "-uid", String(nobody), "-gid", String(nobody)],
-    );
-    expect(exitCode).toBe(0);
-    expect(readFileSync(here.join("volume/dist/data"), "utf8")).toBe("good");
-  });
-});
-
 describe("a file that is a mount point", () => {
   for (const name of ["example_app/other.toml", "example_app/store.toml", "example_app/dist.toml", "file"]) {
     withMounts(`keeps its owner when the layers directory is given to a user: ${name}`, async () => {
