@@ -44,7 +44,7 @@ async function restore(session: Session, report: Report): Promise<void> {
   const imagesPlan = planImages({ inputs, hasExtensions: group.hasExtensions, analyzed, runToml });
   const registry = await openRegistry(session, imagesInUse(cacheReferences(inputs), imagesPlan));
   const images = await openPlannedImages(imagesPlan, session, registry);
-  const caches = await openCaches(session, registry);
+  const caches = await openCaches(session, registry, true);
   const layers = openLayersDirectory(inputs.layersDir, umask, [inputs.kanikoDir]);
 
   // As root: open what only root can read, hand over what is to be written, and be root no more.

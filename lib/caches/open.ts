@@ -8,10 +8,14 @@ import { type Cache, CacheError } from "./cache.ts";
 import { namedPlaces } from "./place.ts";
 import { VolumeCache } from "./volume.ts";
 
-/** The caches that the inputs name, unread, in the order in which they are tried. With a warning where there are none. */
+/**
+ * The caches that the inputs name, unread, in the order in which they are tried. With a warning where there are none.
+ * `wantsBlobs` where most of what the cache of the run holds will be read.
+ */
 export async function openCaches(
   { inputs, log, signal }: Session,
   registry: Registry | undefined,
+  wantsBlobs = false,
 ): Promise<readonly Cache[]> {
   if (inputs.cacheImage !== undefined && inputs.cacheDir !== undefined) {
     log.warn("Both a cache image and a cache directory are given, using the image.", "two-caches");
@@ -19,14 +23,19 @@ export async function openCaches(
   const caches: Cache[] = [];
   for (const place of namedPlaces(inputs)) {
     if (place.kind === "directory") caches.push(new VolumeCache(place.path, signal));
-    else caches.push(...(await openImage(place.reference, registry, log)));
+    else caches.push(...(await openImage(place.reference, registry, log, wantsBlobs)));
   }
   if (caches.length === 0) log.warn("No cached data will be used, no cache specified.", "no-cache");
   return caches;
 }
 
 /** Loaded only where an image is used. */
-async function openImage(reference: string, registry: Registry | undefined, log: Log): Promise<Cache[]> {
+async function openImage(
+  reference: string,
+  registry: Registry | undefined,
+  log: Log,
+  wantsBlobs: boolean,
+): Promise<Cache[]> {
   const { ImageCache } = await import("./image.ts");
   if (isLayoutReference(reference)) {
     const { LayoutImage } = await import("./layout-image.ts");
@@ -34,7 +43,7 @@ async function openImage(reference: string, registry: Registry | undefined, log:
   }
   if (registry === undefined) return [];
   const { RegistryImage } = await import("./registry-image.ts");
-  return [new ImageCache(new RegistryImage(reference, registry, log), log)];
+  return [new ImageCache(new RegistryImage(reference, registry, log, wantsBlobs), log)];
 }
 
 /** The cache of a run: the first that exists and can be used. */

@@ -17,12 +17,15 @@ export class RegistryImage implements ImagePlace {
   readonly reference: string;
   readonly #registry: Registry;
   readonly #log: Log;
+  readonly #wantsBlobs: boolean;
   #image: RemoteImage | undefined;
 
-  constructor(reference: string, registry: Registry, log: Log) {
+  /** `wantsBlobs` where most of what it holds will be read. */
+  constructor(reference: string, registry: Registry, log: Log, wantsBlobs: boolean) {
     this.reference = reference;
     this.#registry = registry;
     this.#log = log;
+    this.#wantsBlobs = wantsBlobs;
   }
 
   get #name(): string {
@@ -34,7 +37,8 @@ export class RegistryImage implements ImagePlace {
     const reference = this.#parse();
     try {
       const image = await this.#registry.image(reference, "same-os");
-      const { config } = await this.#registry.config(image);
+      const blobsToCome = this.#wantsBlobs ? image.manifest.layers.length : 0;
+      const { config } = await this.#registry.config(image, blobsToCome);
       this.#image = image;
       return { manifest: image.manifest, digest: image.descriptor.digest, platform: image.platform, config };
     } catch (error) {

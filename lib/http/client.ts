@@ -21,6 +21,8 @@ export class HttpClient {
   /** Hosts that limit their clients (status 429), and were waited for in vain. */
   readonly #vain = new Set<string>();
   readonly #limited = new Set<string>();
+  /** Hosts that a connection in the clear was opened to while TLS was tried: one each. */
+  readonly #prepared = new Set<string>();
 
   constructor({ timing, ...options }: HttpClientOptions) {
     this.#connections = new Connections(options);
@@ -56,6 +58,15 @@ export class HttpClient {
     return this.#limited.has(host);
   }
 
+  /** So that an attempt at TLS that comes to nothing costs no more than itself, the address behind it has a connection then. */
+  #prepareLast(urls: HttpRequest["urls"]): void {
+    const last = urls.at(-1);
+    const byProxy = urls.some((url) => this.#connections.proxyFor(url) !== undefined);
+    if (urls.length === 1 || last === undefined || byProxy || this.#prepared.has(last.host)) return;
+    this.#prepared.add(last.host);
+    this.#connections.prepare(last, 1);
+  }
+
   /** One attempt at a request. */
   async #attempt(request: HttpRequest): Promise<HttpAnswer> {
     const { answerMs } = this.#timing;
@@ -88,7 +99,9 @@ export class HttpClient {
       // Once there is an answer, its body may take as long as it likes.
       using probe = new Deadline(this.#timing.probeMs, late, signal);
       try {
-        return await this.#ask(request, url, probe.signal);
+        const answer = this.#ask(request, url, probe.signal);
+        this.#prepareLast(request.urls);
+        return await answer;
       } catch (error) {
         if (signal.aborted || !this.#mayBeElsewhere(error, request)) throw error;
         if (error instanceof TransportError) failed.push(error);
@@ -132,7 +145,9 @@ export class HttpClient {
     const { response, answered } = await followRedirects(request, asked, (url, authorization) => {
       const own = { "user-agent": "restorer", "accept-encoding": "identity" };
       const headers = { ...request.headers, ...own, ...(authorization === undefined ? {} : { authorization }) };
-      return this.#connections.request(url, { method, headers, signal, ...(body === undefined ? {} : { body }) });
+      const init = { method, headers, signal, ...(body === undefined ? {} : { body }) };
+      const soon = url === asked && !this.hasLimited(url.host) ? request.soon : 0;
+      return this.#connections.request(url, init, soon);
     });
     const proxy = answered.protocol === "http:" ? this.#connections.proxyFor(answered) : undefined;
     return { response: await readDocument(request, response, answered), asked, answered, proxy };

@@ -27,24 +27,28 @@ export class Connections {
   }
 
   /**
-   * One request, one line at debug level. The query is left out: that of a redirect's address is often a secret.
-   * Throws a TransportError, or the reason of the signal in `init`.
+   * One request, one line at debug level. The query is left out: that of a redirect's address is often a secret. Beside it
+   * connections are opened for so many requests that come soon. Throws a TransportError, or the reason of the signal in `init`.
    */
-  async request(url: URL, init: RequestInit): Promise<Response> {
+  async request(url: URL, init: RequestInit, soon = 0): Promise<Response> {
     const { log, verifies } = this.#options;
     const proxy = this.#proxyFor(url);
-    const verified = url.protocol === "http:" || verifies(url);
     const shown = `${init.method} ${url.origin}${url.pathname}${url.search === "" ? "" : "?…"}`;
     const started = performance.now();
     const elapsed = () => `${Math.round(performance.now() - started)} ms`;
     try {
       if (this.#trust.obstacle !== undefined) throw this.#trust.obstacle;
-      const response = await this.#session(verified).fetch(url, {
+      // Only connections that belong to no session can be prepared.
+      const send = url.protocol === "http:" ? fetch : this.#session(verifies(url)).fetch;
+      const answer = send(url, {
         ...init,
         redirect: "manual",
         decompress: false,
         proxy: proxy === undefined ? false : { url: proxy.url, respectNoProxy: false },
       });
+      // Not before: one that is idle would be taken for one of them.
+      this.prepare(url, soon);
+      const response = await answer;
       // It is always the proxy that says so.
       if (response.status === 407 && proxy !== undefined) throw proxyRefusal(407, url, proxy.shown);
       log.debug(`${shown}: ${response.status} in ${elapsed()}`);
@@ -54,6 +58,15 @@ export class Connections {
       log.debug(`${shown}: ${known instanceof TransportError ? known.code : "given up"} after ${elapsed()}`);
       throw known;
     }
+  }
+
+  /**
+   * Opens connections for so many requests that come soon, with nothing sent on them. The runtime does so for plain http
+   * without a proxy, at another port than 80; elsewhere none is opened.
+   */
+  prepare(url: URL, requests: number): void {
+    if (url.protocol !== "http:" || url.port === "" || this.proxyFor(url) !== undefined) return;
+    for (let opened = 0; opened < requests; opened++) fetch.preconnect(url.origin);
   }
 
   /** The proxy that requests to an address go by, for people. */

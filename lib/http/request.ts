@@ -11,6 +11,8 @@ export interface HttpRequest {
   readonly refuseRedirect: (from: URL, to: URL) => string | undefined;
   /** Reads a body of up to this many bytes as part of the attempt; without it the body is left to the caller. */
   readonly documentBytes?: number;
+  /** How many requests to the same host come soon after it: connections for them are opened meanwhile, where that is possible. */
+  readonly soon?: number;
   /** For how long it is sent again where it is refused with status 429, if not for as long as others. */
   readonly limitedMs?: number;
   readonly signal: AbortSignal;

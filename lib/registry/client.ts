@@ -8,7 +8,7 @@ import type { Descriptor } from "../oci/manifest.ts";
 import type { Reference } from "../oci/reference.ts";
 import { Deadline } from "../waiting.ts";
 import { Access, Entrance } from "./access.ts";
-import { failedError, getToken, type Operation, statusError } from "./errors.ts";
+import { failedError, getToken, type Operation, refusal } from "./errors.ts";
 import { createHosts, type Hosts, type Scheme } from "./hosts.ts";
 import { Patience, type Silence } from "./patience.ts";
 import { streamInPieces } from "./pieces.ts";
@@ -41,6 +41,8 @@ export interface DocumentRequest {
   readonly path: string;
   readonly accept: string;
   readonly maximumBytes: number;
+  /** How many blobs are asked for soon after it. */
+  readonly blobsToCome?: number;
 }
 
 /** A document as a registry sent it. */
@@ -56,6 +58,7 @@ interface RepositoryRequest {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly documentBytes?: number;
+  readonly soon?: number;
   /** Told what goes on, in place of the registry's patience. */
   readonly listener?: Listener;
 }
@@ -110,10 +113,13 @@ export class RegistryClient {
   }
 
   /** Gets a document whole. */
-  async document(reference: Reference, { step, path, accept, maximumBytes }: DocumentRequest): Promise<Download> {
+  async document(reference: Reference, request: DocumentRequest): Promise<Download> {
+    const { step, path, accept, maximumBytes, blobsToCome = 0 } = request;
     const never = new AbortController().signal;
-    const request = { reference, step, path, headers: { accept }, documentBytes: maximumBytes };
-    const { response } = await this.#ask(request, never);
+    // One of them finds the connection that this comes by.
+    const soon = Math.min(blobsToCome, connectionsOfRegistry) - 1;
+    const asked = { reference, step, path, headers: { accept }, documentBytes: maximumBytes, soon };
+    const { response } = await this.#ask(asked, never);
     return { bytes: new Uint8Array(await response.arrayBuffer()), headers: response.headers };
   }
 
@@ -188,7 +194,7 @@ export class RegistryClient {
   }
 
   async #send(
-    { reference, path, headers, documentBytes, listener }: RepositoryRequest,
+    { reference, path, headers, documentBytes, soon = 0, listener }: RepositoryRequest,
     authorization: string | undefined,
     signal: AbortSignal,
   ): Promise<HttpAnswer> {
@@ -202,6 +208,7 @@ export class RegistryClient {
       authorization,
       refuseRedirect: (from: URL, to: URL) => this.#hosts.refuseRedirect(registry, from, to),
       ...(documentBytes === undefined ? {} : { documentBytes }),
+      soon,
       signal,
       listener: listener ?? state.patience,
     };
@@ -272,24 +279,6 @@ export class RegistryClient {
     accesses.set(repository, made);
     return made;
   }
-}
-
-/** The error for an answer with a status that is of no use. */
-async function refusal(
-  operation: Operation,
-  { response, asked, answered, askedMs, proxy }: HttpAnswer,
-): Promise<Error> {
-  const redirectedFrom = answered.origin === asked.origin ? undefined : asked.host;
-  const answer = {
-    host: answered.host,
-    status: response.status,
-    body: await response.text(),
-    challenges: response.headers.has("www-authenticate"),
-    askedMs,
-    redirectedFrom,
-    proxy,
-  };
-  return statusError(operation, answer);
 }
 
 function tooLate(host: string, ms: number): TransportError {

@@ -2,6 +2,7 @@ import { STATUS_CODES } from "node:http";
 import * as v from "valibot";
 import { RestorerError } from "../failures.ts";
 import { TransportError } from "../http/errors.ts";
+import type { HttpAnswer } from "../http/request.ts";
 import type { Credential } from "../keychain/credential.ts";
 import { optionalText } from "../lenient.ts";
 import { formatReference, type Reference } from "../oci/reference.ts";
@@ -71,7 +72,24 @@ export interface Refusal {
 }
 
 /** The error for an answer with a status that is of no use. */
-export function statusError(operation: Operation, refusal: Refusal): RegistryError {
+export async function refusal(
+  operation: Operation,
+  { response, asked, answered, askedMs, proxy }: HttpAnswer,
+): Promise<Error> {
+  const redirectedFrom = answered.origin === asked.origin ? undefined : asked.host;
+  const answer = {
+    host: answered.host,
+    status: response.status,
+    body: await response.text(),
+    challenges: response.headers.has("www-authenticate"),
+    askedMs,
+    redirectedFrom,
+    proxy,
+  };
+  return statusError(operation, answer);
+}
+
+function statusError(operation: Operation, refusal: Refusal): RegistryError {
   const { step, reference, credential } = operation;
   const { host, status, body, askedMs, redirectedFrom, proxy } = refusal;
   const { words, code } = serverMessage(body, (text) => withoutSecrets(text, operation));

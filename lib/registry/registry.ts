@@ -46,8 +46,14 @@ export interface Registry {
    * which is an error, or one of the same system.
    */
   image(reference: Reference, otherwise?: "nothing" | "same-os"): Promise<RemoteImage>;
-  /** Gets the config of an image, its digest verified: one request, none when asked again. */
-  config(image: RemoteImage): Promise<{ readonly bytes: Uint8Array; readonly config: ImageConfig }>;
+  /**
+   * Gets the config of an image, its digest verified: one request, none when asked again. Where blobs of it are asked for soon
+   * after, connections for as many are opened meanwhile, where that is possible.
+   */
+  config(
+    image: RemoteImage,
+    blobsToCome?: number,
+  ): Promise<{ readonly bytes: Uint8Array; readonly config: ImageConfig }>;
   /**
    * The bytes of a blob as stored, exactly as many as the descriptor says; their digest is for the caller to verify.
    * Each chunk has a buffer of its own, unless a broken connection was resumed. Stop iterating to end the download.
@@ -139,12 +145,12 @@ class RememberingRegistry implements Registry {
     return { descriptor: { mediaType: content.mediaType, digest: actual, size: bytes.length }, bytes, content };
   }
 
-  config({ reference, manifest }: Pick<RemoteImage, "reference" | "manifest">): Promise<Config> {
+  config({ reference, manifest }: Pick<RemoteImage, "reference" | "manifest">, blobsToCome = 0): Promise<Config> {
     const { digest, size } = manifest.config;
     const step = "get the config of";
     return remember(this.#configs, `${reference.registry}/${reference.repository}@${digest}`, async () => {
       if (size > configBytes) throw badDocument(reference, step, `it is larger than ${configBytes} bytes`);
-      const wanted = { step, path: `blobs/${digest}`, accept: "*/*", maximumBytes: size };
+      const wanted = { step, path: `blobs/${digest}`, accept: "*/*", maximumBytes: size, blobsToCome };
       const { bytes } = await this.#client.document(reference, wanted);
       return naming(reference, step, () => {
         verify(bytes, digest);

@@ -9,6 +9,7 @@ import { eventually } from "../support/eventually.ts";
 import { digestOf, startFaultRegistry, testImage } from "../support/fault-registry.ts";
 import { runRestorer, snapshot, startRestorer, tempDir } from "../support/harness.ts";
 import { tarOf } from "../support/raw-tar.ts";
+import { startRelay } from "../support/relay.ts";
 
 /** Layers that are restored at once, those that are asked for ahead, and one more; the largest first. */
 const atOnce = Math.min(4, availableParallelism());
@@ -50,6 +51,21 @@ test("the next blobs are asked for while the others are still on their way, and 
   expect(await runRestorer(args)).toMatchObject({ exitCode: 0, stderr: "" });
   expect(layers.filter((name) => !snapshot(dir.path).has(`bp/${name}/data`))).toEqual([]);
   for (const path of blobs) expect(server.requests.filter((request) => path.test(request.path))).toHaveLength(1);
+});
+
+test("connections for blobs are opened while the config comes", async () => {
+  await using server = await startFaultRegistry();
+  server.push("cache", "latest", image);
+  let others = 0;
+  using relay = await startRelay(server.host, (sent, connections) => {
+    if (!sent.includes("/blobs/") || others > 0) return undefined;
+    others = connections.length;
+    return eventually("a connection for blobs", () => connections[others]);
+  });
+  using dir = scene();
+  const args = ["-layers", dir.path, "-cache-image", `${relay.host}/cache`];
+  expect(await runRestorer(args)).toMatchObject({ exitCode: 0, stderr: "" });
+  expect(relay.failures).toEqual([]);
 });
 
 test.each<[sizesInMiB: number[], from: number, names: string]>([
