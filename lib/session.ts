@@ -1,7 +1,7 @@
 import { type DeskCommand, usageOf } from "./cli/commands.ts";
 import type { Inputs } from "./cli/inputs.ts";
 import { readInputs, readPlatformApi, requestedInfo, resolveInputs } from "./cli/inputs.ts";
-import { abortOnSignal, Interrupted } from "./cli/interrupt.ts";
+import { abortOnSignal, Ending, Interrupted } from "./cli/interrupt.ts";
 import type { Options } from "./cli/options.ts";
 import { asksForJson, type RefusedInputs, readRefusedInputs } from "./cli/report-path.ts";
 import { disarmRuntime } from "./cli/runtime.ts";
@@ -113,8 +113,7 @@ async function run({ inputs: readInputs, leavesStdout, story, refused, usage }: 
   let log = new StreamLog("info");
   let signal: AbortSignal | undefined;
   let exitCode: number = ExitCode.ok;
-  /** Of a run that is late in stopping, which was told then. */
-  let overdue: number | undefined;
+  const ending = new Ending((reason) => report(reason, log, usage));
   try {
     const dangers = disarmRuntime(env, isRoot());
     const inputs = await readInputs();
@@ -126,28 +125,22 @@ async function run({ inputs: readInputs, leavesStdout, story, refused, usage }: 
     for (const warning of dangers) log.warn(warning, "runtime");
     for (const warning of inputs.warnings) log.warn(warning, "input");
     signal = abortOnSignal((reason) => {
-      overdue = report(reason, log, usage);
-      leaveSoon(overdue);
+      const late = ending.because(reason);
+      setTimeout(() => process.exit(late), lastWordsMs);
     });
     exitCode = await story({ inputs, env, log, progress, signal, umask: process.umask() });
   } catch (error) {
     if (signal === undefined) await refused(error, log);
     // Whatever came of stopping, being asked to stop is the reason.
-    exitCode = overdue ?? report(signal?.aborted === true ? signal.reason : error, log, usage);
+    ending.because(signal?.aborted === true ? signal.reason : error);
   }
   log.flush();
   await drained();
-  process.exit(exitCode);
+  process.exit(ending.exitCode ?? exitCode);
 }
 
-/** How long the last words of a run that is late in stopping may take to be read. */
+/** How long a run that is late in stopping has for its last words to be read, or to come to its end after all. */
 const lastWordsMs = 90;
-
-/** Exits once what was written has been taken, and soon in any case. */
-function leaveSoon(exitCode: number): void {
-  setTimeout(() => process.exit(exitCode), lastWordsMs);
-  void drained().then(() => process.exit(exitCode));
-}
 
 /** Says on the log why a run ends, and returns its exit code. */
 function report(error: unknown, log: Log, usage: string | undefined): number {

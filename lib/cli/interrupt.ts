@@ -4,7 +4,7 @@ const stopSignals = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
 type StopSignal = (typeof stopSignals)[number];
 
 /** How long a run may take to clean up behind itself once it is asked to stop. */
-const cleanUpMs = 900;
+const cleanUpMs = 850;
 
 /** What ends a run that a signal asks to stop; its exit code is the shell's for that signal (contract §1). */
 export class Interrupted extends Error {
@@ -13,6 +13,28 @@ export class Interrupted extends Error {
   constructor(signal: StopSignal) {
     super(`stopped by ${signal}`);
     this.exitCode = 128 + constants.signals[signal];
+  }
+}
+
+/** How a run ends: by the first reason that is given. One that is late in stopping was told so already when it comes to its end. */
+export class Ending {
+  readonly #tell: (reason: unknown) => number;
+  #exitCode: number | undefined;
+
+  /** `tell` says why, and gives the exit code. */
+  constructor(tell: (reason: unknown) => number) {
+    this.#tell = tell;
+  }
+
+  /** Undefined as long as no reason was given. */
+  get exitCode(): number | undefined {
+    return this.#exitCode;
+  }
+
+  /** Returns the exit code. */
+  because(reason: unknown): number {
+    this.#exitCode ??= this.#tell(reason);
+    return this.#exitCode;
   }
 }
 
