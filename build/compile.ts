@@ -11,7 +11,7 @@ import { Glob } from "bun";
 const root = dirname(import.meta.dir);
 
 /** Where threads begin: their code is loaded by its path. */
-const threads = ["lib/archive/blob-thread.ts", "lib/archive/layer-thread.ts"];
+const threads = ["blob", "layer", "small"].map((name) => `lib/archive/${name}-thread.ts`);
 const main = join(root, "restorer.ts");
 
 const transpiler = new Bun.Transpiler({ loader: "ts" });

@@ -1,21 +1,29 @@
 import { fileReader } from "./blob-file.ts";
-import { type Extracted, LayerExtractor } from "./extract.ts";
+import { LayerExtractor } from "./extract.ts";
 import { LayerCheck } from "./layer-check.ts";
-import { type LayerTarget, outcomeOf } from "./layer-outcome.ts";
+import { type LayerOutcome, type LayerTarget, outcomeOf } from "./layer-outcome.ts";
 import type { SmallSource } from "./source.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import { TarReader } from "./tar.ts";
 import { Content } from "./verification.ts";
 
-type SmallOutcome =
-  | { readonly ok: true; readonly extracted: Extracted; readonly hashingMs: number; readonly writingMs: number }
-  | ReturnType<typeof outcomeOf>;
+/** A small blob, what it must be, and where it goes. */
+export interface SmallJob {
+  readonly source: SmallSource;
+  /** What the SHA-256 of the uncompressed archive must be, `sha256:<hex>`. */
+  readonly diffId: string;
+  readonly target: LayerTarget;
+}
+
+export type SmallOutcome =
+  | Extract<LayerOutcome, { ok: true }>
+  | { readonly ok: false; readonly fault: "layer" | "disk" | "cancelled"; readonly message: string };
 
 /**
  * Extracts, or checks, a layer from a small blob in this thread, by the rules of the two threads (contract §4, D4): all of it is
  * verified before anything is written.
  */
-export function doSmallLayer(source: SmallSource, diffId: string, target: LayerTarget): SmallOutcome {
+export function doSmallLayer({ source, diffId, target }: SmallJob): SmallOutcome {
   let handler: LayerExtractor | LayerCheck | undefined;
   const [hashing, writing] = [new Stopwatch(), new Stopwatch()];
   try {

@@ -8,9 +8,11 @@ const here = import.meta.url.startsWith(compiledRoot) ? `${compiledRoot}lib/arch
 export interface ThreadScripts {
   readonly blob: URL;
   readonly layer: URL;
+  readonly small: URL;
 }
 
 export const threadScripts: ThreadScripts = {
   blob: new URL("blob-thread.ts", here),
   layer: new URL("layer-thread.ts", here),
+  small: new URL("small-thread.ts", here),
 };

@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { describe } from "../errors.ts";
+import { Slots } from "../slots.ts";
 import type { BlobJob, FromBlobThread, ToBlobThread } from "./blob-thread.ts";
 import { until } from "./chunks.ts";
 import { Control } from "./control.ts";
@@ -9,6 +10,7 @@ import type { LayerOutcome, LayerTarget } from "./layer-outcome.ts";
 import type { LayerJob } from "./layer-thread.ts";
 import { Ring } from "./ring.ts";
 import { SharedWrites } from "./shared-writes.ts";
+import type { SmallLayers, SmallThread } from "./small-layers.ts";
 import { closeSource, isSmall, type LayerSource, NotOpened, type SmallSource } from "./source.ts";
 import { tooFewThreads } from "./spare-threads.ts";
 import { Thread } from "./thread.ts";
@@ -58,9 +60,11 @@ export class Workers {
   /** Why no thread is started; known before the first one is. */
   #refusal: { readonly why: string | undefined } | undefined;
   #busy = 0;
+  #small: Promise<SmallLayers> | undefined;
 
-  /** How many layers are extracted at once. */
+  /** How many layers are extracted at once by threads of their own. */
   readonly limit = Math.min(mostLayers, availableParallelism());
+  readonly #turns = new Slots(this.limit);
 
   /** Threads start when there is work. */
   constructor(scripts = threadScripts) {
@@ -88,7 +92,7 @@ export class Workers {
       });
       try {
         if (this.#control.isCancelled) return this.#stopped();
-        if (isSmall(source)) return await this.#doHere(target, diffId, source);
+        if (isSmall(source)) return await this.#doSmall(target, diffId, source);
         return await this.#inThreads(target, diffId, source);
       } finally {
         closeSource(source);
@@ -98,18 +102,35 @@ export class Workers {
     }
   }
 
-  /** By what is loaded only where there is a small layer. */
-  async #doHere(target: LayerTarget, diffId: string, source: SmallSource): Promise<ExtractionOutcome> {
-    const { doSmallLayer } = await import("./small-layer.ts");
-    const outcome = doSmallLayer(source, diffId, target);
+  async #doSmall(target: LayerTarget, diffId: string, source: SmallSource): Promise<ExtractionOutcome> {
+    this.#small ??= this.#loadSmall();
+    const outcome = await (await this.#small).do({ source, diffId, target });
+    if (this.#control.isCancelled || outcome === undefined) return this.#stopped();
     this.#control.count(source.size);
     if (!outcome.ok) return named(source, outcome);
     const { extracted, hashingMs, writingMs } = outcome;
     return { ok: true, extracted, effort: { bytesRead: source.size, retries: 0, waitingMs: 0, hashingMs, writingMs } };
   }
 
+  /** Loaded only where there is a small layer. */
+  async #loadSmall(): Promise<SmallLayers> {
+    const { SmallLayers } = await import("./small-layers.ts");
+    return new SmallLayers(this.#control, () => this.#startSmallThread());
+  }
+
+  #startSmallThread(): SmallThread | undefined {
+    if (this.limit === 1) return undefined;
+    try {
+      return new Thread(this.#scripts.small, (why) => this.#fail(why));
+    } catch (error) {
+      this.#fail(describe(error));
+      return undefined;
+    }
+  }
+
   async #inThreads(target: LayerTarget, diffId: string, source: LayerSource): Promise<ExtractionOutcome> {
-    const pair = this.#acquire();
+    using _turn = await this.#turns.take();
+    const pair = this.#control.isCancelled ? undefined : this.#acquire();
     if (pair === undefined) return this.#stopped();
     this.#control.begin();
     try {
@@ -158,10 +179,7 @@ export class Workers {
     return { ...(await feed.done), waitingMs };
   }
 
-  /**
-   * Two threads that have nothing to do; undefined where the system refuses them. Callers run no more than `limit`
-   * extractions at once, so there are no more pairs than that.
-   */
+  /** Two threads that have nothing to do; undefined where the system refuses them. */
   #acquire(): Pair | undefined {
     const idle = this.#idle.pop();
     if (idle !== undefined) return idle;
@@ -181,7 +199,7 @@ export class Workers {
 
   /** Looked at also for what is done without them: the runtime aborts where its own are refused. */
   get #areThreadsRefused(): boolean {
-    this.#refusal ??= { why: tooFewThreads(2 * this.limit) };
+    this.#refusal ??= { why: tooFewThreads(2 * this.limit + 1) };
     if (this.#refusal.why !== undefined) this.#fail(this.#refusal.why);
     return this.#refusal.why !== undefined;
   }

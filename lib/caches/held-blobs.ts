@@ -1,12 +1,14 @@
 import { closeSync, type Stats, statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { BlobFile } from "../archive/source.ts";
-import { spareDescriptors } from "../disk/descriptors.ts";
+import { reservedDescriptors, spareDescriptors } from "../disk/descriptors.ts";
 import { openUnlessForeign } from "../disk/read-file.ts";
 import type { User } from "../disk/user.ts";
 
-/** Descriptors that the rest of a run needs: a restore gets by with 64 open files in all. */
-const reserve = 64;
+/** What is left to the rest of a run is more where there are many: so many more small layers it restores at a time. */
+function roomFor(spare: number): number {
+  return Math.max(0, spare - Math.max(reservedDescriptors, Math.min(4 * reservedDescriptors, Math.floor(spare / 4))));
+}
 
 /** A blob's file. */
 export interface BlobPlace {
@@ -42,7 +44,7 @@ export class HeldBlobs {
   /** Opens the blob of a digest and keeps it open, if there is room. Trouble is left to a later opening. */
   hold(sha: string, place: BlobPlace): void {
     if (this.#byDigest.has(sha)) return;
-    this.#room ??= Math.max(0, spareDescriptors() - reserve);
+    this.#room ??= roomFor(spareDescriptors());
     ifPossible(() => this.#open(sha, place));
     if (!this.#byDigest.has(sha) && this.#room === 0) this.#leftOut.add(sha);
   }

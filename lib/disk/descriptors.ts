@@ -1,5 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 
+/** A restore gets by with so many open files in all, beside blobs that are held open. */
+export const reservedDescriptors = 64;
+
 /** How many files this process may have open at a time; undefined where /proc does not say, or nothing bounds it. */
 export function descriptorLimit(): number | undefined {
   try {

@@ -17,7 +17,7 @@ import { type LayerPlan, type MetadataPlan, type Plan, type RestorePlan, type St
 import type { BuildpackDirectory } from "./publish.ts";
 import type { Report } from "./report.ts";
 import { type SbomFile, SbomFiles, type SbomRoot } from "./sbom.ts";
-import { comingNext, describeProgress, inOrder, isRestored, isWritten, throwFailure } from "./schedule.ts";
+import { describeProgress, inOrder, isRestored, isWritten, sideBySide, throwFailure } from "./schedule.ts";
 import type { Unpacker } from "./unpack.ts";
 import { unpackerFor } from "./unpacker-for.ts";
 
@@ -200,24 +200,25 @@ class Restoration {
     const { progress, signal } = this.#session;
     const unpacker = this.#unpacker;
     if (unpacker === undefined || plans.length === 0) return;
-    const sized = inOrder(plans, (plan) => unpacker.size(plan.sha));
-    const total = sized.reduce((sum, { size }) => sum + size, 0);
+    const sizeOf = ({ sha }: RestorePlan) => unpacker.size(sha);
+    const { large, small } = inOrder(plans, sizeOf, (size) => unpacker.isSmall(size));
+    const total = [...large, ...small].reduce((sum, { size }) => sum + size, 0);
     const before = unpacker.progress;
     let done = 0;
     progress.start(() => {
       const bytes = Math.min(total, unpacker.progress - before);
       return describeProgress(done, plans.length, bytes, total);
     });
-    let next = 0;
-    const work = async () => {
-      for (let one = sized[next++]; one !== undefined; one = sized[next++]) {
-        for (const { plan } of comingNext(sized, Math.max(next, unpacker.limit))) unpacker.prepare(plan.sha);
-        await this.#restoreLayer(one.plan, unpacker);
-        done += 1;
-        await this.#pauses.pause();
-      }
+    const restore = async (plan: RestorePlan, coming: readonly { readonly plan: RestorePlan }[]) => {
+      for (const { plan } of coming) unpacker.prepare(plan.sha);
+      await this.#restoreLayer(plan, unpacker);
+      done += 1;
+      await this.#pauses.pause();
     };
-    const results = await Promise.allSettled(Array.from({ length: Math.min(unpacker.limit, sized.length) }, work));
+    const results = await Promise.allSettled([
+      ...sideBySide(large, unpacker.limit, restore),
+      ...sideBySide(small, unpacker.smallLimit, restore),
+    ]);
     progress.stop();
     this.#narration.tellEfforts();
     signal.throwIfAborted();

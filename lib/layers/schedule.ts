@@ -1,5 +1,4 @@
 import { aheadBytes } from "../archive/read-ahead.ts";
-import { smallBytes } from "../archive/source.ts";
 import { Stopped } from "../failures.ts";
 import { count, formatBytes } from "../text.ts";
 import type { LayerPlan, RestorePlan } from "./plan.ts";
@@ -11,16 +10,38 @@ interface Sized {
 }
 
 /**
- * In which order layers are restored: the largest first, so that none is left to run alone at the end; small ones, which cost
- * little but the way to their place, buildpack by buildpack.
+ * In which order layers are restored: the largest first, so that none is left to run alone at the end; and small ones, which
+ * cost little but the way to their place, buildpack by buildpack.
  */
-export function inOrder(plans: readonly RestorePlan[], sizeOf: (plan: RestorePlan) => number): readonly Sized[] {
-  return plans.map((plan) => ({ plan, size: sizeOf(plan) })).sort(compare);
+export function inOrder(
+  plans: readonly RestorePlan[],
+  sizeOf: (plan: RestorePlan) => number,
+  isSmall: (size: number) => boolean,
+): { readonly large: readonly Sized[]; readonly small: readonly Sized[] } {
+  const sized = plans.map((plan) => ({ plan, size: sizeOf(plan) }));
+  return {
+    large: sized.filter(({ size }) => !isSmall(size)).sort((a, b) => b.size - a.size),
+    small: sized.filter(({ size }) => isSmall(size)).sort(byDirectory),
+  };
 }
 
-function compare(a: Sized, b: Sized): number {
-  if (a.size > smallBytes || b.size > smallBytes) return b.size - a.size;
-  return a.plan.directory < b.plan.directory ? -1 : Number(a.plan.directory > b.plan.directory);
+function byDirectory({ plan: a }: Sized, { plan: b }: Sized): number {
+  return a.directory < b.directory ? -1 : Number(a.directory > b.directory);
+}
+
+/** Works on layers in their order, so many at a time; `coming` are those that come soon. */
+export function sideBySide(
+  sized: readonly Sized[],
+  most: number,
+  work: (plan: RestorePlan, coming: readonly Sized[]) => Promise<void>,
+): Promise<void>[] {
+  let next = 0;
+  const lane = async () => {
+    for (let one = sized[next++]; one !== undefined; one = sized[next++]) {
+      await work(one.plan, comingNext(sized, Math.max(next, most)));
+    }
+  };
+  return Array.from({ length: Math.min(most, sized.length) }, lane);
 }
 
 /** Blobs that are asked for before they are wanted, and bytes of them that are kept. */

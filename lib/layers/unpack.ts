@@ -1,10 +1,11 @@
 import type { Extracted } from "../archive/extract.ts";
 import { aheadBytes, readAhead } from "../archive/read-ahead.ts";
-import { type LayerSource, NotOpened } from "../archive/source.ts";
+import { type LayerSource, NotOpened, smallBytes } from "../archive/source.ts";
 import { type Effort, Workers } from "../archive/workers.ts";
 import type { Cache } from "../caches/cache.ts";
 import { Fallbacks } from "../caches/fallbacks.ts";
 import type { ChosenCache } from "../caches/open.ts";
+import { reservedDescriptors, spareDescriptors } from "../disk/descriptors.ts";
 import type { Workplace } from "../disk/workplace.ts";
 import { describe } from "../errors.ts";
 import { cannotWriteBelow, ExitCode, Stopped, threadFailed } from "../failures.ts";
@@ -24,6 +25,9 @@ export type Unpacked<P extends Workplace> =
       readonly instead: Reason | undefined;
     }
   | Unusable;
+
+/** Enough for one thread to extract some while the other opens and publishes others. */
+const mostSmall = 96;
 
 type Unusable = { readonly isUsable: false } & Reason;
 
@@ -54,6 +58,16 @@ export class Unpacker {
   /** How many blobs may be unpacked at once. */
   get limit(): number {
     return this.#workers.limit;
+  }
+
+  /** How many small ones beside them. */
+  get smallLimit(): number {
+    return Math.max(this.limit, Math.min(mostSmall, Math.floor((spareDescriptors() - reservedDescriptors) / 4)));
+  }
+
+  /** Whether a blob of so many bytes is extracted at once. */
+  isSmall(size: number): boolean {
+    return !this.#isRemote && size <= smallBytes;
   }
 
   /** Bytes of blobs done so far. */

@@ -1,6 +1,6 @@
+import type { Slots } from "../slots.ts";
 import { type BlobOptions, NotInParts, type Part, streamBlob } from "./blobs.ts";
 import { RegistryError } from "./errors.ts";
-import type { Slots } from "./slots.ts";
 
 /** Bytes that a connection brings at a time; as many are kept for each until they are wanted. */
 const pieceBytes = 4 * 1024 * 1024;

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { pathToFileURL } from "node:url";
 import { threadScripts } from "../../lib/archive/thread-scripts.ts";
 import { Workers } from "../../lib/archive/workers.ts";
-import { targetAt } from "../support/blob-source.ts";
+import { blobFile, layer, sha256, targetAt } from "../support/blob-source.ts";
 import { tempDir } from "../support/harness.ts";
 
 const diffId = `sha256:${"0".repeat(64)}`;
@@ -29,6 +29,19 @@ describe("a thread that dies", () => {
     expect(await workers.extract(targetAt(dir.join("l")), diffId, open)).toEqual(outcome);
     await workers.cancel();
   });
+});
+
+test("one that extracts small layers and dies is neither the layers' fault nor the disk's", async () => {
+  using dir = tempDir("threads", { "thread.ts": 'self.onmessage = () => { throw new Error("out of luck"); };' });
+  const workers = new Workers({ ...threadScripts, small: pathToFileURL(dir.join("thread.ts")) });
+  const blob = layer();
+  const extract = (index: number) =>
+    workers.extract(targetAt(dir.join(`l${index}`)), sha256(blob), async () => blobFile(dir, blob));
+  // So many that another thread is told of them, where there is a core for it.
+  const outcomes = await Promise.all(Array.from({ length: 40 }, (_, index) => extract(index)));
+  if (workers.limit === 1) expect(outcomes.every(({ ok }) => ok)).toBe(true);
+  else expect(outcomes).toContainEqual({ ok: false, fault: "thread", message: expect.stringContaining("out of luck") });
+  await workers.cancel();
 });
 
 test("a thread that the system refuses is neither the layer's fault nor the disk's", async () => {

@@ -1,7 +1,7 @@
 import { expect, describe as group, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { parseReference } from "../../lib/oci/reference.ts";
-import { Slots } from "../../lib/registry/slots.ts";
+import { Slots } from "../../lib/slots.ts";
 import {
   digestOf,
   type Fault,

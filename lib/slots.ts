@@ -1,4 +1,4 @@
-import { orAbort } from "../waiting.ts";
+import { orAbort } from "./waiting.ts";
 
 /** So many may do something at a time; the others wait, in the order in which they came. */
 export class Slots {
@@ -9,8 +9,8 @@ export class Slots {
     this.#free = count;
   }
 
-  /** `using slot = await slots.take(signal)`. Throws the signal's reason when it is aborted meanwhile. */
-  async take(signal: AbortSignal): Promise<Disposable> {
+  /** `using slot = await slots.take(signal)`. Throws the reason of a signal that is aborted meanwhile. */
+  async take(signal?: AbortSignal): Promise<Disposable> {
     const { promise, resolve } = Promise.withResolvers<void>();
     if (this.#free > 0) {
       this.#free -= 1;
@@ -19,7 +19,7 @@ export class Slots {
       this.#waiting.push(resolve);
     }
     try {
-      await orAbort(promise, signal);
+      await (signal === undefined ? promise : orAbort(promise, signal));
     } catch (error) {
       const index = this.#waiting.indexOf(resolve);
       if (index === -1) this.#release();
