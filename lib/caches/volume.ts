@@ -1,4 +1,4 @@
-import { lstatSync, type Stats, statSync } from "node:fs";
+import { accessSync, constants, lstatSync, type Stats, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { LayerSource } from "../archive/source.ts";
 import { descriptorLimit } from "../disk/descriptors.ts";
@@ -218,7 +218,9 @@ export class VolumeCache implements Cache {
 function lookAt(path: string): Pick<CacheBlob, "size" | "problem"> {
   try {
     const stat = statSync(path);
-    return stat.isFile() ? { size: stat.size } : notABlob(new NotAFile(stat.isDirectory()));
+    if (!stat.isFile()) return notABlob(new NotAFile(stat.isDirectory()));
+    accessSync(path, constants.R_OK);
+    return { size: stat.size };
   } catch (error) {
     return notABlob(error);
   }

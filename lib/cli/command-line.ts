@@ -90,7 +90,8 @@ function checkWords(name: CommandName, words: readonly string[]): readonly strin
   if (missing !== undefined) throw invalid(`${name} needs ${missing}`);
   const extra = words[known.length];
   if (extra === undefined) return words;
-  throw invalid(`${name} takes ${known.length === 0 ? "no words" : count(known.length, "word")}, not ${quote(extra)}`);
+  const most = known.length === 0 ? "no words" : `no more than ${count(known.length, "word")} (${known.join(" ")})`;
+  throw invalid(`${name} takes ${most}; ${quote(extra)} is one too many`);
 }
 
 const usage = "Usage: restorer [COMMAND] [flag]...; see restorer help";

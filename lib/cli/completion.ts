@@ -1,4 +1,4 @@
-import { commands } from "./commands.ts";
+import { type CommandName, commands } from "./commands.ts";
 import { flags, takes } from "./flags.ts";
 
 /** What may follow a command: its flags; and the commands themselves, where there is none yet. */
@@ -9,6 +9,15 @@ const choices = commands.map(({ name }) => ({
 const names = choices.map(({ name }) => name).join(" ");
 const restoreFlags = choices.find(({ name }) => name === "restore")?.flags.join(" ") ?? "";
 
+/** What may follow a flag, or a command that takes no path. */
+const values = [
+  ...flags.flatMap(({ name, choices }) =>
+    choices === undefined ? [] : [{ after: `-${name}`, words: choices.join(" ") }],
+  ),
+  { after: "help", words: names },
+  { after: "completion", words: "bash zsh fish" },
+];
+
 const scripts: Readonly<Record<string, () => string>> = {
   bash: () => `_restorer() {
   local words="${names} ${restoreFlags}"
@@ -16,6 +25,9 @@ const scripts: Readonly<Record<string, () => string>> = {
 ${choices.map(({ name, flags }) => `    ${name}) words="${flags.join(" ")}" ;;`).join("\n")}
   esac
   [ "$COMP_CWORD" -eq 1 ] && words="${names} ${restoreFlags}"
+  case "\${COMP_WORDS[COMP_CWORD-1]}" in
+${values.map(({ after, words }) => `    ${after}) words="${words}" ;;`).join("\n")}
+  esac
   COMPREPLY=($(compgen -W "$words" -- "\${COMP_WORDS[COMP_CWORD]}"))
 }
 complete -o default -F _restorer restorer
@@ -23,6 +35,9 @@ complete -o default -F _restorer restorer
   zsh: () => `#compdef restorer
 _restorer() {
   local -a choices
+  case "$words[CURRENT-1]" in
+${values.map(({ after, words }) => `    ${after}) compadd -- ${words}; return ;;`).join("\n")}
+  esac
   choices=(${names} ${restoreFlags})
   if (( CURRENT > 2 )); then
     case "$words[2]" in
@@ -40,16 +55,19 @@ compdef _restorer restorer
         ({ name, summary }) =>
           `complete -c restorer -n __fish_use_subcommand -a ${name} -d '${summary.replaceAll("'", "")}'`,
       ),
-      ...choices.flatMap((choice) =>
-        choice.flags.map((flag) => {
-          const where =
-            choice.name === "restore" ? "__fish_use_subcommand" : `'__fish_seen_subcommand_from ${choice.name}'`;
-          return `complete -c restorer -n ${where} -o ${flag.slice(1)}`;
-        }),
-      ),
+      ...choices.flatMap((choice) => choice.flags.map((flag) => fishFlag(choice.name, flag))),
+      ...values
+        .filter(({ after }) => !after.startsWith("-"))
+        .map(({ after, words }) => `complete -c restorer -n '__fish_seen_subcommand_from ${after}' -f -a '${words}'`),
       "",
     ].join("\n"),
 };
+
+function fishFlag(command: CommandName, flag: string): string {
+  const where = command === "restore" ? "__fish_use_subcommand" : `'__fish_seen_subcommand_from ${command}'`;
+  const words = values.find(({ after }) => after === flag)?.words;
+  return `complete -c restorer -n ${where} -o ${flag.slice(1)}${words === undefined ? "" : ` -x -a '${words}'`}`;
+}
 
 /** A script that completes command lines in a shell; undefined for a shell that is not known. */
 export function completionScript(shell: string): string | undefined {

@@ -8,6 +8,8 @@ export interface Flag {
   readonly section: "Inputs" | "Cache" | "Images" | "User" | "Output" | "Other";
   /** What stands for the value in help. */
   readonly value?: string;
+  /** All values that it knows, for shells that complete them. */
+  readonly choices?: readonly string[];
   /** The feature that it came with; older Platform APIs do not know the flag. */
   readonly since?: PlatformFeature;
   /** Environment variables that stand in for it. Of a boolean any may be true, of others there is one. */

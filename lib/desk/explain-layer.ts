@@ -104,5 +104,6 @@ function sayCache(desk: Desk, { cache, troubles }: Situation, entry: LayerMetada
 function say(desk: Desk, entry: LayerMetadata | undefined): string {
   if (entry === undefined) return "does not have it.";
   const { build, launch, cache, sha } = entry;
-  return `has it with build=${build}, launch=${launch}, cache=${cache}, and digest ${desk.digest(sha)}.`;
+  const digest = sha === undefined ? "and without a digest" : `and digest ${desk.digest(sha)}`;
+  return `has it with build=${build}, launch=${launch}, cache=${cache}, ${digest}.`;
 }

@@ -1,3 +1,4 @@
+import { invalid } from "../cli/arguments.ts";
 import { ExitCode } from "../failures.ts";
 import { chooseLayer } from "../layers/only.ts";
 import { cachedLayers } from "./cached-layers.ts";
@@ -8,6 +9,7 @@ import { openNamedCache, takeCache } from "./named-cache.ts";
 export async function inspect(desk: Desk): Promise<number> {
   const { word, rest } = takeCache(desk);
   const [wanted, path] = rest;
+  checkTree(desk, wanted, path);
   const named = await openNamedCache(desk, word);
   if (wanted === undefined) {
     const { inspectCache } = await import("./inspect-cache.ts");
@@ -23,4 +25,12 @@ export async function inspect(desk: Desk): Promise<number> {
     await writeFileOf(desk, named.cache, layer, path);
   }
   return ExitCode.ok;
+}
+
+/** What would be left out of account is refused. Throws a RestorerError (exit 3). */
+function checkTree({ options }: Desk, layer: string | undefined, path: string | undefined): void {
+  if (options.depth !== undefined && !options.tree) throw invalid("-depth is for -tree, which is not given");
+  if (!options.tree) return;
+  if (layer === undefined) throw invalid("-tree shows a layer, and none is named");
+  if (path !== undefined) throw invalid("-tree shows a layer, not a file of it");
 }

@@ -1,10 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { rmSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expectPlain, type Scene, scene } from "../cli/scene.ts";
-import { snapshot } from "../support/harness.ts";
+import { canRunAs, isRoot, runRestorer, skipUnless, snapshot } from "../support/harness.ts";
 import { data, desk } from "./run.ts";
 
+/** Nobody's files here. */
+const other = 54_321;
 const withTwo = (): Scene => scene({ layers: ["one", "two"] });
 
 describe("inspect", () => {
@@ -40,6 +42,19 @@ describe("inspect", () => {
     expect(found.orphans).toEqual([{ sha: orphan, size: 1, problems: [] }]);
     expect(found.leftovers).toEqual([{ path: "committed/notes", bytes: 5 }]);
   });
+
+  skipUnless(isRoot && canRunAs(other), "root, setpriv, and an executable that other users may run")(
+    "tells blobs that the user who looks may not read",
+    async () => {
+      using made = withTwo();
+      chmodSync(made.dir.path, 0o755);
+      chmodSync(made.cache.blob("bp", "one"), 0o600);
+      const { exitCode, stdout } = await runRestorer(["inspect", made.cache.path], { uid: other });
+      expect(exitCode).toBe(0);
+      expect(stdout).toMatch(/^bp .* one .*permission denied/m);
+      expect(stdout).not.toMatch(/^bp .* two .*permission denied/m);
+    },
+  );
 
   test("lists a layer like tar, sums up its directories, and gives one file's bytes", async () => {
     using made = withTwo();
@@ -236,7 +251,7 @@ describe("the command line of the desk", () => {
     ["a misspelled flag", ["inspect", "-depht", "3"], "unknown flag -depht, did you mean -depth?\n"],
     ["a misspelled command to help with", ["help", "verfy"], '"verfy" is not a command; did you mean verify?\n'],
     ["a flag of another command", ["verify", "-tree", "x"], "verify does not take it"],
-    ["one word too many", ["verify", "a", "b", "c"], 'not "c"'],
+    ["one word too many", ["verify", "a", "b", "c"], '"c" is one too many'],
     ["a word that is missing", ["diff", "a"], "diff needs B"],
     ["a format that is not known", ["inspect", "-output", "xml", "x"], "neither text nor json"],
     ["a shell that is not known", ["completion", "csh"], "not one of bash, zsh and fish"],
@@ -263,6 +278,37 @@ describe("the command line of the desk", () => {
     expect(exitCode).toBe(0);
     expect(stdout).toContain("inspect");
     expect(stdout).toContain("cache-dir");
+  });
+
+  test.each([
+    [
+      ["restorer", "inspect", "-output", ""],
+      ["text", "json"],
+    ],
+    [["restorer", "verify", "-log-level", "w"], ["warn"]],
+    [
+      ["restorer", "completion", ""],
+      ["bash", "zsh", "fish"],
+    ],
+    [["restorer", "help", "ex"], ["explain"]],
+    [["restorer", "inspect", "-dep"], ["-depth"]],
+  ])("bash completes %j", async (line, expected) => {
+    const { stdout } = await desk("completion", "bash");
+    const script = `${stdout}\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _restorer; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const said = Bun.spawnSync(["bash", "-c", script, "bash", ...line]).stdout.toString();
+    expect(said.trim().split("\n")).toEqual(expected);
+  });
+
+  test.each([
+    [["-tree"], "-tree shows a layer, and none is named"],
+    [["one", "-depth", "1"], "-depth is for -tree, which is not given"],
+    [["one", "file", "-tree"], "-tree shows a layer, not a file of it"],
+    [["one", "file", "more"], 'takes no more than 3 words ([CACHE] [LAYER] [PATH]); "more" is one too many'],
+  ])("inspect refuses what would be left out of account: %j", async (rest, message) => {
+    using made = withTwo();
+    const { exitCode, stderr } = await desk("inspect", made.cache.path, ...rest);
+    expect(exitCode).toBe(3);
+    expect(stderr).toContain(message);
   });
 
   test.each(["explain", "inspect", "verify", "diff"])("help %s shows its flags", async (command) => {
