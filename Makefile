@@ -86,6 +86,7 @@ race: dist/restorer
 ## make inject  has each system call of a small restore fail in turn; needs root and strace
 ##              CALL="openat read"  some calls only
 ##              SAMPLE=500       so many at random, which SEED=n decides
+##              VARIANT=dropped  as the user that root becomes, or VARIANT=root
 inject: dist/restorer
 	@$(BUN) test/inject/inject.ts $(CALL)
 

@@ -64,8 +64,11 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
+/** A longer one does not fit 64 bits; and millions of digits would take seconds to become a bigint. */
+const integer = /^-?[0-9]{1,19}$/;
+
 function longInteger(_key: string, value: unknown, context?: { source: string }): unknown {
-  if (typeof value !== "number" || context === undefined || !/^-?[0-9]+$/.test(context.source)) return value;
+  if (typeof value !== "number" || context === undefined || !integer.test(context.source)) return value;
   const exact = BigInt(context.source);
   return fitsInt64(exact) ? exact : value;
 }

@@ -2,7 +2,8 @@
  * `make inject`: has each system call of a small restore fail once, in each of several ways, or kill it, and looks what comes
  * of the run and of the next one. Needs root and strace.
  *
- * Usage: bun test/inject/inject.ts [CALL…], by default all of them. With SAMPLE=n only so many, which SEED decides.
+ * Usage: bun test/inject/inject.ts [CALL…], by default all of them. With SAMPLE=n only so many, which SEED decides; with
+ * VARIANT=root or VARIANT=dropped only as that user.
  */
 import { have, isRoot } from "../support/harness.ts";
 import { describeInjection } from "./calls.ts";
@@ -15,7 +16,9 @@ if (!isRoot || !have("strace")) {
 }
 const wanted = process.argv.slice(2);
 let violations = 0;
-for (const variant of ["root", "dropped"] satisfies Variant[]) {
+const only = process.env.VARIANT;
+const variants = (["root", "dropped"] satisfies Variant[]).filter((one) => only === undefined || one === only);
+for (const variant of variants) {
   using scene = await InjectionScene.make(variant);
   const possible = injections(await scene.calls()).filter(({ call }) => wanted.length === 0 || wanted.includes(call));
   const every = sample(possible, Number(process.env.SAMPLE ?? possible.length), Number(process.env.SEED ?? 11));

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { formatMetadata } from "../../lib/toml/layer-toml.ts";
 import { buildpackMetadata, type ImageMetadata, noMetadata, toImageMetadata } from "../../lib/toml/metadata.ts";
 import { parseMetadata } from "../../lib/toml/metadata-json.ts";
@@ -220,5 +220,33 @@ describe("for which environments a layer was made is found without parsing the r
   test.each(table)("%s", (data, found) => {
     const [buildpack] = parse(`{"buildpacks":[{"key":"bp","layers":{"x":{"data":${data}}}}]}`).buildpacks;
     expect<unknown>(buildpack?.layers.get("x")?.data.execEnv()).toEqual(found);
+  });
+});
+
+describe("a number in a layer's own data", () => {
+  const dataOf = (text: string) =>
+    buildpackMetadata(parse(`{"buildpacks":[{"key":"bp","layers":{"l":{"data":{"n":${text}}}}}]}`), "bp")
+      ?.layers.get("l")
+      ?.data.read();
+
+  test.each([
+    ["9223372036854775807", 9223372036854775807n],
+    ["-9223372036854775808", -9223372036854775808n],
+    ["9223372036854775808", 2 ** 63],
+    ["1".repeat(100), Number("1".repeat(100))],
+  ])("%s is exact where 64 bits hold it, else a float", (text, n) => {
+    expect(dataOf(text)).toEqual({ n });
+  });
+
+  test("of millions of digits is not worked on digit by digit, nor is one beside it", () => {
+    const made = spyOn(globalThis, "BigInt");
+    try {
+      const digits = "1".repeat(4_000_000);
+      expect(dataOf(digits)).toEqual({ n: Number.POSITIVE_INFINITY });
+      parse(`{"buildpacks":[],"n":${digits},"m":1234567890123456789}`);
+      expect(Math.max(...made.mock.calls.map(([digits]) => `${digits}`.length))).toBe(19);
+    } finally {
+      made.mockRestore();
+    }
   });
 });
