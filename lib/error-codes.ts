@@ -9,6 +9,7 @@ export const errorCodes = {
   "restore-failed": "layers cannot be restored",
   "layers-not-writable": "the layers directory cannot be written",
   "thread-failed": "a thread died, or was refused",
+  "few-descriptors": "the process may not open as many files as a run needs",
   "cache-trouble": "trouble with the cache, and the run is strict",
   "no-cache": "there is no such cache",
   "cache-unusable": "the cache cannot be used",

@@ -6,6 +6,7 @@ import type { Options } from "./cli/options.ts";
 import { asksForJson, type RefusedInputs, readRefusedInputs } from "./cli/report-path.ts";
 import { disarmRuntime } from "./cli/runtime.ts";
 import { version } from "./cli/version.ts";
+import { refuseFewDescriptors } from "./disk/descriptors.ts";
 import { isRoot } from "./disk/user.ts";
 import type { Environment } from "./environment.ts";
 import { describe, hasCode } from "./errors.ts";
@@ -115,6 +116,7 @@ async function run({ inputs: readInputs, leavesStdout, story, refused, usage }: 
   let exitCode: number = ExitCode.ok;
   const ending = new Ending((reason) => report(reason, log, usage));
   try {
+    refuseFewDescriptors();
     const dangers = disarmRuntime(env, isRoot());
     const inputs = await readInputs();
     log = new StreamLog(inputs.logLevel, {
