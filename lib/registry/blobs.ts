@@ -20,6 +20,8 @@ export interface BlobOptions {
 export interface Part {
   readonly from?: number;
   readonly end?: number;
+  /** Asks for all of the blob, and skips what lies before. */
+  readonly withoutRange?: boolean;
   /** Is given, for each connection, what gives it up for a new one. */
   readonly onConnection?: (giveUp: () => void) => void;
 }
@@ -37,7 +39,7 @@ export class NotInParts extends Error {}
  */
 export async function* streamBlob(
   options: BlobOptions,
-  { from: start = 0, end = options.size, onConnection }: Part = {},
+  { from: start = 0, end = options.size, withoutRange = false, onConnection }: Part = {},
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, number, void> {
   const { timing, signal } = options;
   let delivered = start;
@@ -48,7 +50,7 @@ export async function* streamBlob(
     using body = new Body(options, end);
     onConnection?.(() => body.giveUp());
     try {
-      for (let chunk = await body.open(from); chunk !== undefined; chunk = await body.read()) {
+      for (let chunk = await body.open(from, withoutRange ? 0 : from); chunk !== undefined; chunk = await body.read()) {
         if (chunk.length === 0) continue;
         delivered += chunk.length;
         yield chunk;
@@ -105,8 +107,8 @@ class Body {
     this.#abort.abort(new TransportError("Slow", "another connection is tried"));
   }
 
-  /** Opens the body at a byte, and reads its first chunk. */
-  async open(from: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  /** Opens the body at a byte, or one before it, and reads its first chunk. */
+  async open(wanted: number, from: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const { size, open, signal } = this.#options;
     const answer = await this.#opened(() => open(from, this.#end, AbortSignal.any([signal, this.#abort.signal])));
     this.#url = answer.answered;
@@ -116,7 +118,7 @@ class Body {
       this.#end = size;
     }
     this.#position = startOf(answer, from, this.#end, size);
-    this.#wanted = from;
+    this.#wanted = wanted;
     this.#reader = answer.response.body?.getReader();
     return await this.read();
   }
@@ -210,7 +212,8 @@ function startOf({ response, answered }: HttpAnswer, from: number, until: number
   const range = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(sent);
   const [start, end] = [Number(range?.[1] ?? -1), Number(range?.[2] ?? -1)];
   const total = range?.[3] === "*" ? size : Number(range?.[3] ?? -1);
-  if (until < size && (start !== from || end !== until - 1 || total !== size))
+  const isOther = start !== from || end !== until - 1 || total !== size;
+  if (until < size && (isOther || (length !== null && Number(length) !== until - from)))
     throw new NotInParts(`${answered.host} sends other parts`);
   if (start > from || start < 0 || end >= size || total !== size) {
     const asked = quote(`bytes ${from}-${size - 1}/${size}`);

@@ -9,10 +9,10 @@ import type { Reference } from "../oci/reference.ts";
 import { Slots } from "../slots.ts";
 import { Deadline } from "../waiting.ts";
 import { Access, Entrance } from "./access.ts";
-import { failedError, getToken, type Operation, refusal } from "./errors.ts";
+import { failedError, getToken, type Operation, type RegistryError, refusal } from "./errors.ts";
 import { createHosts, type Hosts, type Scheme } from "./hosts.ts";
 import { Patience, type Silence } from "./patience.ts";
-import { streamInPieces } from "./pieces.ts";
+import { FailedTwice, streamInPieces } from "./pieces.ts";
 import { Store } from "./store.ts";
 import { defaultTiming, type RegistryTiming } from "./timing.ts";
 import { fetchToken, sendsSecret, type Token, type TokenRequest, type TokenServer } from "./tokens.ts";
@@ -161,7 +161,9 @@ export class RegistryClient {
       });
     } catch (error) {
       this.#signal.throwIfAborted();
-      throw this.#failed({ step, reference, credential: this.#access(reference).credential }, registry, error);
+      const operation = { step, reference, credential: this.#access(reference).credential };
+      if (!(error instanceof FailedTwice)) throw this.#failed(operation, registry, error);
+      throw this.#failed(operation, registry, error.cause).saying(error.message);
     }
   }
 
@@ -248,7 +250,7 @@ export class RegistryClient {
     return this.#hosts.refuseRealm(reference.registry, at, realm, sendsSecret(credential));
   }
 
-  #failed(operation: Operation, host: string, cause: unknown): Error {
+  #failed(operation: Operation, host: string, cause: unknown): RegistryError {
     const named = concernsTrust(cause) ? this.#hosts.similarInsecure(host) : undefined;
     const meant = `-insecure-registry ${named} is not for ${host}: did you mean -insecure-registry ${host}?`;
     return failedError(operation, host, cause, named === undefined ? undefined : meant);

@@ -38,6 +38,11 @@ export class RegistryError extends RestorerError {
     this.mayNotExist = mayNotExist;
   }
 
+  /** The same, with further words. */
+  saying(words: string): RegistryError {
+    return new RegistryError(`${this.message}${words}`, this);
+  }
+
   /** An answer that came, but is not what it should be. */
   static about(reference: Reference, step: string, cause: Error): RegistryError {
     return new RegistryError(`failed to ${step} ${formatReference(reference)} from ${reference.registry}`, {

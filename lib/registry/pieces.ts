@@ -1,4 +1,7 @@
+import { describe, hasCode } from "../errors.ts";
+import { TransportError } from "../http/errors.ts";
 import type { Slots } from "../slots.ts";
+import { thousands } from "../text.ts";
 import { type BlobOptions, NotInParts, type Part, streamBlob } from "./blobs.ts";
 import { RegistryError } from "./errors.ts";
 
@@ -8,6 +11,8 @@ const pieceBytes = 4 * 1024 * 1024;
 const smallest = 16 * 1024 * 1024;
 /** Bytes a second of one connection beyond which more of them bring nothing: what is done with the bytes takes longer. */
 const enough = 120 * 1024 * 1024;
+/** What is done with most blobs' bytes takes this many a second: to begin with, no more connections than bring that. */
+const usual = enough / 2;
 /** How much longer than its sisters, and how long at least, a connection may take before it is given up. */
 const patience = { times: 3, ms: 1_000 };
 const watchMs = 250;
@@ -25,13 +30,23 @@ export interface PieceOptions extends BlobOptions {
 
 type Chunks = AsyncGenerator<Uint8Array<ArrayBuffer>, number, void>;
 
+/** A blob that came neither in pieces nor, after that, in one stream, which the cause is about; the message tells what was tried. */
+export class FailedTwice extends Error {
+  constructor(pieces: NotInParts, from: number, cause: unknown) {
+    const at = from === 0 ? "" : ` from byte ${thousands(from)} on`;
+    super(`, in one stream${at} after it had failed by several connections (${pieces.message})`, { cause });
+  }
+}
+
 /**
  * The bytes of a blob, in order. Where one connection is slow, a large blob comes by several, in pieces. A server that knows
- * no ranges, limits its clients, or fails at a piece is asked for the rest in one stream, from where it has got to.
+ * no ranges, limits its clients, or fails at a piece is asked for the rest in one stream, from where it has got to; where it
+ * refuses that, too, for all of it. Throws a FailedTwice where that fails as well.
  */
 export async function* streamInPieces(options: PieceOptions): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
   const { size, connections, mayWiden, signal, tell } = options;
   let delivered = 0;
+  let failure: NotInParts | undefined;
   if (size >= smallest && connections > 1 && mayWiden()) {
     try {
       for await (const chunk of widened(options)) {
@@ -44,9 +59,43 @@ export async function* streamInPieces(options: PieceOptions): AsyncGenerator<Uin
       signal.throwIfAborted();
       if (!(error instanceof NotInParts)) throw error;
       tell(`going on in one stream at byte ${delivered} of ${size}: ${error.message}`);
+      failure = error;
     }
   }
-  if (delivered < size) yield* stream(options, { from: delivered });
+  if (delivered === size) return;
+  if (failure === undefined) yield* stream(options, { from: delivered });
+  else yield* inOneStream(options, delivered, failure);
+}
+
+/** The rest, after pieces have failed. */
+async function* inOneStream(
+  options: PieceOptions,
+  from: number,
+  failure: NotInParts,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+  const { size, signal, tell } = options;
+  let delivered = from;
+  try {
+    try {
+      for await (const chunk of stream(options, { from })) {
+        delivered += chunk.length;
+        yield chunk;
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      if (delivered === 0 || !concernsRange(error)) throw error;
+      tell(`asking for all of it at byte ${delivered} of ${size}: ${describe(error)}`);
+      yield* stream(options, { from: delivered, withoutRange: true });
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new FailedTwice(failure, delivered, error);
+  }
+}
+
+/** Whether a rest did not come because it was asked for as a range. */
+function concernsRange(error: unknown): boolean {
+  return error instanceof RegistryError ? mayRefuseParts(error.status) : hasCode(error, "Range");
 }
 
 /** As far as it comes in pieces, or at once: a first piece tells what the network is like. Throws a NotInParts where it fails. */
@@ -55,12 +104,22 @@ async function* widened(options: PieceOptions): AsyncGenerator<Uint8Array<ArrayB
   try {
     const first = yield* measured(stream(options, { end: pieceBytes }));
     hasBegun = true;
-    if (first.bytesPerSecond < enough && first.delivered < options.size) yield* inPieces(options, first.delivered);
+    if (first.bytesPerSecond < enough && first.delivered < options.size) yield* inPieces(options, first);
   } catch (error) {
     // What is wrong with the blob itself shows at once, and only then; but some servers refuse whoever asks for a part.
-    const isAboutPart = error instanceof RegistryError && (hasBegun || mayRefuseParts(error.status));
-    throw isAboutPart ? new NotInParts(error.message, { cause: error }) : error;
+    const isAboutPart = hasBegun ? isTrouble(error) : error instanceof RegistryError && mayRefuseParts(error.status);
+    throw isAboutPart ? new NotInParts(inShort(error), { cause: error }) : error;
   }
+}
+
+/** With a server, or the way to it. */
+function isTrouble(error: unknown): boolean {
+  return error instanceof RegistryError || error instanceof TransportError;
+}
+
+function inShort(error: unknown): string {
+  const status = error instanceof RegistryError ? error.status : undefined;
+  return status === undefined ? describe(error) : `status ${status}`;
 }
 
 /** Whether an answer may be about the range that was asked for: not that the blob is absent, or the server busy. */
@@ -74,10 +133,14 @@ async function* stream(options: PieceOptions, part: Part): Chunks {
   return yield* streamBlob(options, part);
 }
 
+interface Measured {
+  /** Where it has got to. */
+  readonly delivered: number;
+  readonly bytesPerSecond: number;
+}
+
 /** Passes a part on, and tells how fast it came while it was awaited, once it had begun. */
-async function* measured(
-  chunks: Chunks,
-): AsyncGenerator<Uint8Array<ArrayBuffer>, { readonly delivered: number; readonly bytesPerSecond: number }, void> {
+async function* measured(chunks: Chunks): AsyncGenerator<Uint8Array<ArrayBuffer>, Measured, void> {
   let [bytes, waitedMs] = [0, 0];
   try {
     const first = await chunks.next();
@@ -96,15 +159,22 @@ async function* measured(
   }
 }
 
-/** From a byte on, until all is there or the host has asked for fewer requests. */
-async function* inPieces(options: PieceOptions, from: number): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+/**
+ * What follows a first piece, until all is there or the host has asked for fewer requests. By two connections, or by more where
+ * they bring too little for what is done with the bytes: each takes memory.
+ */
+async function* inPieces(
+  options: PieceOptions,
+  { delivered, bytesPerSecond }: Measured,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
   const { size, connections, mayWiden } = options;
   const ended = new AbortController();
   const signal = AbortSignal.any([options.signal, ended.signal]);
   const window: Piece[] = [];
-  let next = from;
+  let next = delivered;
+  let wanted = Math.max(2, Math.ceil(usual / bytesPerSecond));
   const fill = () => {
-    while (next < size && window.length < connections && mayWiden()) {
+    while (next < size && window.length < Math.min(wanted, connections) && mayWiden()) {
       const end = Math.min(size, next + pieceBytes);
       window.push(new Piece({ ...options, signal }, next, end));
       next = end;
@@ -117,6 +187,7 @@ async function* inPieces(options: PieceOptions, from: number): AsyncGenerator<Ui
       if (head === undefined) return;
       yield* head.chunks();
       window.shift();
+      if (window[0]?.isFarBehind === true) wanted += 1;
     }
   } finally {
     clearInterval(watch);
@@ -140,10 +211,13 @@ class Piece {
   #began: number | undefined;
   #ended: number | undefined;
   #failure: { readonly error: unknown } | undefined;
+  readonly #bytes: number;
+  #arrived = 0;
   #wake = () => {};
   #giveUp = () => {};
 
   constructor(options: PieceOptions, from: number, end: number) {
+    this.#bytes = end - from;
     this.over = this.#fetch(options, from, end).catch((error: unknown) => {
       this.#failure = { error };
       this.#wake();
@@ -152,6 +226,11 @@ class Piece {
 
   get isComplete(): boolean {
     return this.#ended !== undefined;
+  }
+
+  /** Whether less than half of it has come. */
+  get isFarBehind(): boolean {
+    return 2 * this.#arrived < this.#bytes;
   }
 
   /** How long its connection has taken so far, without the wait for one. */
@@ -184,6 +263,7 @@ class Piece {
       this.#giveUp = connections === 1 ? giveUp : () => {};
     };
     for await (const chunk of streamBlob(options, { from, end, onConnection })) {
+      this.#arrived += chunk.length;
       this.#queue.push(chunk);
       this.#wake();
     }

@@ -1,7 +1,9 @@
 import { expect, describe as group, test } from "bun:test";
 import { randomBytes } from "node:crypto";
+import { describe } from "../../lib/errors.ts";
 import { parseReference } from "../../lib/oci/reference.ts";
 import { Slots } from "../../lib/slots.ts";
+import { eventually } from "../support/eventually.ts";
 import {
   digestOf,
   type Fault,
@@ -66,30 +68,90 @@ group("a large blob", () => {
     expect({ got, ranges }).toEqual({ got: digest, ranges: [pieces[0]] });
   });
 
-  const faults: [what: string, fault: Fault][] = [
+  const status = (code: number): Fault => ({ kind: "status", status: code });
+  /** `isFirst` where it is about the blob itself if the first piece meets it. */
+  const faults: [what: string, fault: Fault, isFirst?: "of the blob"][] = [
     ["breaks off", { kind: "cut" }],
     ["is refused a connection", { kind: "reset" }],
     ["is short", { kind: "short" }],
+    ["is too long", { kind: "trailing", announced: true }, "of the blob"],
+    ["is too long, unannounced", { kind: "trailing", announced: false }],
+    ["stops coming", { kind: "stall", at: 1000 }],
+    ["is late", { kind: "late", ms: 20 }],
     ["is of another part", { kind: "wrong-range" }],
     ["is all of the blob", { kind: "ignore-range" }],
-    ["gets status 503", { kind: "status", status: 503 }],
-    ["gets status 416", { kind: "status", status: 416 }],
-    ["gets status 404", { kind: "status", status: 404 }],
+    ...[500, 502, 503, 504, 400, 403, 416].map((code): [string, Fault] => [`gets status ${code}`, status(code)]),
+    ["gets status 401", status(401), "of the blob"],
+    ["gets status 404", status(404), "of the blob"],
     ["gets status 429", { kind: "status", status: 429, headers: { "retry-after": "0" } }],
     ["is of another blob by its tag", { kind: "headers", headers: { etag: '"other"' } }],
     ["has a wrong total, and all else right", { kind: "headers", headers: { "content-range": `bytes 0-4194303/9` } }],
     ["has a wrong total", { kind: "headers", headers: { "content-range": `bytes 8388608-12582911/9` } }],
   ];
   const tagged: FaultRule = { path: isBlob, times: 1, fault: { kind: "headers", headers: { etag: '"one"' } } };
-  for (const [what, fault] of faults) {
-    for (const after of what === "gets status 404" ? [2, 4] : [0, 2, 4]) {
-      test(`is whole where piece ${after} ${what}`, async () => {
+  const places = [0, 1, 2, 3, 4];
+  for (const [what, fault, isFirst] of faults) {
+    for (const after of isFirst === undefined ? places : places.slice(1)) {
+      test.concurrent(`is whole where piece ${after} ${what}`, async () => {
         const first = after === 0 ? [] : [tagged];
-        const { digest: got } = await download([...first, { path: isBlob, after, times: 1, fault }]);
+        const timing = { stallMs: 2_000 };
+        const { digest: got } = await download([...first, { path: isBlob, after, times: 1, fault }], { timing });
         expect(got).toBe(digest);
       });
     }
   }
+
+  test.concurrent.each([0, 1, 2, 3])("is whole where piece %i is something else, of another length", async (after) => {
+    const { digest: got } = await download([{ path: isBlob, after, times: 1, fault: { kind: "garbage" } }]);
+    expect(got).toBe(digest);
+  });
+
+  test.concurrent.each([0, 1, 2, 3, 4])(
+    "is another one where piece %i is corrupt, which its digest shows",
+    async (after) => {
+      const { digest: got } = await download([{ path: isBlob, after, times: 1, fault: { kind: "corrupt" } }]);
+      expect(got).not.toBe(digest);
+    },
+  );
+
+  /** Whatever is asked for as a part, once so many pieces have come. */
+  const partsFail = (after: number, fault: Fault): FaultRule => ({ path: isBlob, range: /./, after, fault });
+  test.concurrent.each([
+    [1, status(416)],
+    [3, status(403)],
+    [2, { kind: "wrong-range" }],
+  ] as const)("is asked for without a range where all after piece %i fail: %j", async (after, fault) => {
+    const { digest: got, ranges } = await download([partsFail(after, fault)]);
+    expect(got).toBe(digest);
+    expect(ranges.filter((range) => range === undefined)).toHaveLength(1);
+  });
+
+  test("that comes in no way is an error that tells what was tried", async () => {
+    const all: FaultRule = { path: isBlob, after: 2, fault: status(403) };
+    const tried = download([partsFail(2, status(416)), all]).then(String, describe);
+    expect(await tried).toMatch(
+      /answered 403 .*, in one stream from byte [\d,]+ on after it had failed by several connections \(status 416\)/,
+    );
+  });
+
+  test("is kept in memory as far as pieces may be ahead of the one that is wanted", async () => {
+    await using server = await startFaultRegistry({
+      rules: [{ path: isBlob, after: 1, times: 1, fault: { kind: "stall", at: 1000 } }, slow],
+    });
+    server.push("org/app", "v1", image);
+    const controller = new AbortController();
+    const { registry } = await client([server.host], { connections: 3, signal: controller.signal });
+    const found = await registry.image(parseReference(`${server.host}/org/app:v1`));
+    const [layer] = found.manifest.layers;
+    if (layer === undefined) throw new Error("no layer");
+    const read = collect(registry.blob(found, layer)).catch((error: unknown) => error);
+    await eventually("a further connection for the piece that stalls", () =>
+      rangesAt(server).find((range) => range?.startsWith(`bytes=${pieceBytes + 1000}-`)),
+    );
+    controller.abort(new Error("seen enough"));
+    await read;
+    expect(pieces.filter((piece) => rangesAt(server).includes(piece))).toEqual(pieces.slice(0, 4));
+  });
 
   test.each([400, 403, 405, 501])(
     "is asked for without a range where that is refused with status %i",
@@ -140,25 +202,25 @@ group("a large blob", () => {
   });
 });
 
-group("a store that the registry redirects to", () => {
-  async function stored(storeRules: readonly FaultRule[]) {
-    const store = await startFaultRegistry({ rules: [...storeRules, slow] });
-    store.push("org/app", "v1", image);
-    const to = `${store.url}/v2/org/app/blobs/${digest}?signature=secret`;
-    const redirect: FaultRule = { path: isBlob, fault: { kind: "redirect", to } };
-    const server = await startFaultRegistry({ auth: { kind: "basic", user: "me:pass" }, rules: [redirect] });
-    server.push("org/app", "v1", image);
-    return {
-      server,
-      store,
-      async [Symbol.asyncDispose]() {
-        await server[Symbol.asyncDispose]();
-        await store[Symbol.asyncDispose]();
-      },
-    };
-  }
-  const asMe = (host: string) => ({ [host]: `Basic ${Buffer.from("me:pass").toString("base64")}` });
+async function stored(storeRules: readonly FaultRule[]) {
+  const store = await startFaultRegistry({ rules: [...storeRules, slow] });
+  store.push("org/app", "v1", image);
+  const to = `${store.url}/v2/org/app/blobs/${digest}?signature=secret`;
+  const redirect: FaultRule = { path: isBlob, fault: { kind: "redirect", to } };
+  const server = await startFaultRegistry({ auth: { kind: "basic", user: "me:pass" }, rules: [redirect] });
+  server.push("org/app", "v1", image);
+  return {
+    server,
+    store,
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+      await store[Symbol.asyncDispose]();
+    },
+  };
+}
+const asMe = (host: string) => ({ [host]: `Basic ${Buffer.from("me:pass").toString("base64")}` });
 
+group("a store that the registry redirects to", () => {
   test("is asked for all pieces, the registry for its address once", async () => {
     await using all = await stored([]);
     const bytes = await fetchFrom(all.server, { connections: 4, auth: asMe(all.server.host) });
@@ -178,6 +240,17 @@ group("a store that the registry redirects to", () => {
     const bytes = await fetchFrom(all.server, { connections: 4, auth: asMe(all.server.host) });
     expect(digestOf(bytes)).toBe(digest);
   });
+});
+
+test.concurrent.each([
+  ["ignores a range", { kind: "ignore-range" }],
+  ["sends another part", { kind: "wrong-range" }],
+  ["refuses a range", { kind: "status", status: 416 }],
+  ["crawls", { kind: "slow", bytesPerSecond: 300_000 }],
+] as const)("a store that once %s brings the blob all the same", async (_, fault) => {
+  await using all = await stored([{ path: isBlob, after: 2, times: 1, fault }]);
+  const bytes = await fetchFrom(all.server, { connections: 4, auth: asMe(all.server.host) });
+  expect(digestOf(bytes)).toBe(digest);
 });
 
 test("no more have a slot at a time than there are, and nobody is forgotten", async () => {

@@ -51,9 +51,10 @@ class Faults {
     this.rules = [...rules];
   }
 
-  for(method: string, path: string): Fault | undefined {
+  for(method: string, path: string, range: string | undefined): Fault | undefined {
     for (const rule of this.rules) {
       if (!rule.path.test(path) || (rule.method ?? method) !== method) continue;
+      if (rule.range?.test(range ?? "") === false) continue;
       const hit = (this.#hits.get(rule) ?? 0) + 1;
       this.#hits.set(rule, hit);
       const { after = 0, times = Number.POSITIVE_INFINITY } = rule;
@@ -78,7 +79,7 @@ export async function startFaultRegistry(options: FaultRegistryOptions = {}): Pr
     const record: RecordedRequest = { method, path, query: search, headers: request.headers, body, status: 0 };
     requests.push(record);
     const answer = doorman.answer(record) ?? find(store, path, method);
-    await reply(request, response, answer, faults.for(method, path), record);
+    await reply(request, response, answer, faults.for(method, path, request.headers.range), record);
   }
   const listener: RequestListener = (request, response) => {
     serve(request, response).catch(() => response.socket?.destroy());

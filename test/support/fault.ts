@@ -46,6 +46,8 @@ export interface FaultRule {
   /** Of the path, without query. */
   readonly path: RegExp;
   readonly method?: string;
+  /** Of the part that is asked for; those that ask for none are not meant then. */
+  readonly range?: RegExp;
   /** How often; always by default. */
   readonly times?: number;
   /** How many requests that fit are served well before. */
