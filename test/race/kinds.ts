@@ -1,6 +1,7 @@
-import { analyzedToml, groupToml } from "../support/cache-fixture.ts";
+import { analyzedToml, diffId, groupToml, metadataName } from "../support/cache-fixture.ts";
 import { canaryTree } from "../support/canary.ts";
 import { directory, file, link, type Tree } from "../support/harness.ts";
+import { tarOf } from "../support/raw-tar.ts";
 
 /** Who attacks, and who the restorer becomes in a hand-over. */
 export const attacker = 65534;
@@ -38,6 +39,8 @@ export interface Kind {
    * run does between this call and the next is over too soon to be met often.
    */
   readonly slow?: string;
+  /** A file below the round's directory that only comes of what root alone may read. */
+  readonly reveals?: string;
   /** The modes of the layers directory and of the kaniko directory, 0777 by default. */
   readonly mode?: number;
 }
@@ -81,7 +84,14 @@ const fileTree = (name: string, content: string, { round, canary }: Ground): Tre
 /** Linux follows 40 in a row. */
 const linksFollowed = 38;
 
-const analyzed = analyzedToml({ runImage: { reference: "host.test/run", image: "host.test/run" } });
+/** A layer that root alone may read, and the metadata by which somebody else would have it. */
+const secretBlob = tarOf([{ name: "/layers/example_app/dist/secret", data: "secret" }]);
+const secretSha = diffId(secretBlob);
+const secretMetadata = { buildpacks: [{ key: "example/app", layers: { dist: { sha: secretSha, cache: true } } }] };
+
+const runImage = { reference: "host.test/run", image: "host.test/run" };
+const analyzed = analyzedToml({ runImage });
+const secretAnalyzed = analyzedToml({ runImage, buildpacks: [{ id: "example/app", store: { kept: "secret" } }] });
 
 const staging: Kind = {
   name: "staging",
@@ -164,6 +174,25 @@ export const kinds: readonly Kind[] = [
     args: () => ["-uid", String(user), "-gid", String(user)],
     mode: 0o755,
   },
+  {
+    name: "blob",
+    tree: ({ canary }) => ({
+      own: { committed: { [metadataName]: JSON.stringify(secretMetadata), [`${secretSha}.tar`]: "x" } },
+      links: { blob: link(`${canary}/blob`) },
+    }),
+    swaps: severalOf({ place: "own/committed", pairs: [[`${secretSha}.tar`, "links/blob"]] }),
+    args: ({ round }) => ["-cache-dir", `${round}/own`],
+    slow: "statx",
+    reveals: "layers/example_app/dist/secret",
+  },
+  {
+    name: "input",
+    tree: ({ canary }) => ({ layers: { "analyzed.toml": "" }, links: { out: link(`${canary}/closed`) } }),
+    swaps: severalOf({ place: "layers", pairs: [["analyzed.toml", "links/out"]] }),
+    args: ({ layouts }) => ["-layout", "-layout-dir", layouts],
+    slow: "statx",
+    reveals: "layers/example_app/store.toml",
+  },
 ];
 
 /** What stands in every round's directory. */
@@ -173,4 +202,9 @@ export const roundTree: Tree = {
 };
 
 /** What nothing may touch: as everywhere, and its closed file is one that a run would take for analyzed.toml. */
-export const raceCanary: Tree = { ...canaryTree, closed: file(analyzed, 0o600), base: directory({ kept: "x" }) };
+export const raceCanary: Tree = {
+  ...canaryTree,
+  closed: file(secretAnalyzed, 0o600),
+  blob: file(secretBlob, 0o600),
+  base: directory({ kept: "x" }),
+};

@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  existsSync,
   lchownSync,
   lstatSync,
   lutimesSync,
@@ -87,6 +88,8 @@ class Batch implements AsyncDisposable {
     rmSync(this.#dir.join("now"));
     const changed = differences(before, stamps(canary)).map((line) => line.replaceAll(this.#dir.path, ""));
     if (changed.length > 0) this.#renewCanary();
+    const { reveals } = this.#kind;
+    if (reveals !== undefined && existsSync(join(ground.round, reveals))) changed.push(`${reveals} is there`);
     return { exit, changed };
   }
 
