@@ -102,7 +102,7 @@ async function restoreFrom(host: string): Promise<void> {
     signal: new AbortController().signal,
   });
   const image = await registry.image(parseReference(`${host}/storm/cache:latest`));
-  await registry.config(image);
+  await registry.config(image, image.manifest.layers.length);
   const queue = image.manifest.layers.values();
   const work = async (): Promise<void> => {
     for (const layer of queue) {

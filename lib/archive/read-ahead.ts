@@ -1,5 +1,5 @@
 /** Bytes of one blob that are kept until it is wanted. */
-export const aheadBytes = 4 * 1024 * 1024;
+export const aheadBytes = 2 * 1024 * 1024;
 
 /**
  * A stream that is begun before anybody wants it: up to `most` bytes and a chunk of it are kept until then. What goes wrong

@@ -6,7 +6,7 @@ import { type BlobOptions, NotInParts, type Part, streamBlob } from "./blobs.ts"
 import { RegistryError } from "./errors.ts";
 
 /** Bytes that a connection brings at a time; as many are kept for each until they are wanted. */
-const pieceBytes = 4 * 1024 * 1024;
+const pieceBytes = 2 * 1024 * 1024;
 /** Blobs below this come in one stream. */
 const smallest = 16 * 1024 * 1024;
 /** Bytes a second of one connection beyond which more of them bring nothing: what is done with the bytes takes longer. */

@@ -71,7 +71,7 @@ test("connections for blobs are opened while the config comes", async () => {
 test.each<[sizesInMiB: number[], from: number, names: string]>([
   [[1, 1, 1, 1, 1, 1, 1, 1, 1], 1, "123456"],
   [[900, 800, 700, 600, 500, 400], 0, "0123"],
-  [[900, 3, 3, 3, 3, 3], 0, "01234"],
+  [[900, 1.5, 1.5, 1.5, 1.5, 1.5], 0, "01234"],
   [[5, 4], 1, "1"],
   [[5, 4], 2, ""],
   [[], 0, ""],

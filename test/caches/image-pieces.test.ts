@@ -6,7 +6,7 @@ import { digestOf, type FaultRule, startFaultRegistry, testImage } from "../supp
 import { runRestorer, snapshot, tempDir } from "../support/harness.ts";
 import { tarOf } from "../support/raw-tar.ts";
 
-/** Five pieces. */
+/** Nine pieces. */
 const archive = tarOf([
   ...parents,
   { name: "/layers/bp/deps", type: "directory" },
