@@ -1,4 +1,4 @@
-import { readlinkSync, statSync } from "node:fs";
+import { readlinkSync, type Stats, statSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { followLinks, type PassedLink } from "./links.ts";
 import { orAsSecondUser } from "./second-user.ts";
@@ -7,7 +7,7 @@ import { orAsSecondUser } from "./second-user.ts";
 const anybody = -1;
 
 /** Why what a foreign link leads to is not used. */
-export const byForeignLink = "a link that is not root's leads to what not everybody may read";
+export const byForeignLink = "a link or hard link that is not root's leads to what not everybody may read";
 
 /** What was opened lies elsewhere by now, so that nobody can tell what led there. */
 export function hasMoved(): Error {
@@ -40,6 +40,14 @@ function makersOfLink({ path, owner }: PassedLink): readonly number[] {
   // Where the sticky bit is set only the directory's owner replaces what is not his own.
   const isAnybodys = (place.mode & 0o022) !== 0 && (place.mode & 0o1000) === 0;
   return [owner, place.uid, ...(isAnybodys ? [anybody] : [])];
+}
+
+/** Who else than its owner may have given a file further names (hard links): who may write to where it really lies. */
+export function makersOfNames({ nlink, uid }: Pick<Stats, "nlink" | "uid">, real: string): readonly number[] {
+  if (nlink < 2) return [];
+  const place = orAsSecondUser(() => statSync(dirname(real)));
+  const makers = [place.uid, ...((place.mode & 0o022) === 0 ? [] : [anybody])];
+  return makers.filter((maker) => maker !== uid);
 }
 
 /** Whether one of these is neither root nor the `owner` of what the links lead to. */

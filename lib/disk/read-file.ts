@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { areForeign, byForeignLink, hasMoved, makersOfLinks, realPathOf } from "./foreign-links.ts";
+import { areForeign, byForeignLink, hasMoved, makersOfLinks, makersOfNames, realPathOf } from "./foreign-links.ts";
 import { prefixesOf } from "./prefixes.ts";
 import { asSecondUser, orAsSecondUser, type UserIds } from "./second-user.ts";
 import { isRoot } from "./user.ts";
@@ -26,7 +26,7 @@ export interface FileContent {
   readonly isSecret: boolean;
   /** Whether the user who we become may read it all the same. */
   readonly isUsers: boolean;
-  /** Whether it is a secret, and a link led to it that may be somebody else's than root's. */
+  /** Whether it is a secret, and a link or hard link led to it that may be somebody else's than root's. */
   readonly isForeign: boolean;
 }
 
@@ -44,7 +44,7 @@ interface OpenedFile {
   readonly stat: Stats;
   /** Whether nothing of it may be told, see `isSecret`. */
   readonly isSecret: boolean;
-  /** Who may have put the links there that led to it, where it is a secret; undefined where that cannot be told any more. */
+  /** Who may have put the links and hard links there that led to it, where it is a secret; undefined where that cannot be told any more. */
   readonly makers: readonly number[] | undefined;
 }
 
@@ -72,9 +72,9 @@ function judge(
   const named = withoutHandle(path);
   const isDirect = named === real && makersBefore.length === 0;
   const isHidden = isSecret(stat) || (!isDirect && !isReachable(dirname(real)));
-  if (!isHidden || isDirect) return { isSecret: isHidden, makers: [] };
+  if (!isHidden) return { isSecret: false, makers: [] };
   const makers = makersOfLinks(named, real);
-  return { isSecret: true, makers: makers && [...makersBefore, ...makers] };
+  return { isSecret: true, makers: makers && [...makersBefore, ...makers, ...makersOfNames(stat, real)] };
 }
 
 /** A path in which a directory is named by a handle on it, with that directory's own. */

@@ -2,6 +2,7 @@ import { describe, expect } from "bun:test";
 import {
   chmodSync,
   lchownSync,
+  linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -22,7 +23,7 @@ import { testImage, testIndex } from "../support/test-image.ts";
 const withRoot = skipUnless(isRoot, "root");
 const nobody = 65534;
 const metadataName = "io.buildpacks.lifecycle.cache.metadata";
-const told = /a link that is not root's leads to what not everybody may read/;
+const told = /a link or hard link that is not root's leads to what not everybody may read/;
 
 /** A cache, the flags that name it, and what of it may be replaced by links. */
 interface Kind {
@@ -173,6 +174,66 @@ for (const [what, kind] of Object.entries(kinds)) {
     }
   });
 }
+
+describe("what only its owner may read, and has another name that others may have given it (hard link),", () => {
+  /** Gives all files of a cache a further name, and its directories to somebody. */
+  function hardLinked(kind: Kind, owner: number, mode = 0o755): PlantingScene {
+    const here = plantingScene();
+    kind.make(here);
+    const cache = here.join("cache");
+    mkdirSync(here.join("private"), { mode: 0o700 });
+    for (const name of ["", ...readdirSync(cache, { recursive: true, encoding: "utf8" })]) {
+      const path = join(cache, name);
+      if (statSync(path).isFile()) {
+        chmodSync(path, 0o600);
+        linkSync(path, here.join("private", Bun.hash(name).toString(36)));
+      } else {
+        chmodSync(path, mode);
+        lchownSync(path, owner, owner);
+      }
+    }
+    return here;
+  }
+
+  for (const [what, kind] of Object.entries(kinds)) {
+    withRoot(`is not used of ${what} where others may write`, async () => {
+      for (const [owner, mode] of [
+        [nobody, 0o755],
+        [0, 0o1777],
+      ]) {
+        using here = hardLinked(kind, owner ?? 0, mode);
+        for (const flags of [[], ["-uid", `${nobody}`, "-gid", `${nobody}`]]) {
+          const { stdout, stderr, exitCode } = await run(here, kind, flags);
+          expect(exitCode).toBe(0);
+          // The user it becomes may not read it by himself.
+          expect(stderr).toMatch(new RegExp(`${told.source}|permission denied`));
+          expect(stdout + stderr).not.toContain("hunter2");
+          expect(hasLayer(here)).toBe(false);
+        }
+      }
+    });
+
+    withRoot(`is used of ${what} where only root may write, or its owner`, async () => {
+      using here = hardLinked(kind, 0);
+      expect(await run(here, kind)).toMatchObject({ exitCode: 0 });
+      expect(hasLayer(here)).toBe(true);
+      using own = hardLinked(kind, nobody);
+      Bun.spawnSync(["chown", "-R", `${nobody}`, own.join("cache")]);
+      expect(await run(own, kind)).toMatchObject({ exitCode: 0 });
+      expect(hasLayer(own)).toBe(true);
+    });
+  }
+
+  withRoot("is not used as analyzed.toml", async () => {
+    using here = plantingScene();
+    chmodSync(join(here.layers, "analyzed.toml"), 0o600);
+    linkSync(join(here.layers, "analyzed.toml"), here.join("root's own"));
+    lchownSync(here.layers, nobody, nobody);
+    const { stderr, exitCode } = await run(here, volume);
+    expect({ exitCode, told: told.test(stderr) }).toEqual({ exitCode: 0, told: true });
+    expect(snapshot(here.layers).has("example_app/store.toml")).toBe(false);
+  });
+});
 
 describe("of a run image's layout", () => {
   withRoot("nothing is used that somebody else's link makes of root's own files", async () => {

@@ -79,7 +79,7 @@ describe("what is wrong with a file that not everybody may read, but the user wh
         change(here);
         const told = await toldBy(here);
         expect(told).toMatch(
-          /"[^"]+": it cannot be used, and the reason is not told, because not everybody may read it|a link that is not root's/,
+          /"[^"]+": it cannot be used, and the reason is not told, because not everybody may read it|a link or hard link that is not root's/,
         );
         expect(told).not.toContain(":2:3");
         expect(told).not.toContain(secret);
