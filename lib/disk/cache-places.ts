@@ -36,7 +36,16 @@ export function cachePlaces(cacheDirs: readonly string[]): CachePlaces {
 /** The links by which a cache is reached: by its path, and from there to its contents and their files. */
 function linksTo(cacheDir: string): PassedLink[] {
   const dirs = contentsOf(cacheDir);
-  return [...dirs, ...dirs.flatMap(linkedFiles).map(({ link }) => link)].flatMap(linksOf);
+  const reached = [cacheDir, ...dirs].filter(isReachedByLink);
+  return [...reached, ...dirs.flatMap(linkedFiles).map(({ link }) => link)].flatMap(linksOf);
+}
+
+/** Most are not, and that takes no look at all that a path leads through. */
+function isReachedByLink(dir: string): boolean {
+  const directory = openIfPossible(dir);
+  const real = directory?.realPath ?? dir;
+  directory?.close();
+  return real !== dir;
 }
 
 function linksOf(path: string): readonly PassedLink[] {

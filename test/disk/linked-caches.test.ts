@@ -197,6 +197,20 @@ describe("a link by which the cache is reached is never removed or moved", () =>
   }
 });
 
+withRoot("a link by which a cache is reached that is empty yet is not removed either", async () => {
+  using here = scene();
+  const link = join(here.layers, "example_app");
+  rmSync(link, { recursive: true });
+  mkdirSync(here.join("outside/cache"), { recursive: true });
+  symlinkSync(here.join("outside"), link);
+  const { exitCode, stderr } = await runRestorer(["-layers", here.layers, "-cache-dir", join(link, "cache")]);
+  expect({ exitCode, told: stderr.includes(`the cache is reached by the link "${link}"`) }).toEqual({
+    exitCode: 0,
+    told: true,
+  });
+  expect(realpathSync(link)).toBe(realpathSync(here.join("outside")));
+});
+
 describe("what a link for a cache's contents leads to is never removed, moved or given away", () => {
   for (const [who, flags] of users) {
     withRoot(`where it lies in a layer that is replaced, by ${who}`, async () => {
