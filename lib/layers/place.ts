@@ -24,14 +24,24 @@ export class PlaceError extends Error {
 export function refuseTaken(directory: Directory, layer: string): void {
   try {
     refuseMounts(directory, layer);
-    if (directory.stat(`${layer}.toml`) === undefined) return;
-    const isFileOf = (name: string) => name === `${layer}.toml` || name === `${layer}.sha` || isSbomFileOf(layer, name);
-    const mounted = directory.mountedNames().find(isFileOf);
-    if (mounted !== undefined) throw new MountError(`something is mounted at ${quote(`${directory.path}/${mounted}`)}`);
   } catch (error) {
     if (error instanceof MountError) throw placeTaken(error);
     throw error;
   }
+  refuseMountedFiles(directory, layer);
+}
+
+/** Throws a PlaceError where one of the files beside a layer's directory that belong to it is a mount: its toml stays, too. */
+export function refuseMountedFiles(directory: Directory, layer: string): void {
+  if (directory.stat(`${layer}.toml`) === undefined) return;
+  const isFileOf = (name: string) => name === `${layer}.toml` || name === `${layer}.sha` || isSbomFileOf(layer, name);
+  const mounted = directory.mountedNames().find(isFileOf);
+  if (mounted !== undefined) throw mountedAt(directory, mounted);
+}
+
+/** Of a file in a buildpack's directory that is a mount. */
+export function mountedAt(directory: Directory, name: string): PlaceError {
+  return placeTaken(new MountError(`something is mounted at ${quote(`${directory.path}/${name}`)}`));
 }
 
 /**

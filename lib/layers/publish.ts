@@ -9,7 +9,15 @@ import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { LayerFiles } from "./layer-files.ts";
 import { maxNameBytes } from "./names.ts";
-import { PlaceError, placeTaken, refuseLinked, refuseTaken, refuseTakenDirectory } from "./place.ts";
+import {
+  mountedAt,
+  PlaceError,
+  placeTaken,
+  refuseLinked,
+  refuseMountedFiles,
+  refuseTaken,
+  refuseTakenDirectory,
+} from "./place.ts";
 import type { SbomFile } from "./sbom.ts";
 
 /**
@@ -86,6 +94,7 @@ export class BuildpackDirectory {
   publishMetadata(layer: string, toml: string, sboms: readonly SbomFile[]): void {
     this.#guard(layer, () => {
       checkNames(layer, sboms);
+      refuseMountedFiles(this.#directory, layer);
       this.#refuseLinked(layer, sboms);
       const staged = this.#stageText(toml);
       for (const { suffix, slot } of this.#stageSboms(sboms)) this.#replace(slot, `${layer}.${suffix}`);
@@ -219,6 +228,7 @@ export class BuildpackDirectory {
     try {
       this.#staging.publishFile(slot, this.#directory, name);
     } catch (error) {
+      if (hasCode(error, "EBUSY")) throw mountedAt(this.#directory, name);
       if (!hasCode(error, "EISDIR", "ENOTEMPTY", "EEXIST")) throw error;
       this.#discard(name);
       this.#staging.publishFile(slot, this.#directory, name);

@@ -18,7 +18,7 @@ import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import { readRunToml } from "../toml/run-toml.ts";
 import { decide } from "./decide.ts";
 import { layerFilesOnDisk, layersOnDisk, lookInto, refuseBuildpackPlace } from "./layers-on-disk.ts";
-import { PlaceError, refuseTaken, refuseTakenDirectory } from "./place.ts";
+import { PlaceError, refuseMountedFiles, refuseTaken, refuseTakenDirectory } from "./place.ts";
 import type { Plan, Subject } from "./plan.ts";
 import { isWritten } from "./schedule.ts";
 
@@ -103,14 +103,19 @@ function lookForTaken({ layers: planned }: Plan, layers: Directory | undefined):
     const goes = plan.action === "restore" || plan.action === "remove" || (plan.action === "refuse" && plan.removes);
     const why =
       (isWritten(plan) ? whyRefused(() => layers && refuseTakenDirectory(layers, plan.directory)) : undefined) ??
-      (goes ? lookInto(layers, plan.directory, (directory) => whyTaken(directory, plan.layer)) : undefined);
+      (goes ? whyTaken(layers, plan, refuseTaken) : undefined) ??
+      (plan.action === "metadata" ? whyTaken(layers, plan, refuseMountedFiles) : undefined);
     if (why !== undefined) taken.set(`${plan.directory}/${plan.layer}`, why);
   }
   return ({ directory, layer }) => taken.get(`${directory}/${layer}`);
 }
 
-function whyTaken(directory: Directory, layer: string): string | undefined {
-  return whyRefused(() => refuseTaken(directory, layer));
+function whyTaken(
+  layers: Directory | undefined,
+  { directory: name, layer }: Subject,
+  refuse: (directory: Directory, layer: string) => void,
+): string | undefined {
+  return lookInto(layers, name, (directory) => whyRefused(() => refuse(directory, layer)));
 }
 
 function whyRefused(look: () => void): string | undefined {

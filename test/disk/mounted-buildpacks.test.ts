@@ -76,3 +76,37 @@ describe("in the place of a buildpack's directory", () => {
     }
   }
 });
+
+describe("a file of a layer whose contents stay in the app image", () => {
+  const places: readonly (readonly [place: string, standing: readonly string[]])[] = [
+    ["web.toml", ["web.toml"]],
+    ["web.sbom.spdx.json", ["web.sbom.spdx.json", "web.toml"]],
+    ["web.sbom.spdx.json", ["web.sbom.spdx.json"]],
+    ["store.toml", ["store.toml"]],
+  ];
+  for (const [place, standing] of places) {
+    withMounts(`that is mounted stays (${place} of ${standing.join(", ")}), which costs no other layer`, async () => {
+      using here = plantingScene();
+      const directory = join(here.layers, "example_app");
+      mkdirSync(directory);
+      for (const name of standing) writeFileSync(join(directory, name), "");
+      const before = stamps(join(here.canary, "file"));
+      const args = ["-layers", here.layers, "-cache-dir", here.join("cache")];
+      const mounts = [[join(here.canary, "file"), join(directory, place)]] as const;
+      const explained = await runWithMounts(mounts, ["explain", ...args, "-output", "json"]);
+      const { exitCode, stdout, stderr } = await runWithMounts(mounts, [...args, "-report", "-"]);
+      expect({ exitCode, after: stamps(join(here.canary, "file")) }).toEqual({ exitCode: 0, after: before });
+      const what = place === "store.toml" ? 'store.toml of buildpack "example/app"' : '"example/app:web"';
+      const reason = `something is mounted at "${join(directory, place)}", so that what stands there cannot be replaced`;
+      expect(stderr.split("\n").filter((line) => line.includes("is mounted"))).toEqual([
+        `Warning: Not restoring ${what}: ${reason}`,
+      ]);
+      const web =
+        place === "store.toml" ? { outcome: "metadata" } : { outcome: "refused", code: "place-taken", reason };
+      expect(JSON.parse(stdout).layers).toMatchObject([{ outcome: "restored" }, web]);
+      for (const name of standing) if (name !== place) expect(readFileSync(join(directory, name), "utf8")).toBe("");
+      if (place === "store.toml" || !standing.includes("web.toml")) return;
+      expect(JSON.parse(explained.stdout).layers[1]).toMatchObject({ action: "refuse", code: "place-taken", reason });
+    });
+  }
+});
