@@ -128,9 +128,13 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
     };
   }
 
-  /** Closes what is open; for an extraction that ends early. */
+  /** Closes what is open; for an extraction that ends early, whose reason is known: what closing finds wrong adds nothing. */
   abort(): void {
-    if (this.#fd >= 0) closeSync(this.#fd);
+    try {
+      if (this.#fd >= 0) closeSync(this.#fd);
+    } catch {
+      // The descriptor is gone in any case.
+    }
     this.#fd = -1;
     this.#writes?.abandon();
   }

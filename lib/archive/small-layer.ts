@@ -1,4 +1,5 @@
 import { fileReader } from "./blob-file.ts";
+import type { Control } from "./control.ts";
 import { LayerExtractor } from "./extract.ts";
 import { LayerCheck } from "./layer-check.ts";
 import { type LayerOutcome, type LayerTarget, outcomeOf } from "./layer-outcome.ts";
@@ -23,7 +24,7 @@ export type SmallOutcome =
  * Extracts, or checks, a layer from a small blob in this thread, by the rules of the two threads (contract §4, D4): all of it is
  * verified before anything is written.
  */
-export function doSmallLayer({ source, diffId, target }: SmallJob): SmallOutcome {
+function doSmallLayer({ source, diffId, target }: SmallJob): SmallOutcome {
   let handler: LayerExtractor | LayerCheck | undefined;
   const [hashing, writing] = [new Stopwatch(), new Stopwatch()];
   try {
@@ -37,6 +38,11 @@ export function doSmallLayer({ source, diffId, target }: SmallJob): SmallOutcome
     handler?.abort();
     return outcomeOf(error, target);
   }
+}
+
+/** One of several; none is begun any more once the run is cancelled. */
+export function doUnlessCancelled(control: Control, job: SmallJob): SmallOutcome {
+  return control.isCancelled ? { ok: false, fault: "cancelled", message: "stopped" } : doSmallLayer(job);
 }
 
 /** All of a file; one that has grown since it was looked at is read one byte too far, which its digest will tell. */

@@ -1,5 +1,5 @@
 import type { Control } from "./control.ts";
-import { doSmallLayer, type SmallJob, type SmallOutcome } from "./small-layer.ts";
+import { doUnlessCancelled, type SmallJob, type SmallOutcome } from "./small-layer.ts";
 import type { SmallBatch } from "./small-thread.ts";
 import type { Thread } from "./thread.ts";
 
@@ -10,7 +10,7 @@ export type SmallThread = Thread<SmallBatch, SmallOutcome[]>;
 
 interface Waiting {
   readonly job: SmallJob;
-  readonly resolve: (outcome: SmallOutcome | undefined) => void;
+  readonly resolve: (outcome: SmallOutcome | undefined | Promise<SmallOutcome>) => void;
 }
 
 /**
@@ -55,9 +55,12 @@ export class SmallLayers {
     this.#waiting = [];
   }
 
-  /** What was not told the other thread. */
+  /** What was not told the other thread: one at a time, for on a slow disk each may take long, and signals are heard in between. */
   #doHere(): void {
-    for (const { job, resolve } of this.#waiting.splice(0)) resolve(doSmallLayer(job));
+    const next = this.#waiting.shift();
+    if (next === undefined) return;
+    next.resolve(Promise.try(() => doUnlessCancelled(this.#control, next.job)));
+    if (this.#waiting.length > 0) setImmediate(() => this.#doHere());
   }
 
   #startThread(): SmallThread | undefined {

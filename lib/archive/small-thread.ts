@@ -1,5 +1,5 @@
 import { Control } from "./control.ts";
-import { doSmallLayer, type SmallJob, type SmallOutcome } from "./small-layer.ts";
+import { doUnlessCancelled, type SmallJob, type SmallOutcome } from "./small-layer.ts";
 
 /** Small layers to extract or check, one after the other. */
 export interface SmallBatch {
@@ -9,9 +9,7 @@ export interface SmallBatch {
 
 function run({ control: words, jobs }: SmallBatch): SmallOutcome[] {
   const control = new Control(words);
-  return jobs.map((job) =>
-    control.isCancelled ? { ok: false, fault: "cancelled", message: "stopped" } : doSmallLayer(job),
-  );
+  return jobs.map((job) => doUnlessCancelled(control, job));
 }
 
 declare const self: Worker;

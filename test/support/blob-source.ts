@@ -1,7 +1,7 @@
 /** Blobs as a cache gives them: open files, and streams that come in pieces. */
 import { openSync, writeFileSync } from "node:fs";
 import type { ExtractionTarget } from "../../lib/archive/extract.ts";
-import type { LayerSource } from "../../lib/archive/source.ts";
+import type { LayerSource, SmallSource } from "../../lib/archive/source.ts";
 import type { TarHandler } from "../../lib/archive/tar.ts";
 import type { TempDir } from "./harness.ts";
 import { tarOf } from "./raw-tar.ts";
@@ -28,7 +28,7 @@ export function stream(blob: Uint8Array, { digest = sha256(blob), pieceBytes = 1
 }
 
 /** A blob in an open file below `dir`, which messages call `blob.tar`. */
-export function blobFile(dir: TempDir, blob: Uint8Array): LayerSource {
+export function blobFile(dir: TempDir, blob: Uint8Array): SmallSource {
   const path = dir.join(`blob-${count++}`);
   writeFileSync(path, blob);
   return { kind: "file", fd: openSync(path, "r"), size: blob.length, path: "blob.tar" };
