@@ -8,6 +8,10 @@ export interface RefusedInputs {
   readonly reportPath: string | undefined;
   readonly layersDir: string;
   readonly kanikoDir: string;
+  /** The caches that are named, in none of which a report is written. */
+  readonly cacheDir: string | undefined;
+  readonly cacheImage: string | undefined;
+  readonly cacheFrom: readonly string[];
   /** As it was asked for. */
   readonly platformApi: string;
   /** The word that should be a command, where JSON is asked for. */
@@ -19,7 +23,11 @@ export interface RefusedInputs {
  * or not one that we know, is passed over.
  */
 export function readRefusedInputs(argv: readonly string[], env: Environment): RefusedInputs {
+  const cacheDir = givenOrSet("cache-volume", argv, env) ?? givenOrSet("cache-dir", argv, env);
   return {
+    cacheDir: cacheDir && resolve(cacheDir),
+    cacheImage: givenOrSet("cache-image", argv, env),
+    cacheFrom: [...given("cache-from", argv), ...(env["CNB_CACHE_FROM"]?.split(",") ?? []).map((word) => word.trim())],
     reportPath: givenOrSet("report", argv, env),
     layersDir: resolve(givenOrSet("layers", argv, env) ?? flagNamed("layers")?.default ?? "/"),
     kanikoDir: resolve(givenOrSet("kaniko-dir", argv, env) ?? flagNamed("kaniko-dir")?.default ?? "/"),
@@ -34,14 +42,20 @@ export function asksForJson(argv: readonly string[], env: Environment): boolean 
 }
 
 function givenOrSet(wanted: string, argv: readonly string[], env: Environment): string | undefined {
-  let value: string | undefined;
+  const [variable = ""] = flagNamed(wanted)?.variables ?? [];
+  return (given(wanted, argv).at(-1) ?? env[variable]) || undefined;
+}
+
+/** All values that a flag is given. */
+function given(wanted: string, argv: readonly string[]): string[] {
+  const values: string[] = [];
   for (let at = 0; at < argv.length && argv[at] !== "--"; at++) {
     const [, name = "", inline] = /^--?([^-=][^=]*)(?:=([\s\S]*))?$/.exec(argv[at] ?? "") ?? [];
     const flag = flagNamed(name);
     // The value of another flag may look like the one that is looked for.
     if (flag !== undefined && flag.kind !== "boolean" && inline === undefined) at += 1;
-    if (name === wanted) value = inline ?? argv[at];
+    const value = inline ?? argv[at];
+    if (name === wanted && value !== undefined) values.push(value);
   }
-  const [variable = ""] = flagNamed(wanted)?.variables ?? [];
-  return (value ?? env[variable]) || undefined;
+  return values;
 }

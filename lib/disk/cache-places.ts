@@ -1,6 +1,6 @@
 import { dirname, join, relative } from "node:path";
 import { findAbove, identityOf, openIfPossible } from "./ancestry.ts";
-import { type Directory, type Identity, keyOf } from "./directory.ts";
+import { type Directory, type Identity, isSame, keyOf } from "./directory.ts";
 import { linkedFiles } from "./linked-files.ts";
 import { followLinks, type PassedLink } from "./links.ts";
 import { type Mount, mounts, type PlaceOnDevice, placeOn } from "./mounts.ts";
@@ -136,6 +136,23 @@ function pathBelow(base: PlaceOnDevice | undefined, place: PlaceOnDevice | undef
 /** Whether a directory, something in it, or a file has to stay where it is. */
 export function isKept(identity: Identity): boolean {
   return kept.has(keyOf(identity));
+}
+
+/** Whether a file lies in what a cache holds, by whatever further name or mount it was reached. */
+export function isOfCache(file: Identity): boolean {
+  return handles.some((directory) => contents.some((place) => directory.isSame(place)) && holds(directory, file));
+}
+
+function holds(directory: Directory, file: Identity): boolean {
+  try {
+    return directory.names().some((name) => {
+      const stat = directory.stat(name);
+      return stat !== undefined && isSame(stat, file);
+    });
+  } catch {
+    // Who may not look into it wrote nothing there.
+    return false;
+  }
 }
 
 /** What is wrong with a place to write to. */

@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, type Stats, writeSync } from "node:fs";
 import { hasCode } from "../errors.ts";
 import { standardStream, writeText } from "../streams.ts";
+import { inCache, isOfCache } from "./cache-places.ts";
 import { isSame } from "./directory.ts";
 import { sync } from "./sync.ts";
 import { currentUser } from "./user.ts";
@@ -13,6 +14,7 @@ import { writeAll } from "./write.ts";
  */
 export function writeInPlace(handle: number, content: Uint8Array): void {
   const stat = fstatSync(handle);
+  if (stat.isFile() && isOfCache(stat)) throw new Error(inCache);
   const stream = standardStream((standing) => isSame(standing, stat));
   if (stream !== undefined) {
     writeText(stream, content);

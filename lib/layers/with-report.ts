@@ -1,6 +1,7 @@
 import { sharedPlaces } from "../caches/place.ts";
 import { Interrupted } from "../cli/interrupt.ts";
 import type { SharedPlaces } from "../disk/bounds.ts";
+import { keepInPlace } from "../disk/cache-places.ts";
 import { replaceFile } from "../disk/replace-file.ts";
 import { orAsSecondUser } from "../disk/second-user.ts";
 import type { ErrorCode } from "../error-codes.ts";
@@ -19,6 +20,8 @@ interface Destination {
   readonly shared: SharedPlaces;
   readonly umask: number;
   readonly log: Log;
+  /** What is to be done before a file is written, where the run did not come to it. */
+  readonly ready?: () => void;
 }
 
 /**
@@ -45,8 +48,9 @@ export async function withReport(session: Session, story: (report: Report) => Pr
 export function reportRefused({ error, inputs, umask, log }: RefusedRun): void {
   const report = emptyReport(inputs.platformApi);
   fail(report, error);
-  const shared = { layersDir: inputs.layersDir, kanikoDir: inputs.kanikoDir, cacheDirs: [] };
-  writeReport(report, { path: inputs.reportPath, shared, umask, log });
+  const shared = sharedPlaces(inputs);
+  const ready = () => keepInPlace(shared.cacheDirs, shared.layersDir);
+  writeReport(report, { path: inputs.reportPath, shared, umask, log, ready });
 }
 
 /** Records why a run fails. */
@@ -59,7 +63,7 @@ function codeOfOther(error: unknown): ErrorCode {
   return error instanceof Interrupted ? "interrupted" : "failed";
 }
 
-function writeReport(report: Report, { path, shared, umask, log }: Destination): void {
+function writeReport(report: Report, { path, shared, umask, log, ready }: Destination): void {
   if (path === undefined) return;
   // It may go to stdout.
   log.flush();
@@ -67,7 +71,10 @@ function writeReport(report: Report, { path, shared, umask, log }: Destination):
     const text = formatReport(report, log.warnings);
     // A link that a buildpack left in the layers directory is not the platform's.
     if (path === "-") writeText(1, text);
-    else orAsSecondUser(() => replaceFile(path, Buffer.from(text), { umask, shared, otherLinks: "refuse" }));
+    else {
+      ready?.();
+      orAsSecondUser(() => replaceFile(path, Buffer.from(text), { umask, shared, otherLinks: "refuse" }));
+    }
   } catch (error) {
     const place = path === "-" ? "to stdout" : quote(path);
     const failure = new RestorerError(`write report ${place}: ${describe(error)}`, {

@@ -6,13 +6,15 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { stamps } from "../support/canary.ts";
-import { isRoot, type RunOptions, restorerPath, skipUnless, snapshot } from "../support/harness.ts";
+import { isRoot, type RunOptions, restorerPath, runRestorer, skipUnless, snapshot } from "../support/harness.ts";
+import { canMount, runWithMounts } from "../support/mounts.ts";
 import { type PlantingScene, plantingScene, restore } from "../support/planting-scene.ts";
 
 const nobody = 65534;
@@ -209,4 +211,75 @@ describe("a report's path by way of", () => {
       expect([...snapshot(here.layers).keys()].filter((name) => name.startsWith(".restorer-"))).toEqual([]);
     });
   }
+});
+
+describe("a report is never written to a file of a cache", () => {
+  /** Where the report goes, made as needed. */
+  const ways: readonly (readonly [what: string, report: (here: PlantingScene, blob: string) => string])[] = [
+    [
+      "by a link to a further name of it",
+      (here, blob) => {
+        linkSync(blob, here.join("further"));
+        symlinkSync(here.join("further"), here.join("report.json"));
+        return here.join("report.json");
+      },
+    ],
+    [
+      "by a link in the layers directory where that holds the cache",
+      (here, blob) => {
+        const inside = join(here.layers, "cache");
+        renameSync(here.join("cache"), inside);
+        symlinkSync(join(inside, "committed", basename(blob)), join(here.layers, "report.json"));
+        symlinkSync(inside, here.join("cache"));
+        return join(here.layers, "report.json");
+      },
+    ],
+  ];
+  /** What else is wrong with the run; none of it keeps a report from being written. */
+  const runs: readonly (readonly [what: string, args: readonly string[], env: Readonly<Record<string, string>>])[] = [
+    ["of a restore", [], {}],
+    ["of a run with a flag that it does not know", ["-no-such-flag"], {}],
+    ["of a run for a Platform API that there is not", [], { CNB_PLATFORM_API: "9.9" }],
+  ];
+  for (const [how, way] of ways) {
+    for (const [which, args, env] of runs) {
+      test(`${how}, ${which}`, async () => {
+        using here = plantingScene();
+        const committed = here.join("cache/committed");
+        const blob = readdirSync(committed).find((name) => name.endsWith(".tar")) ?? "";
+        const before = readFileSync(join(committed, blob));
+        const { exitCode, stderr } = await report(here, way(here, join(committed, blob)), args, { env });
+        expect({ fails: exitCode !== 0, told: stderr.includes("it lies in the cache") }).toEqual({
+          fails: true,
+          told: true,
+        });
+        expect(readFileSync(join(here.join("cache/committed"), blob))).toEqual(before);
+      });
+    }
+  }
+
+  for (const words of ["-cache-from", "CNB_CACHE_FROM"]) {
+    test(`that ${words} names, of a run with a flag that it does not know`, async () => {
+      using here = plantingScene();
+      const blob = join(here.join("cache/committed"), "io.buildpacks.lifecycle.cache.metadata");
+      const before = readFileSync(blob);
+      const [args, env] = words.startsWith("-")
+        ? [[words, here.join("none"), words, here.join("cache")], {}]
+        : [[], { [words]: `${here.join("none")}, ${here.join("cache")}` }];
+      const run = await runRestorer(["-layers", here.layers, ...args, "-report", blob, "-no-such-flag"], { env });
+      expect(run).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("it lies in the cache") });
+      expect(readFileSync(blob)).toEqual(before);
+    });
+  }
+
+  skipUnless(canMount, "root who may mount (unshare)")("that is mounted where the report goes", async () => {
+    using here = plantingScene();
+    const blob = join(here.join("cache/committed"), "io.buildpacks.lifecycle.cache.metadata");
+    const before = readFileSync(blob);
+    writeFileSync(here.join("report.json"), "");
+    const args = ["-layers", here.layers, "-cache-dir", here.join("cache"), "-report", here.join("report.json")];
+    const { exitCode, stderr } = await runWithMounts([[blob, here.join("report.json")]], args);
+    expect({ exitCode, told: stderr.includes("it lies in the cache") }).toEqual({ exitCode: 1, told: true });
+    expect(readFileSync(blob)).toEqual(before);
+  });
 });
