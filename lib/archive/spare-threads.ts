@@ -34,9 +34,17 @@ function threadsOf(uid: number | undefined): number {
   }, 0);
 }
 
-/** Of the control group (version 2), as the process sees it. */
+/** Of the control group, as the process sees it: in version 2, and in the hierarchy for processes of version 1. */
 function spareOfGroup(): number {
-  const group = join("/sys/fs/cgroup", /^0::(.*)$/m.exec(read("/proc/self/cgroup"))?.[1] ?? "");
+  const groups = read("/proc/self/cgroup");
+  const own = /^0::(.*)$/m.exec(groups)?.[1] ?? "";
+  const first = /^\d+:(?:[^:]*,)?pids(?:,[^:]*)?:(.*)$/m.exec(groups)?.[1] ?? "";
+  // A container may see its own group as the root of the hierarchy, under a name that it has outside.
+  const places = [own, join("pids", first), "pids"].map((place) => join("/sys/fs/cgroup", place));
+  return Math.min(...places.map(spareOf));
+}
+
+function spareOf(group: string): number {
   const limit = /^\d+/.exec(read(join(group, "pids.max")))?.[0];
   if (limit === undefined) return Number.POSITIVE_INFINITY;
   return Number(limit) - Number(read(join(group, "pids.current")));

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   canRunAs,
@@ -39,6 +39,48 @@ describe("a limit on threads:", () => {
       expect([...ends].filter((end) => !["well", "refused", "not begun"].includes(end))).toEqual([]);
       expect(ends).toContain("refused");
       expect(ends).toContain("well");
+    },
+  );
+});
+
+/** Whether control groups can be made that bound processes, and where. */
+const groups = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].find(isRoot ? mayBound : () => false);
+
+function mayBound(parent: string): boolean {
+  const group = join(parent, `restorer-test-${process.pid}`);
+  try {
+    mkdirSync(group);
+    const isBounding = existsSync(join(group, "pids.max"));
+    rmdirSync(group);
+    return isBounding;
+  } catch {
+    return false;
+  }
+}
+
+describe("a limit on the threads of a control group:", () => {
+  skipUnless(groups !== undefined, "root, and control groups for processes that can be made")(
+    "however few there may be, a run ends well or with a reason, or does not begin",
+    async () => {
+      using caches = new Caches(40);
+      const group = join(groups ?? "", `restorer-test-${process.pid}`);
+      mkdirSync(group);
+      try {
+        const ends = new Set<string>();
+        for (const count of [3, 4, 6, 7, 8, 9, 10, 12, 16, 40]) {
+          using dir = tempDir("threads");
+          writeFileSync(join(group, "pids.max"), String(count));
+          const layers = layersDir(dir, "layers");
+          const command = ["sh", "-c", `echo $$ >${group}/cgroup.procs && exec "$@"`, "sh", restorerPath()];
+          const result = await runRestorer(caches.args(layers, "red"), { command });
+          ends.add(judge(result, existsSync(join(layers, directory)) ? caches.states(layers) : []));
+        }
+        expect([...ends].filter((end) => !["well", "refused", "not begun"].includes(end))).toEqual([]);
+        expect(ends).toContain("refused");
+        expect(ends).toContain("well");
+      } finally {
+        rmdirSync(group);
+      }
     },
   );
 });
