@@ -96,7 +96,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 
 ## make clean   removes what the others have made
 clean:
-	rm -rf dist node_modules tmp
+	rm -rf dist node_modules tmp .*.bun-build
 
 ## make help    this list
 help:

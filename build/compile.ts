@@ -15,12 +15,22 @@ const main = join(root, "restorer.ts");
 const transpiler = new Bun.Transpiler({ loader: "ts" });
 const sourceOf = (path: string) => Bun.file(path).text();
 
+/** What a file imports; of one with a syntax error nothing, for the bundler says in which file and line it is. */
+async function importsOf(path: string): Promise<Bun.Import[]> {
+  const source = await sourceOf(path);
+  try {
+    return transpiler.scanImports(source);
+  } catch {
+    return [];
+  }
+}
+
 /** The files that others load only when they need them. */
 async function loadedLate(): Promise<Set<string>> {
   const late = new Set<string>();
   for (const file of ["restorer.ts", ...new Glob("lib/**/*.ts").scanSync(root)]) {
     const path = join(root, file);
-    for (const { kind, path: to } of transpiler.scanImports(await sourceOf(path))) {
+    for (const { kind, path: to } of await importsOf(path)) {
       if (kind === "dynamic-import" && to.startsWith(".")) late.add(join(dirname(path), to));
     }
   }
@@ -33,7 +43,7 @@ async function loadedLate(): Promise<Set<string>> {
  */
 async function startInOneFile(): Promise<Bun.BunPlugin> {
   const late = await loadedLate();
-  const ofStart = transpiler.scanImports(await sourceOf(main)).filter(({ kind }) => kind === "import-statement");
+  const ofStart = (await importsOf(main)).filter(({ kind }) => kind === "import-statement");
   const importAll = (from: string) =>
     ofStart.map(({ path }) => `import "./${relative(dirname(from), join(root, path))}";\n`).join("");
   return {
