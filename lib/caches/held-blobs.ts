@@ -5,9 +5,12 @@ import { reservedDescriptors, spareDescriptors } from "../disk/descriptors.ts";
 import { openUnlessForeign } from "../disk/read-file.ts";
 import type { User } from "../disk/user.ts";
 
-/** What is left to the rest of a run is more where there are many: so many more small layers it restores at a time. */
-function roomFor(spare: number): number {
-  return Math.max(0, spare - Math.max(reservedDescriptors, Math.min(4 * reservedDescriptors, Math.floor(spare / 4))));
+/**
+ * What blobs that may be opened later, too, leave to the rest of a run, of so many descriptors: more where there are many, for
+ * so many more small layers it restores at a time.
+ */
+function leftByOthers(spare: number): number {
+  return Math.max(reservedDescriptors, Math.min(4 * reservedDescriptors, Math.floor(spare / 4)));
 }
 
 /** A blob's file. */
@@ -30,8 +33,8 @@ export class HeldBlobs {
   readonly #byFile = new Map<string, BlobFile>();
   /** Digests for which there was no descriptor. */
   readonly #leftOut = new Set<string>();
-  /** How many more may be held; counted once there is something to hold, when the rest of what a run opens early is open. */
-  #room: number | undefined;
+  /** Descriptors there were when there first was something to hold: the rest of what a run opens early is open then. */
+  #spare: number | undefined;
 
   get(sha: string): BlobFile | undefined {
     return this.#byDigest.get(sha);
@@ -41,25 +44,29 @@ export class HeldBlobs {
     return this.#leftOut.has(sha);
   }
 
-  /** Opens the blob of a digest and keeps it open, if there is room. Trouble is left to a later opening. */
-  hold(sha: string, place: BlobPlace): void {
+  /**
+   * Opens the blob of a digest and keeps it open, if there is room, of which one that can wait leaves more to others. Trouble
+   * is left to a later opening.
+   */
+  hold(sha: string, place: BlobPlace, { canWait = false } = {}): void {
     if (this.#byDigest.has(sha)) return;
-    this.#room ??= roomFor(spareDescriptors());
-    ifPossible(() => this.#open(sha, place));
-    if (!this.#byDigest.has(sha) && this.#room === 0) this.#leftOut.add(sha);
+    this.#spare ??= spareDescriptors();
+    const left = canWait ? leftByOthers(this.#spare) : reservedDescriptors;
+    const hasRoom = this.#spare - this.#byFile.size > left;
+    ifPossible(() => this.#open(sha, place, hasRoom));
+    if (!this.#byDigest.has(sha) && !hasRoom) this.#leftOut.add(sha);
   }
 
-  #open(sha: string, place: BlobPlace): void {
+  #open(sha: string, place: BlobPlace, hasRoom: boolean): void {
     // The one more that is opened to see whether its file is open already comes out of the reserve.
     const { stat, ...opened } = openBlobFile(place);
     const file = `${stat.dev}:${stat.ino}`;
     const known = this.#byFile.get(file);
-    if (known !== undefined || !this.#room) {
+    if (known !== undefined || !hasRoom) {
       closeSync(opened.fd);
       if (known !== undefined) this.#byDigest.set(sha, known);
       return;
     }
-    this.#room -= 1;
     const blob = { ...opened, staysOpen: true };
     this.#byFile.set(file, blob);
     this.#byDigest.set(sha, blob);

@@ -157,7 +157,7 @@ export class VolumeCache implements Cache {
 
   /** Opens blobs before an exporter that commits can take them away, as far as descriptors reach. */
   async hold(shas: readonly string[]): Promise<boolean> {
-    if (this.#take(shas) || this.#committed?.isReplaced !== true) return true;
+    if (this.#take(shas, { canWait: true }) || this.#committed?.isReplaced !== true) return true;
     // Some went with the directory that the metadata is from.
     const metadata = await this.#readMetadata().catch(() => undefined);
     this.#signal.throwIfAborted();
@@ -168,11 +168,11 @@ export class VolumeCache implements Cache {
   }
 
   /** False where some of the blobs are not there. */
-  #take(shas: readonly string[]): boolean {
+  #take(shas: readonly string[], urgency: { readonly canWait?: boolean } = {}): boolean {
     let isComplete = true;
     for (const sha of shas) {
       const place = this.#place(sha);
-      this.#held.hold(sha, place);
+      this.#held.hold(sha, place, urgency);
       isComplete &&= this.#held.get(sha) !== undefined || ifThere(place.at) !== undefined;
     }
     return isComplete;
