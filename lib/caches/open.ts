@@ -60,14 +60,14 @@ export interface ChosenCache {
  */
 export async function chooseCache(
   caches: readonly Cache[],
-  { inputs, log }: Session,
+  { inputs, log, signal }: Session,
   onTrouble: (message: string) => void,
 ): Promise<ChosenCache | undefined> {
   if (inputs.skipLayers) return undefined;
   let absent: Cache | undefined;
   for (const [index, cache] of caches.entries()) {
     try {
-      const metadata = await cache.metadata();
+      const metadata = await cache.metadata().finally(() => signal.throwIfAborted());
       if (metadata !== undefined) {
         if (index > 0) log.info(`Using ${cache.name}`);
         return { cache, metadata, fallbacks: caches.slice(index + 1) };

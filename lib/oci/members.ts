@@ -5,7 +5,7 @@ import { choosePlatform, contradicts, isSame, showPlatform } from "./platform.ts
 
 /** How many indexes an index may lead through, itself included: more than anybody has seen. */
 const maximumLevels = 3;
-/** How many members without a platform are looked into. */
+/** How many members without a platform are looked into, those of indexes in indexes included: each may be as large as is allowed. */
 const maximumUnnamed = 16;
 
 /** What is looked for in an index, and how its members are read. */
@@ -18,6 +18,12 @@ export interface Search<D> {
   readonly platformOf: (document: D, manifest: Manifest) => Promise<Platform>;
   /** Whether a failure to read a member says that it is not there, or not an image: the others are looked at then. */
   readonly isUnusable: (error: unknown) => boolean;
+}
+
+/** A search under way. */
+interface Bounded<D> extends Search<D> {
+  /** How many more members may be looked into. */
+  readonly looks: { left: number };
 }
 
 export interface Found<D> {
@@ -36,7 +42,7 @@ export function findManifest<D extends { readonly content: Manifest | Index }>(
   start: D,
   search: Search<D>,
 ): Promise<Found<D>> {
-  return follow({ document: start, platform: undefined }, search, 0);
+  return follow({ document: start, platform: undefined }, { ...search, looks: { left: maximumUnnamed } }, 0);
 }
 
 interface Step<D> {
@@ -46,7 +52,7 @@ interface Step<D> {
 
 async function follow<D extends { readonly content: Manifest | Index }>(
   { document, platform }: Step<D>,
-  search: Search<D>,
+  search: Bounded<D>,
   level: number,
 ): Promise<Found<D>> {
   const { content } = document;
@@ -103,14 +109,18 @@ interface Looked<D> {
 /** Reads what the configs of members say, up to the first one that fits exactly; what is not an image is passed over, and told. */
 async function lookInto<D extends { readonly content: Manifest | Index }>(
   members: readonly Member[],
-  search: Search<D>,
+  search: Bounded<D>,
   {
     enter,
     onFailure,
   }: { readonly enter: (member: Member) => Promise<Found<D>>; readonly onFailure: (error: unknown) => void },
 ): Promise<Looked<D>[]> {
   const result: Looked<D>[] = [];
-  for (const member of members.slice(0, maximumUnnamed)) {
+  for (const member of members) {
+    if (search.looks.left === 0) break;
+    search.looks.left -= 1;
+    // Signals are heard in between.
+    await new Promise((resolve) => setImmediate(resolve));
     try {
       const found = await enter(member);
       if (!isImageConfig(found.manifest.config.mediaType)) continue;
