@@ -4,6 +4,7 @@ import { isLayoutReference } from "../oci/reference.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { Session } from "../session.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
+import { Pauses } from "../waiting.ts";
 import { type Cache, CacheError } from "./cache.ts";
 import { namedPlaces } from "./place.ts";
 import { VolumeCache } from "./volume.ts";
@@ -64,10 +65,12 @@ export async function chooseCache(
   onTrouble: (message: string) => void,
 ): Promise<ChosenCache | undefined> {
   if (inputs.skipLayers) return undefined;
+  const pauses = new Pauses(signal);
   let absent: Cache | undefined;
   for (const [index, cache] of caches.entries()) {
     try {
-      const metadata = await cache.metadata().finally(() => signal.throwIfAborted());
+      // What it is read from may have kept signals from being heard.
+      const metadata = await cache.metadata().finally(() => pauses.pause());
       if (metadata !== undefined) {
         if (index > 0) log.info(`Using ${cache.name}`);
         return { cache, metadata, fallbacks: caches.slice(index + 1) };
