@@ -49,14 +49,16 @@ class Output {
   #pending: Uint8Array[] = [];
   /** Whether somebody comes back for what waits. */
   #isBusy = false;
+  readonly #drained: (() => void)[] = [];
 
   constructor(stream: Stream, stat: Stats | undefined) {
     this.#stream = stream;
     this.#fd = withoutWaiting(stream, stat);
   }
 
-  get isEmpty(): boolean {
-    return this.#pending.length === 0;
+  /** Resolves when nothing waits any more. */
+  async drained(): Promise<void> {
+    if (this.#pending.length > 0) await new Promise<void>((resolve) => this.#drained.push(resolve));
   }
 
   /** Throws the system's error when a reader has gone away or a disk is full, and it is known at once. */
@@ -71,7 +73,9 @@ class Output {
     for (let first = this.#pending[0]; first !== undefined; first = this.#pending[0]) {
       if (this.#fd === undefined) {
         this.#isBusy = true;
-        write(this.#stream, first, (error, count) => this.#again(error, count ?? 0));
+        const all = Buffer.concat(this.#pending);
+        this.#pending = [all];
+        write(this.#stream, all, (error, count) => this.#again(error, count ?? 0));
         return;
       }
       try {
@@ -92,11 +96,12 @@ class Output {
     this.#took(count);
     if (error !== null && !hasCode(error, "EAGAIN")) this.#pending = [];
     try {
-      if (error === null || this.isEmpty) this.#work();
-      else setTimeout(() => this.#work(), retryMs);
+      if (error === null || this.#pending.length === 0) this.#work();
+      else setTimeout(() => this.#again(null, 0), retryMs);
     } catch {
       // The reader has gone away.
     }
+    if (this.#pending.length === 0) for (const resolve of this.#drained.splice(0)) resolve();
   }
 
   #took(count: number): void {
@@ -171,7 +176,5 @@ export function writeResult(text: string | Uint8Array): void {
 
 /** Resolves when all that was written has been taken. */
 export async function drained(): Promise<void> {
-  while ([...outputs.values()].some((output) => !output.isEmpty)) {
-    await new Promise((resolve) => setTimeout(resolve, retryMs));
-  }
+  await Promise.all([...outputs.values()].map((output) => output.drained()));
 }
