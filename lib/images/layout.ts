@@ -128,24 +128,15 @@ async function findInLayout(path: string, index: Index, otherwise: "only" | "sam
   const { document, manifest, platform } = await findManifest(start, {
     platform: ownPlatform(),
     otherwise,
-    read: async (member) => {
-      await pause();
-      const content = parseManifest(readBlob(path, member, manifestBytes), member.mediaType);
-      return { content, digest: member.digest };
-    },
-    platformOf: async (_, image) => {
-      await pause();
-      return readConfig(path, image);
-    },
+    read: async (member) => ({
+      content: parseManifest(readBlob(path, member, manifestBytes), member.mediaType),
+      digest: member.digest,
+    }),
+    platformOf: async (_, image) => readConfig(path, image),
     // What is wrong with the only one says more than that there is no other.
     isUnusable: (error) => index.manifests.length > 1 && isPassedOver(error),
   });
   return { digest: document.digest, manifest, platform };
-}
-
-/** So that signals are heard between documents: each may be as large as is allowed. */
-function pause(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function isPassedOver(error: unknown): boolean {
