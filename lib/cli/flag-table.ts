@@ -1,3 +1,4 @@
+import { logLevels } from "../log.ts";
 import type { Flag } from "./flag.ts";
 
 /** All flags, in the order in which help shows them. */
@@ -213,7 +214,7 @@ export const flagTable = [
     value: "LEVEL",
     variables: ["CNB_LOG_LEVEL"],
     commands: "all",
-    choices: ["debug", "info", "warn", "error"],
+    choices: logLevels,
     default: "info",
     description: "debug, info, warn or error",
   },
