@@ -97,6 +97,46 @@ _start: hint    #36                     // bti j: a jump may lead here
 5:      mov     x1, sp
         mov     x2, #0
         bl      sigxfsz
+/* a restore that is given no cache is over before compilers pay: x22 is what the runtime is told of them */
+        adr     x22, no_ftl
+        ldr     w9, [x19]               // argc
+        add     x10, x19, #16           // behind argv[0]
+        movz    w13, #0x6163            // "cach"
+        movk    w13, #0x6863, lsl #16
+        cmp     w9, #2
+        b.lo    42f
+        ldr     x11, [x10]
+        ldrb    w12, [x11]
+        cmp     w12, #'-'
+        b.ne    45f                     // a command
+40:     ldr     x11, [x10], #8
+        cbz     x11, 42f
+41:     ldr     w12, [x11]
+        cmp     w12, w13
+        b.eq    45f
+        ldrb    w12, [x11], #1
+        cmp     w12, #'-'
+        b.eq    41b
+        b       40b
+42:     ldr     x13, =0x484341435f424e43 // "CNB_CACH"
+        ldr     x14, =0x5f43534a5f4e5542 // "BUN_JSC_"
+        movz    w15, #0x7375            // "useJ", as the user wants it, or a restore that begins again
+        movk    w15, #0x4a65, lsl #16
+        add     x10, x19, #16
+        add     x10, x10, x9, lsl #3    // envp
+43:     ldr     x11, [x10], #8
+        cbz     x11, 44f
+        ldr     x12, [x11]
+        cmp     x12, x13
+        b.eq    45f
+        cmp     x12, x14
+        b.ne    43b
+        ldr     w12, [x11, #8]
+        cmp     w12, w15
+        b.ne    43b
+        b       45f
+44:     adr     x22, no_jit
+45:
 /* 2. LD_* is hidden; the auxiliary vector, as the kernel would have made it with PT_INTERP */
         mov     w3, #'L'
         mov     w4, #1
@@ -133,9 +173,8 @@ _start: hint    #36                     // bti j: a jump may lead here
         cbz     x11, 39f
         str     x11, [x10], #8
         b       38b
-39:     adr     x11, no_ftl
-        adr     x12, no_spare           // two of them also keep the stack aligned
-        stp     x11, x12, [x10]
+39:     adr     x12, no_spare           // two of them also keep the stack aligned
+        stp     x22, x12, [x10]
         // on to the loader
         ldr     x16, [x20, #CFG_LDENTRY]
         mov     x0, #0
@@ -316,6 +355,7 @@ messages:
         message MAKING, "no memory file can be made (memfd_create is refused, or ulimit -f allows no file of 4 KiB)"
         message OPENING, "/proc/self/fd cannot be read (is /proc mounted?)"
 no_ftl: .asciz  "BUN_JSC_useFTLJIT=no"
+no_jit: .asciz  "BUN_JSC_useJIT=no"
 no_spare: .asciz "BUN_JSC_useWarmUpMarkedBlocks=no"
         .balign 8
 cfg:    .fill   7, 8, 0

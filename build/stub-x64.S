@@ -106,12 +106,41 @@ _start: endbr64
         xor     edx, edx
         call    sigxfsz
 /* 2. the auxiliary vector, as the kernel would have made it with PT_INTERP */
-        mov     rax, [rbp]              # argc
+        /* a restore that is given no cache is over before compilers pay: rbx is what the runtime is told of them */
+        lea     rbx, [rip+no_ftl]
+        lea     rdi, [rbp+16]           # behind argv[0]
+        cmp     dword ptr [rbp], 2      # argc
+        jb      40f
+        mov     rax, [rdi]
+        cmp     byte ptr [rax], '-'
+        jne     41f                     # a command
+38:     mov     rax, [rdi]
+        test    rax, rax
+        jz      40f
+        add     rdi, 8
+39:     cmp     dword ptr [rax], 0x68636163 # "cach"
+        je      41f
+        cmp     byte ptr [rax], '-'
+        lea     rax, [rax+1]
+        je      39b
+        jmp     38b
+40:     lea     rbx, [rip+no_jit]
+41:     mov     rax, [rbp]              # argc
         lea     rdi, [rbp+rax*8+16]     # envp
+        movabs  r14, 0x484341435f424e43 # "CNB_CACH"
+        movabs  r15, 0x5f43534a5f4e5542 # "BUN_JSC_"
 6:      mov     rax, [rdi]
         add     rdi, 8
         test    rax, rax
         jz      7f
+        cmp     [rax], r14
+        je      43f
+        cmp     [rax], r15
+        jne     42f
+        cmp     dword ptr [rax+8], 0x4a657375 # "useJ", as the user wants it, or a restore that begins again
+        jne     42f
+43:     lea     rbx, [rip+no_ftl]
+42:
         /* LD_* is hidden from the loader, which else would look for libraries that it names */
         mov     ecx, [rax]
         and     ecx, 0xffffff
@@ -151,7 +180,7 @@ _start: endbr64
         jz      37f
         stosq
         jmp     36b
-37:     lea     rax, [rip+no_ftl]
+37:     mov     rax, rbx
         stosq
         lea     rax, [rip+no_spare]     # two of them also keep the stack aligned
         stosq
@@ -343,6 +372,7 @@ messages:
         message OPENING, "/proc/self/fd cannot be read (is /proc mounted?)"
         /* what it brings stands in docs/performance.md; lib/cli/runtime.ts keeps it from children */
 no_ftl: .asciz  "BUN_JSC_useFTLJIT=no"
+no_jit: .asciz  "BUN_JSC_useJIT=no"
 no_spare: .asciz "BUN_JSC_useWarmUpMarkedBlocks=no"
         .balign 8
 cfg:    .fill   7, 8, 0

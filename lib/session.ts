@@ -4,7 +4,7 @@ import { readInputs, readPlatformApi, requestedInfo, resolveInputs } from "./cli
 import { abortOnSignal, Ending, Interrupted } from "./cli/interrupt.ts";
 import type { Options } from "./cli/options.ts";
 import { asksForJson, type RefusedInputs, readRefusedInputs } from "./cli/report-path.ts";
-import { disarmRuntime } from "./cli/runtime.ts";
+import { compileIfLong, disarmRuntime } from "./cli/runtime.ts";
 import { version } from "./cli/version.ts";
 import { refuseFewDescriptors } from "./disk/descriptors.ts";
 import { isRoot } from "./disk/user.ts";
@@ -117,8 +117,10 @@ async function run({ inputs: readInputs, leavesStdout, story, refused, usage }: 
   const ending = new Ending((reason) => report(reason, log, usage));
   try {
     refuseFewDescriptors();
+    const startedWith = { ...env };
     const dangers = disarmRuntime(env, isRoot());
     const inputs = await readInputs();
+    compileIfLong(inputs, startedWith);
     log = new StreamLog(inputs.logLevel, {
       colors: isCapable && !inputs.noColor,
       leavesStdout: leavesStdout(inputs),

@@ -1,4 +1,7 @@
+import { statSync } from "node:fs";
+import type { Environment } from "../environment.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
+import type { Inputs } from "./inputs.ts";
 
 type MutableEnvironment = Record<string, string | undefined>;
 
@@ -9,7 +12,15 @@ const foreignCode = ["BUN_OPTIONS", "BUN_INSPECT", "BUN_INSPECT_CONNECT_TO", "BU
  * The settings that the self-contained executable starts its runtime with (`build/stub-x64.S`), spelled as nobody else would:
  * what the user set stays.
  */
-const ownSettings = { BUN_JSC_useFTLJIT: "no", BUN_JSC_useWarmUpMarkedBlocks: "no" } as const;
+const ownSettings: readonly (readonly [name: string, value: string])[] = [
+  ["BUN_JSC_useJIT", "no"],
+  ["BUN_JSC_useJIT", "yes"],
+  ["BUN_JSC_useFTLJIT", "no"],
+  ["BUN_JSC_useWarmUpMarkedBlocks", "no"],
+];
+
+/** Beginning again takes some 10 ms. From so many bytes of TOML on, what compilers save is more. */
+const longRunBytes = 96 * 1024;
 
 /**
  * Takes from the environment what would turn the runtime that this executable is built with against its user, and returns
@@ -19,7 +30,7 @@ const ownSettings = { BUN_JSC_useFTLJIT: "no", BUN_JSC_useWarmUpMarkedBlocks: "n
 export function disarmRuntime(env: MutableEnvironment, isRoot: boolean): string[] {
   const warnings: string[] = [];
   // The runtime has read it; no child shall.
-  for (const [name, value] of Object.entries(ownSettings)) if (env[name] === value) delete env[name];
+  for (const [name, value] of ownSettings) if (env[name] === value) delete env[name];
   const found = foreignCode.filter((name) => (env[name] ?? "") !== "");
   if (found.length > 0 && isRoot) {
     throw new RestorerError(`${found.join(" and ")} would let other code into a process that runs as root`, {
@@ -42,4 +53,21 @@ export function disarmRuntime(env: MutableEnvironment, isRoot: boolean): string[
     warnings.push("ignoring BUN_CONFIG_VERBOSE_FETCH, which would print credentials");
   }
   return warnings;
+}
+
+/**
+ * A restore that is given no cache starts without compilers, for it is over before they pay (`build/stub-x64.S`). One that has
+ * much to read all the same begins again with them: nothing is done or told yet. `startedWith` is the environment before
+ * `disarmRuntime`. Returns where there is nothing to gain, or where the system refuses: then it takes longer.
+ */
+export function compileIfLong({ groupPath, analyzedPath }: Inputs, startedWith: Environment): void {
+  if (startedWith["BUN_JSC_useJIT"] !== "no") return;
+  const bytes = [groupPath, analyzedPath].map((path) => statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+  if (Math.max(...bytes) < longRunBytes) return;
+  const env = { ...startedWith, BUN_JSC_useJIT: "yes", BUN_JSC_useFTLJIT: "no" };
+  try {
+    process.execve?.("/proc/self/exe", [process.argv0, ...process.argv.slice(2)], env);
+  } catch {
+    // As it was started, then.
+  }
 }

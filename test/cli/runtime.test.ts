@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { disarmRuntime } from "../../lib/cli/runtime.ts";
 import { RestorerError } from "../../lib/failures.ts";
 import { runsAnywhere } from "../support/bare-root.ts";
-import { groupToml } from "../support/cache-fixture.ts";
+import { analyzedToml, groupToml } from "../support/cache-fixture.ts";
 import { file, isRoot, runRestorer, skipUnless, tempDir } from "../support/harness.ts";
 
 describe("the environment", () => {
@@ -42,6 +42,9 @@ describe("the environment", () => {
     };
     expect(disarmRuntime(env, true)).toEqual([]);
     expect(env).toEqual({ BUN_JSC_useJIT: "1" });
+    const without: Record<string, string> = { BUN_JSC_useJIT: "no", BUN_JSC_useWarmUpMarkedBlocks: "no" };
+    expect(disarmRuntime(without, true)).toEqual([]);
+    expect(without).toEqual({});
     const own = { BUN_JSC_useFTLJIT: "1" };
     expect(disarmRuntime(own, true)).toEqual([]);
     expect(own).toEqual({ BUN_JSC_useFTLJIT: "1" });
@@ -60,11 +63,53 @@ describe("the executable", () => {
     "starts its runtime with settings of its own, and the user's count more",
     async () => {
       const settings = async (env: Record<string, string>) =>
-        (await runRestorer(["-version"], { env: { ...env, BUN_JSC_dumpOptions: "2" } })).stderr;
+        (await runRestorer(["-version"], { env: { CNB_CACHE_DIR: "/cache", ...env, BUN_JSC_dumpOptions: "2" } }))
+          .stderr;
       for (const name of ["useFTLJIT", "useWarmUpMarkedBlocks"]) {
         expect(await settings({})).toContain(` ${name}=false `);
         expect(await settings({ [`BUN_JSC_${name}`]: "1" })).toMatch(new RegExp(`^ *${name}=true`, "m"));
       }
+    },
+  );
+
+  /** Whether a run had compilers; twice, where it began again with them. */
+  const compilers = async (layers: string, args: readonly string[] = [], env: Record<string, string> = {}) => {
+    const run = await runRestorer(["-layers", layers, ...args], { env: { ...env, BUN_JSC_dumpOptions: "2" } });
+    return { exitCode: run.exitCode, seen: run.stderr.match(/\buseJIT=\w+/g) };
+  };
+  const [on, off] = ["useJIT=true", "useJIT=false"];
+
+  skipUnless(runsAnywhere, "a self-contained executable")(
+    "has compilers where a cache is named, or a command, or where the user wants them",
+    async () => {
+      using dir = tempDir("compilers", { layers: { "group.toml": groupToml([]) }, cache: {} });
+      const layers = dir.join("layers");
+      expect((await compilers(layers)).seen).toEqual([off]);
+      expect((await compilers(layers, ["-log-level", "-cached"])).seen).toEqual([on]);
+      for (const flag of ["-cache-dir", "--cache-dir"]) {
+        expect((await compilers(layers, [flag, dir.join("cache")])).seen).toEqual([on]);
+        expect((await compilers(layers, [`${flag}=${dir.join("cache")}`])).seen).toEqual([on]);
+      }
+      expect((await compilers(layers, [], { CNB_CACHE_DIR: dir.join("cache") })).seen).toEqual([on]);
+      expect((await compilers(layers, [], { BUN_JSC_useJIT: "1" })).seen).toEqual([on]);
+      const desk = await runRestorer(["inspect", dir.join("cache")], { env: { BUN_JSC_dumpOptions: "2" } });
+      expect(desk.stderr).toContain(on);
+    },
+  );
+
+  skipUnless(runsAnywhere, "a self-contained executable")(
+    "begins again with compilers where there is much to read, unless the user wants none",
+    async () => {
+      const layer = { name: "one", metadata: { text: "x".repeat(100_000) } };
+      const analyzed = analyzedToml({ buildpacks: [{ id: "a/b", layers: [layer] }] });
+      const files = { "group.toml": groupToml([{ id: "a/b" }]), "analyzed.toml": analyzed };
+      using dir = tempDir("compilers", { layers: files, again: files });
+      const warned = { NODE_TLS_REJECT_UNAUTHORIZED: "0" };
+      expect(await compilers(dir.join("layers"))).toEqual({ exitCode: 0, seen: [off, on] });
+      expect(existsSync(dir.join("layers/a_b/one.toml"))).toBe(true);
+      expect((await compilers(dir.join("again"), [], { BUN_JSC_useJIT: "0" })).seen).toEqual([off]);
+      const { stderr } = await runRestorer(["-layers", dir.join("layers")], { env: warned });
+      expect(stderr.match(/NODE_TLS_REJECT_UNAUTHORIZED=0/g)).toHaveLength(1);
     },
   );
 
