@@ -147,7 +147,7 @@ export function openStreams(): void {
 
 /** Writes text to a standard stream, in its turn. Throws the system's error when it is known at once that it takes no more. */
 export function writeText(stream: Stream, text: string | Uint8Array): void {
-  outputOf(stream).write(Buffer.from(text));
+  outputOf(stream).write(typeof text === "string" ? new TextEncoder().encode(text) : text);
 }
 
 /** As `writeText`, where it does not matter whether anybody reads: that must not fail a restore. */

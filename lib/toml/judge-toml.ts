@@ -9,9 +9,9 @@ const apostrophe = code("'");
 const backslash = code("\\");
 const dot = code(".");
 /** What begins a value, a table or a header, or stands between two of them. */
-const pieces = new Set(Array.from("=,[{", code));
+const pieces = new Set([..."=,[{"].map(code));
 /** What ends a number, a date, or a bare key. */
-const wordEnds = new Set(Array.from(" \t\r\n=,.[]{}", code));
+const wordEnds = new Set([..." \t\r\n=,.[]{}"].map(code));
 
 /**
  * Judges a TOML text before it is parsed, in one pass over its bytes: small ones may hold so many values that they take
