@@ -79,6 +79,8 @@ await Bun.build({
   compile: {
     outfile,
     jitPolicy,
+    // What a start uses lies together; test/build/start-order.ts records it. Of an older one most still counts.
+    bytecodeOrder: join(import.meta.dir, "start.order"),
     // Files of the directory it is run in may hold anybody's code.
     autoloadDotenv: false,
     autoloadBunfig: false,
