@@ -9,15 +9,6 @@ const choices = commands.map(({ name }) => ({
 const names = choices.map(({ name }) => name).join(" ");
 const restoreFlags = choices.find(({ name }) => name === "restore")?.flags.join(" ") ?? "";
 
-/** What may follow a flag, or a command that takes no path. */
-const values = [
-  ...flags.flatMap(({ name, choices }) =>
-    choices === undefined ? [] : [{ after: `-${name}`, words: choices.join(" ") }],
-  ),
-  { after: "help", words: names },
-  { after: "completion", words: "bash zsh fish" },
-];
-
 const scripts: Readonly<Record<string, () => string>> = {
   bash: () => `_restorer() {
   local words="${names} ${restoreFlags}"
@@ -62,6 +53,15 @@ compdef _restorer restorer
       "",
     ].join("\n"),
 };
+
+/** What may follow a flag, or a command that takes no path. */
+const values = [
+  ...flags.flatMap(({ name, choices }) =>
+    choices === undefined ? [] : [{ after: `-${name}`, words: choices.join(" ") }],
+  ),
+  { after: "help", words: names },
+  { after: "completion", words: Object.keys(scripts).join(" ") },
+];
 
 function fishFlag(command: CommandName, flag: string): string {
   const where = command === "restore" ? "__fish_use_subcommand" : `'__fish_seen_subcommand_from ${command}'`;
