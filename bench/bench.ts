@@ -86,10 +86,17 @@ interface Outcome {
   failure?: string;
 }
 
-/** Runs the contenders in turn, once to warm up and check the result, then `runs` times. */
+/** Starts take milliseconds, and differ by a fifth from one to the next: the median of a few would be chance. */
+const startsPerRun = 8;
+
+function runsOf({ isStart }: Row): number {
+  return isStart ? runs * startsPerRun : runs;
+}
+
+/** Runs the contenders in turn, once to warm up and check the result, then as often as they count. */
 async function compete(row: Row, list: readonly Contender[]): Promise<Map<string, Outcome>> {
   const outcomes = new Map<string, Outcome>();
-  for (let turn = 0; turn <= runs; turn++) {
+  for (let turn = 0; turn <= runsOf(row); turn++) {
     for (const { name, result, commands } of list) {
       const outcome = outcomes.get(name) ?? { costs: [] };
       outcomes.set(name, outcome);
@@ -167,7 +174,7 @@ async function compareRows(names: readonly string[], list: readonly Contender[])
         console.error(notes.at(-1));
         continue;
       }
-      console.error(`${name}: ${row.about}, ${runs} runs`);
+      console.error(`${name}: ${row.about}, ${runsOf(row)} runs`);
       const outcomes = await compete(row, list);
       table.push(lineOf(row, outcomes));
       measured.push(measurementOf(row, outcomes));
@@ -234,7 +241,7 @@ async function main(): Promise<void> {
   if (names.some((name) => name.startsWith("image"))) await countRequests(list);
   for (const word of words) await programs.get(word)?.();
   console.log(
-    `\nMedians of ${runs} runs, contenders in turn; the 1-minute load was ${started} before and ${load()} after.`,
+    `\nMedians of ${runs} runs (of warm starts ${runs * startsPerRun}), contenders in turn; the 1-minute load was ${started} before and ${load()} after.`,
   );
   const versions = list.flatMap((contender) => contender.versions);
   for (const line of machine({ layers: workDir, caches: cacheDir }, versions)) console.log(line);
