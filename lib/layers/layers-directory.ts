@@ -1,4 +1,3 @@
-import { refuseInCache } from "../disk/cache-places.ts";
 import type { Directory } from "../disk/directory.ts";
 import { openOrMakeNested } from "../disk/nested.ts";
 import { MountError, refuseMounts } from "../disk/removal.ts";
@@ -7,6 +6,7 @@ import { describe, hasCode } from "../errors.ts";
 import { cannotWrite } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
+import { refuseLayersPlace } from "./layers-on-disk.ts";
 import { BuildpackDirectory } from "./publish.ts";
 
 /**
@@ -161,7 +161,7 @@ function removeIfEmpty(parent: Directory, name: string): void {
 export function openLayersDirectory(path: string, umask: number, shared: readonly string[]): Directory {
   try {
     const directory = openOrMakeNested(path, shared, 0o777 & ~umask);
-    refuseInCache(directory, { forLayers: true });
+    refuseLayersPlace(directory);
     return directory;
   } catch (error) {
     throw cannotWrite(path, error);

@@ -27,6 +27,15 @@ export function layerFilesOnDisk(
   return lookInto(layers, buildpackDirectory, listLayerFiles) ?? new Map<string, Set<string>>();
 }
 
+/** Throws a RestorerError (exit 42) where the layers directory is a cache's, or lies in one. */
+export function refuseLayersPlace(layers: Directory): void {
+  try {
+    refuseInCache(layers, { forLayers: true });
+  } catch (error) {
+    throw cannotWrite(layers.path, error, "Name another directory with -layers or CNB_LAYERS_DIR.");
+  }
+}
+
 /**
  * Throws a RestorerError (exit 42) where no buildpack's directory can be made: a file stands there, or a cache lies there.
  * What else stands there gives way.

@@ -17,7 +17,7 @@ import { type Group, readGroup } from "../toml/group.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import { readRunToml } from "../toml/run-toml.ts";
 import { decide } from "./decide.ts";
-import { layerFilesOnDisk, layersOnDisk, lookInto, refuseBuildpackPlace } from "./layers-on-disk.ts";
+import { layerFilesOnDisk, layersOnDisk, lookInto, refuseBuildpackPlace, refuseLayersPlace } from "./layers-on-disk.ts";
 import { PlaceError, refuseMountedFiles, refuseTaken, refuseTakenDirectory } from "./place.ts";
 import type { Plan, Subject } from "./plan.ts";
 import { isWritten } from "./schedule.ts";
@@ -66,6 +66,7 @@ export async function readSituation(session: Session, needsGroup = true): Promis
   const caches = await openCaches(session, registry);
   const layers = openLayersIfThere(inputs.layersDir);
   try {
+    if (layers !== undefined) refuseLayersPlace(layers);
     const troubles: string[] = [];
     const onTrouble = (trouble: string) => void troubles.push(trouble);
     const { plan, app, chosen } = await decide(session, { group, analyzed, images, caches, layers }, onTrouble);

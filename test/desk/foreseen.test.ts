@@ -208,4 +208,19 @@ describe("explain foresees what stands in a layer's place, and is left by a rest
       stderr: expect.stringContaining("it lies in the cache"),
     });
   });
+
+  test("the cache, or a place in it, as the layers directory, which ends both with 42", async () => {
+    using made = scene();
+    for (const layers of [made.cache.path, made.cache.committed]) {
+      const files = ["-group", join(made.layers, "group.toml"), "-analyzed", join(made.layers, "analyzed.toml")];
+      const args = ["-layers", layers, ...files, "-cache-dir", made.cache.path];
+      const explained = await desk("explain", ...args);
+      const restored = await runRestorer(args);
+      expect([explained.exitCode, restored.exitCode]).toEqual([42, 42]);
+      expect(explained.stderr).toBe(restored.stderr);
+      expect(restored.stderr).toBe(
+        `ERROR: write "${layers}": it lies in the cache, which is never written\nName another directory with -layers or CNB_LAYERS_DIR.\n`,
+      );
+    }
+  });
 });
