@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { type Stats, statSync } from "node:fs";
 import type { Environment } from "../environment.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
 import type { Inputs } from "./inputs.ts";
@@ -62,12 +62,25 @@ export function disarmRuntime(env: MutableEnvironment, isRoot: boolean): string[
  */
 export function compileIfLong({ groupPath, analyzedPath }: Inputs, startedWith: Environment): void {
   if (startedWith["BUN_JSC_useJIT"] !== "no") return;
-  const bytes = [groupPath, analyzedPath].map((path) => statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+  const bytes = [groupPath, analyzedPath].map((path) => lookAt(path)?.size ?? 0);
   if (Math.max(...bytes) < longRunBytes) return;
-  const env = { ...startedWith, BUN_JSC_useJIT: "yes", BUN_JSC_useFTLJIT: "no" };
+  // In an emulator /proc/self/exe may be the emulator.
+  const [running, named] = [lookAt("/proc/self/exe"), lookAt(process.execPath)];
+  if (running === undefined || running.ino !== named?.ino || running.dev !== named.dev) return;
   try {
+    const env = { ...startedWith, BUN_JSC_useJIT: "yes" };
     process.execve?.("/proc/self/exe", [process.argv0, ...process.argv.slice(2)], env);
   } catch {
-    // As it was started, then.
+    // As it was started, then, and without the runtime's words about execve.
+    process.removeAllListeners("warning");
+  }
+}
+
+/** Undefined for what cannot be looked at: whoever reads it says why. */
+function lookAt(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
   }
 }

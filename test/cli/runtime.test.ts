@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync } from "node:fs";
 import { disarmRuntime } from "../../lib/cli/runtime.ts";
 import { RestorerError } from "../../lib/failures.ts";
 import { runsAnywhere } from "../support/bare-root.ts";
 import { analyzedToml, groupToml } from "../support/cache-fixture.ts";
-import { file, isRoot, runRestorer, skipUnless, tempDir } from "../support/harness.ts";
+import { file, isRoot, restorerPath, runRestorer, skipUnless, tempDir } from "../support/harness.ts";
 
 describe("the environment", () => {
   for (const name of ["BUN_OPTIONS", "BUN_INSPECT", "BUN_INSPECT_CONNECT_TO", "BUN_INSPECT_PRELOAD"]) {
@@ -112,6 +112,59 @@ describe("the executable", () => {
       expect(stderr.match(/NODE_TLS_REJECT_UNAUTHORIZED=0/g)).toHaveLength(1);
     },
   );
+
+  skipUnless(runsAnywhere, "a self-contained executable")(
+    "goes on without compilers where its file is gone, as in an emulator it may be another",
+    async () => {
+      const text = `${groupToml([])}#${"x".repeat(100_000)}\n`;
+      using dir = tempDir("compilers", { layers: { "group.toml": text } });
+      copyFileSync(restorerPath(), dir.join("gone"));
+      const script = 'exec 3<"$1"; rm "$1"; exec /proc/self/fd/3 -layers "$2"';
+      const run = Bun.spawn(["sh", "-c", script, "sh", dir.join("gone"), dir.join("layers")], {
+        env: { CNB_PLATFORM_API: "0.15", BUN_JSC_dumpOptions: "2" },
+        stdout: "ignore",
+        stderr: "pipe",
+      });
+      const stderr = await run.stderr.text();
+      expect({ exitCode: await run.exited, seen: stderr.match(/\buseJIT=\w+/g) }).toEqual({ exitCode: 0, seen: [off] });
+    },
+  );
+
+  skipUnless(runsAnywhere, "a self-contained executable")(
+    "goes on without compilers, and without the runtime's words, where the system refuses that it begins again",
+    async () => {
+      const text = `${groupToml([])}#${"x".repeat(100_000)}\n`;
+      using dir = tempDir("compilers", { layers: { "group.toml": text } });
+      // So small a stack leaves so little room for the environment that its own settings are too much when it begins again.
+      const script = 'ulimit -s 600; exec "$@"';
+      const run = async (padding: number) => {
+        const half = "x".repeat(padding / 2);
+        const ran = Bun.spawn(["sh", "-c", script, "sh", restorerPath(), "-layers", dir.join("layers")], {
+          env: { CNB_PLATFORM_API: "0.15", BUN_JSC_dumpOptions: "2", ONE: half, OTHER: half },
+          stdout: "ignore",
+          stderr: "pipe",
+        });
+        return { exitCode: await ran.exited, stderr: await ran.stderr.text() };
+      };
+      let [fits, tooMuch] = [0, 256 * 1000];
+      while (tooMuch - fits > 8) {
+        const middle = (fits + tooMuch) / 2;
+        if ((await run(middle)).exitCode === 0) fits = middle;
+        else tooMuch = middle;
+      }
+      const { exitCode, stderr } = await run(fits);
+      expect({ exitCode, seen: stderr.match(/\buseJIT=\w+/g) }).toEqual({ exitCode: 0, seen: [off] });
+      expect(stderr).not.toContain("execve");
+    },
+  );
+
+  test("says which file it was that cannot be looked at, with no cache too", async () => {
+    using dir = tempDir("below", { layers: { "group.toml": groupToml([]) } });
+    const below = dir.join("layers/group.toml/group.toml");
+    const { exitCode, stderr } = await runRestorer(["-layers", dir.join("layers"), "-group", below]);
+    expect(stderr).toContain(`read group file "${below}": not a directory`);
+    expect(exitCode).toBe(1);
+  });
 
   test("gives a credential helper no setting of its runtime", async () => {
     using dir = tempDir("guard", {
