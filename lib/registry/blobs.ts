@@ -104,7 +104,8 @@ class Body {
 
   giveUp(): void {
     this.isGivenUp = true;
-    this.#abort.abort(new TransportError("Slow", "another connection is tried"));
+    const host = this.#url?.host ?? "the registry";
+    this.#abort.abort(new TransportError("Slow", `${host} is much slower by one connection than by others`));
   }
 
   /** Opens the body at a byte, or one before it, and reads its first chunk. */

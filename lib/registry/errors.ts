@@ -72,6 +72,8 @@ export interface Refusal {
   readonly askedMs?: number | undefined;
   /** The host that was asked, where its redirect led to this one: no credentials were sent here. */
   readonly redirectedFrom?: string | undefined;
+  /** What stands in the address that a redirect led to and may be signed: its query, and the values in it. */
+  readonly signed: readonly string[];
   /** The proxy that the request went by, which may be the one that answered. */
   readonly proxy?: string | undefined;
 }
@@ -89,6 +91,7 @@ export async function refusal(
     challenges: response.headers.has("www-authenticate"),
     askedMs,
     redirectedFrom,
+    signed: answered.href === asked.href ? [] : signedParts(answered),
     proxy,
   };
   return statusError(operation, answer);
@@ -96,8 +99,8 @@ export async function refusal(
 
 function statusError(operation: Operation, refusal: Refusal): RegistryError {
   const { step, reference, credential } = operation;
-  const { host, status, body, askedMs, redirectedFrom, proxy } = refusal;
-  const { words, code } = serverMessage(body, (text) => withoutSecrets(text, operation));
+  const { host, status, body, askedMs, redirectedFrom, signed, proxy } = refusal;
+  const { words, code } = serverMessage(body, (text) => withoutSecrets(text, operation, signed));
   const said = words === "" ? "" : `: ${quote(words)}`;
   const reason = STATUS_CODES[status] === undefined ? "" : ` ${STATUS_CODES[status]}`;
   const wait =
@@ -126,12 +129,27 @@ function statusError(operation: Operation, refusal: Refusal): RegistryError {
 }
 
 /** Text of a server without the secrets it was sent, should it have echoed them. */
-function withoutSecrets(text: string, { credential, authorization = "" }: Operation): string {
-  const secrets = [authorization.slice(authorization.indexOf(" ") + 1), authorization];
-  return secrets
-    .filter((secret) => secret.length > 2)
-    .reduce((rest, secret) => rest.replaceAll(secret, "***"), credential.redact(text));
+function withoutSecrets(
+  text: string,
+  { credential, authorization = "" }: Operation,
+  signed: readonly string[],
+): string {
+  const secrets = [authorization.slice(authorization.indexOf(" ") + 1), authorization].filter(
+    ({ length }) => length > 2,
+  );
+  return [...signed, ...secrets].reduce((rest, secret) => rest.replaceAll(secret, "***"), credential.redact(text));
 }
+
+/** The query of an address, and what in it is long enough for a secret, longest first: as it is written, and as it is meant. */
+function signedParts({ search, searchParams }: URL): string[] {
+  const written = search.slice(1).split(/[&=]/);
+  return [search.slice(1), ...written, ...searchParams.values()]
+    .filter((part) => part.length >= shortestSignature)
+    .sort((one, other) => other.length - one.length);
+}
+
+/** Characters of what may be a signature: shorter words of an address, such as a version, tell nothing. */
+const shortestSignature = 8;
 
 export const getManifest = "get the manifest of";
 export const getToken = "get a token for";

@@ -118,8 +118,8 @@ function isTrouble(error: unknown): boolean {
 }
 
 function inShort(error: unknown): string {
-  const status = error instanceof RegistryError ? error.status : undefined;
-  return status === undefined ? describe(error) : `status ${status}`;
+  if (!(error instanceof RegistryError)) return describe(error);
+  return error.status === undefined ? describe(error.cause ?? error) : `status ${error.status}`;
 }
 
 /** Whether an answer may be about the range that was asked for: not that the blob is absent, or the server busy. */
@@ -180,13 +180,14 @@ async function* inPieces(
       next = end;
     }
   };
-  const watch = setInterval(() => giveUpSlowest(window), watchMs);
+  let before: Piece | undefined;
+  const watch = setInterval(() => giveUpSlowest(window, before), watchMs);
   try {
     for (fill(); ; fill()) {
       const [head] = window;
       if (head === undefined) return;
       yield* head.chunks();
-      window.shift();
+      before = window.shift();
       if (window[0]?.isFarBehind === true) wanted += 1;
     }
   } finally {
@@ -196,11 +197,16 @@ async function* inPieces(
   }
 }
 
-/** Where all others of a window are there, and took much less time, the one that is waited for gets a new connection. */
-function giveUpSlowest([head, ...others]: readonly Piece[]): void {
-  if (head === undefined || others.length === 0 || !others.every((piece) => piece.isComplete)) return;
-  const usual = Math.max(...others.map((piece) => piece.tookMs));
-  if (head.tookMs > Math.max(patience.ms, patience.times * usual)) head.giveUp();
+/**
+ * Where others of a window are there, though they began later, and took much less time, the one that is waited for gets a new
+ * connection; the last one where those before it did. Each further one gets twice the time: a store with a server that hangs
+ * may lead there again.
+ */
+function giveUpSlowest([head, ...others]: readonly Piece[], before: Piece | undefined): void {
+  const sisters = others.length === 0 && before !== undefined ? [before] : others.filter((piece) => piece.isComplete);
+  if (head === undefined || sisters.length === 0) return;
+  const usualMs = head.bytes * Math.max(...sisters.map((piece) => piece.msPerByte));
+  if (head.waitedMs > Math.max(patience.ms, patience.times * usualMs) * 2 ** head.givenUp) head.giveUp();
 }
 
 /** A part of a blob that is fetched at once, and kept until it is wanted. */
@@ -208,16 +214,19 @@ class Piece {
   /** When it is there, or has failed. */
   readonly over: Promise<void>;
   readonly #queue: Uint8Array<ArrayBuffer>[] = [];
+  readonly bytes: number;
+  #givenUp = 0;
   #began: number | undefined;
   #ended: number | undefined;
+  /** When its present connection was asked for. */
+  #asked: number | undefined;
   #failure: { readonly error: unknown } | undefined;
-  readonly #bytes: number;
   #arrived = 0;
   #wake = () => {};
   #giveUp = () => {};
 
   constructor(options: PieceOptions, from: number, end: number) {
-    this.#bytes = end - from;
+    this.bytes = end - from;
     this.over = this.#fetch(options, from, end).catch((error: unknown) => {
       this.#failure = { error };
       this.#wake();
@@ -230,18 +239,29 @@ class Piece {
 
   /** Whether less than half of it has come. */
   get isFarBehind(): boolean {
-    return 2 * this.#arrived < this.#bytes;
+    return 2 * this.#arrived < this.bytes;
   }
 
-  /** How long its connection has taken so far, without the wait for one. */
-  get tookMs(): number {
-    return this.#began === undefined ? 0 : (this.#ended ?? performance.now()) - this.#began;
+  /** How long it took, without the wait for a connection, once it is there. */
+  get msPerByte(): number {
+    return ((this.#ended ?? 0) - (this.#began ?? 0)) / this.bytes;
   }
 
-  /** Has the rest come by another connection, once. */
+  /** How long its present connection has taken so far. */
+  get waitedMs(): number {
+    return this.#asked === undefined ? 0 : performance.now() - this.#asked;
+  }
+
+  /** How many connections were given up for a new one. */
+  get givenUp(): number {
+    return this.#givenUp;
+  }
+
+  /** Has the rest come by another connection. */
   giveUp(): void {
+    this.#givenUp += 1;
+    this.#asked = undefined;
     this.#giveUp();
-    this.#giveUp = () => {};
   }
 
   async *chunks(): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
@@ -257,10 +277,9 @@ class Piece {
   async #fetch(options: PieceOptions, from: number, end: number): Promise<void> {
     using _slot = await options.slots.take(options.signal);
     this.#began = performance.now();
-    let connections = 0;
     const onConnection = (giveUp: () => void) => {
-      connections += 1;
-      this.#giveUp = connections === 1 ? giveUp : () => {};
+      this.#asked = performance.now();
+      this.#giveUp = giveUp;
     };
     for await (const chunk of streamBlob(options, { from, end, onConnection })) {
       this.#arrived += chunk.length;

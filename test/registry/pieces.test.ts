@@ -12,6 +12,7 @@ import {
   startFaultRegistry,
   testImage,
 } from "../support/fault-registry.ts";
+import { hangMs } from "../support/harness.ts";
 import { client, collect, type Setup } from "../support/registry-client.ts";
 
 const pieceBytes = 2 * 1024 * 1024;
@@ -175,6 +176,25 @@ group("a large blob", () => {
     expect(got).toBe(digest);
     // A machine that halts for a second has more than that one given up.
     expect(ranges.filter((range) => !pieces.includes(range ?? ""))).not.toHaveLength(0);
+  });
+
+  test.concurrent.each([
+    ["one piece does, and again by the next connection", [[2, 2]]],
+    [
+      "two pieces do at a time",
+      [
+        [2, 1],
+        [3, 1],
+      ],
+    ],
+    ["the last one does, when no other is under way", [[8, 1]]],
+  ] as const)("has connections that stand still given up, where %s", async (_, stalls) => {
+    const rules = stalls.map(([piece, times]): FaultRule => {
+      const range = new RegExp(`^${(pieces[piece] ?? "").replace(/-$/, "-$")}`);
+      return { path: isBlob, range, times, fault: { kind: "stall", at: times === 1 ? 100 : 0 } };
+    });
+    const { digest: got } = await download(rules, { connections: 3, timing: { stallMs: hangMs, silenceMs: hangMs } });
+    expect(got).toBe(digest);
   });
 
   test("is an error where a piece stays away, in the registry's words", async () => {

@@ -21,6 +21,22 @@ group("redirects", () => {
     expect(all.lines.join("\n")).not.toContain("s3cret");
   });
 
+  test.each([
+    ["JSON", (echo: string) => JSON.stringify({ errors: [{ message: `no blob at ${echo}` }] })],
+    ["plain text", (echo: string) => `no blob at ${echo}\n`],
+  ])("to a signed address that is echoed in %s do not get it into a message", async (_, bodyOf) => {
+    const query = "X-Date=20261128&X-Signature=s3cret%2Fsignature%3D";
+    for (const echo of [`/there?${query}`, "s3cret%2Fsignature%3D", "s3cret/signature="]) {
+      await using storage = await startFaultRegistry();
+      storage.rules.push({ path: /./, fault: { kind: "status", status: 403, body: bodyOf(echo) } });
+      await using all = await serving({});
+      all.server.rules.push({ path: /manifests/, fault: { kind: "redirect", to: `${storage.url}/there?${query}` } });
+      const error = await failure(all.registry.image(all.reference));
+      expect(error.message).toContain("no blob at");
+      expect(describe(error)).not.toMatch(/s3cret|signature/);
+    }
+  });
+
   test("within a host keep them", async () => {
     await using all = await serving({ auth: { kind: "basic", user: "u:p" } }, (server) => ({
       auth: { [server.host]: basic("u:p") },
