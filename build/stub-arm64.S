@@ -97,12 +97,16 @@ _start: hint    #36                     // bti j: a jump may lead here
 5:      mov     x1, sp
         mov     x2, #0
         bl      sigxfsz
-/* a restore that is given no cache is over before compilers pay: x22 is what the runtime is told of them */
+/* a restore that is given no cache and no image is over before compilers pay: x22 is what the runtime is told of them */
         adr     x22, no_ftl
         ldr     w9, [x19]               // argc
         add     x10, x19, #16           // behind argv[0]
         movz    w13, #0x6163            // "cach"
         movk    w13, #0x6863, lsl #16
+        movz    w14, #0x7562            // "buil"
+        movk    w14, #0x6c69, lsl #16
+        movz    w15, #0x6d69            // "imag"
+        movk    w15, #0x6761, lsl #16
         cmp     w9, #2
         b.lo    42f
         ldr     x11, [x10]
@@ -114,11 +118,16 @@ _start: hint    #36                     // bti j: a jump may lead here
 41:     ldr     w12, [x11]
         cmp     w12, w13
         b.eq    45f
+        cmp     w12, w14
+        b.eq    45f
+        cmp     w12, w15
+        b.eq    45f
         ldrb    w12, [x11], #1
         cmp     w12, #'-'
         b.eq    41b
         b       40b
 42:     ldr     x13, =0x484341435f424e43 // "CNB_CACH"
+        ldr     x16, =0x4c4955425f424e43 // "CNB_BUIL"
         ldr     x14, =0x5f43534a5f4e5542 // "BUN_JSC_"
         movz    w15, #0x7375            // "useJ", as the user wants it, or a restore that begins again
         movk    w15, #0x4a65, lsl #16
@@ -128,6 +137,8 @@ _start: hint    #36                     // bti j: a jump may lead here
         cbz     x11, 44f
         ldr     x12, [x11]
         cmp     x12, x13
+        b.eq    45f
+        cmp     x12, x16
         b.eq    45f
         cmp     x12, x14
         b.ne    43b

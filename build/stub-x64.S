@@ -106,7 +106,7 @@ _start: endbr64
         xor     edx, edx
         call    sigxfsz
 /* 2. the auxiliary vector, as the kernel would have made it with PT_INTERP */
-        /* a restore that is given no cache is over before compilers pay: rbx is what the runtime is told of them */
+        /* a restore that is given no cache and no image is over before compilers pay: rbx is what the runtime is told of them */
         lea     rbx, [rip+no_ftl]
         lea     rdi, [rbp+16]           # behind argv[0]
         cmp     dword ptr [rbp], 2      # argc
@@ -118,9 +118,14 @@ _start: endbr64
         test    rax, rax
         jz      40f
         add     rdi, 8
-39:     cmp     dword ptr [rax], 0x68636163 # "cach"
+39:     mov     ecx, [rax]
+        cmp     ecx, 0x68636163         # "cach"
         je      41f
-        cmp     byte ptr [rax], '-'
+        cmp     ecx, 0x6c697562         # "buil"
+        je      41f
+        cmp     ecx, 0x67616d69         # "imag"
+        je      41f
+        cmp     cl, '-'
         lea     rax, [rax+1]
         je      39b
         jmp     38b
@@ -128,12 +133,15 @@ _start: endbr64
 41:     mov     rax, [rbp]              # argc
         lea     rdi, [rbp+rax*8+16]     # envp
         movabs  r14, 0x484341435f424e43 # "CNB_CACH"
+        movabs  r13, 0x4c4955425f424e43 # "CNB_BUIL"
         movabs  r15, 0x5f43534a5f4e5542 # "BUN_JSC_"
 6:      mov     rax, [rdi]
         add     rdi, 8
         test    rax, rax
         jz      7f
         cmp     [rax], r14
+        je      43f
+        cmp     [rax], r13
         je      43f
         cmp     [rax], r15
         jne     42f

@@ -56,13 +56,14 @@ export function disarmRuntime(env: MutableEnvironment, isRoot: boolean): string[
 }
 
 /**
- * A restore that is given no cache starts without compilers, for it is over before they pay (`build/stub-x64.S`). One that has
- * much to read all the same begins again with them: nothing is done or told yet. `startedWith` is the environment before
- * `disarmRuntime`. Returns where there is nothing to gain, or where the system refuses: then it takes longer.
+ * A restore that is given no cache and no image starts without compilers, for it is over before they pay
+ * (`build/stub-x64.S`). One that has much to read all the same begins again with them: nothing is done or told yet.
+ * `startedWith` is the environment before `disarmRuntime`. Returns where there is nothing to gain, or where the system
+ * refuses: then it takes longer.
  */
-export function compileIfLong({ groupPath, analyzedPath }: Inputs, startedWith: Environment): void {
+export function compileIfLong({ groupPath, analyzedPath, runPath }: Inputs, startedWith: Environment): void {
   if (startedWith["BUN_JSC_useJIT"] !== "no") return;
-  const bytes = [groupPath, analyzedPath].map((path) => lookAt(path)?.size ?? 0);
+  const bytes = [groupPath, analyzedPath, runPath].map((path) => lookAt(path)?.size ?? 0);
   if (Math.max(...bytes) < longRunBytes) return;
   // In an emulator /proc/self/exe may be the emulator.
   const [running, named] = [lookAt("/proc/self/exe"), lookAt(process.execPath)];

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { copyFileSync, existsSync, readFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { disarmRuntime } from "../../lib/cli/runtime.ts";
 import { RestorerError } from "../../lib/failures.ts";
 import { runsAnywhere } from "../support/bare-root.ts";
@@ -80,7 +80,7 @@ describe("the executable", () => {
   const [on, off] = ["useJIT=true", "useJIT=false"];
 
   skipUnless(runsAnywhere, "a self-contained executable")(
-    "has compilers where a cache is named, or a command, or where the user wants them",
+    "has compilers where a cache or an image is named, or a command, or where the user wants them",
     async () => {
       using dir = tempDir("compilers", { layers: { "group.toml": groupToml([]) }, cache: {} });
       const layers = dir.join("layers");
@@ -91,6 +91,10 @@ describe("the executable", () => {
         expect((await compilers(layers, [`${flag}=${dir.join("cache")}`])).seen).toEqual([on]);
       }
       expect((await compilers(layers, [], { CNB_CACHE_DIR: dir.join("cache") })).seen).toEqual([on]);
+      for (const flag of ["-image", "--image=x", "-build-image", "--build-image=x"]) {
+        expect((await compilers(layers, ["-version", flag])).seen).toEqual([on]);
+      }
+      expect((await compilers(layers, ["-version"], { CNB_BUILD_IMAGE: "x" })).seen).toEqual([on]);
       expect((await compilers(layers, [], { BUN_JSC_useJIT: "1" })).seen).toEqual([on]);
       const desk = await runRestorer(["inspect", dir.join("cache")], { env: { BUN_JSC_dumpOptions: "2" } });
       expect(desk.stderr).toContain(on);
@@ -108,6 +112,9 @@ describe("the executable", () => {
       expect(await compilers(dir.join("layers"))).toEqual({ exitCode: 0, seen: [off, on] });
       expect(existsSync(dir.join("layers/a_b/one.toml"))).toBe(true);
       expect((await compilers(dir.join("again"), [], { BUN_JSC_useJIT: "0" })).seen).toEqual([off]);
+      writeFileSync(dir.join("run.toml"), `# ${"x".repeat(100_000)}\n`);
+      writeFileSync(dir.join("again/analyzed.toml"), "");
+      expect((await compilers(dir.join("again"), ["-run", dir.join("run.toml")])).seen).toEqual([off, on]);
       const { stderr } = await runRestorer(["-layers", dir.join("layers")], { env: warned });
       expect(stderr.match(/NODE_TLS_REJECT_UNAUTHORIZED=0/g)).toHaveLength(1);
     },
