@@ -31,6 +31,14 @@ const transientCodes: ReadonlySet<string> = new Set([
   "ProxyUnavailable",
 ]);
 
+/** Errors of an answer that is not HTTP, or not any more. Names are Bun's. */
+const malformedCodes: ReadonlySet<string> = new Set(["Malformed_HTTP_Response", "InvalidHTTPResponse"]);
+
+/** Whether an answer that had begun well broke off, so that the rest of it may be asked for. */
+export function breaksAnswer(error: unknown): boolean {
+  return isTransient(error) || malformedCodes.has(errorCode(error) ?? "");
+}
+
 /** Whether trying again may help. */
 export function isTransient(error: unknown): boolean {
   return isTransientCode(errorCode(error));
@@ -71,6 +79,8 @@ const explanations: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: "the certificate has expired",
   CERT_NOT_YET_VALID: "the certificate is not valid yet",
   CERT_REVOKED: "the certificate was revoked",
+  Malformed_HTTP_Response: "the answer is not HTTP",
+  InvalidHTTPResponse: "the answer is not HTTP",
   UnsupportedProxyProtocol: "proxies of this kind are not supported",
 };
 

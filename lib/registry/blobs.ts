@@ -1,4 +1,4 @@
-import { isTransient, TransportError, toTransportError } from "../http/errors.ts";
+import { breaksAnswer, TransportError, toTransportError } from "../http/errors.ts";
 import type { HttpAnswer } from "../http/request.ts";
 import { backoff, draw } from "../http/retry.ts";
 import { count, quote, thousands } from "../text.ts";
@@ -168,7 +168,7 @@ class Body {
       return chunk;
     } catch (error) {
       const known = this.#url === undefined ? error : toTransportError(error, this.#url);
-      this.broken = this.isGivenUp || isTransient(known);
+      this.broken = this.isGivenUp || breaksAnswer(known);
       throw known;
     } finally {
       patience.end();

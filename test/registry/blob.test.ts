@@ -1,5 +1,7 @@
 import { expect, describe as group, test } from "bun:test";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { describe } from "../../lib/errors.ts";
 import { streamBlob } from "../../lib/registry/blobs.ts";
 import { Patience } from "../../lib/registry/patience.ts";
@@ -120,6 +122,32 @@ group("a blob", () => {
     await using all = await serving({ rules: [{ path: blobPath(0), fault }] }, { timing: { ...quick, stallMs: 150 } });
     expect(describe(await failure(download(all)))).toMatch(/sent (nothing|no more than \d+ bytes) for 0.15 s/);
     expect(all.server.count(blobPath(0), anything)).toBe(2);
+  });
+
+  test("whose answer is not HTTP any more half way is asked for again", async () => {
+    const [bytes = Buffer.alloc(0)] = layers;
+    let asked = 0;
+    const store = createServer((socket) => {
+      socket.on("data", (request) => {
+        asked += 1;
+        const from = Number(/range: bytes=(\d+)-/i.exec(`${request}`)?.[1] ?? 0);
+        const range = `206 Partial Content\r\nContent-Range: bytes ${from}-${bytes.length - 1}/${bytes.length}`;
+        const rest = bytes.subarray(from, asked === 1 ? 100 : bytes.length);
+        socket.write(`HTTP/1.1 ${from === 0 ? "200 OK" : range}\r\nTransfer-Encoding: chunked\r\n\r\n`);
+        socket.write(`${rest.length.toString(16)}\r\n`);
+        socket.write(rest);
+        socket.write(asked === 1 ? "\r\nnot a length\r\n" : "\r\n0\r\n\r\n");
+      });
+    });
+    await once(store.listen(0, "127.0.0.1"), "listening");
+    try {
+      const to = `http://127.0.0.1:${(store.address() as AddressInfo).port}/blob`;
+      await using all = await serving({ rules: [{ path: blobPath(0), fault: { kind: "redirect", to } }] });
+      expect(digestOf(await download(all))).toBe(first);
+      expect(asked).toBe(2);
+    } finally {
+      store.close();
+    }
   });
 
   test("has not stalled when it is we who are slow", async () => {
