@@ -89,8 +89,8 @@ interface Outcome {
 /** Starts take milliseconds, and differ by a fifth from one to the next: the median of a few would be chance. */
 const startsPerRun = 8;
 
-function runsOf({ isStart }: Row): number {
-  return isStart ? runs * startsPerRun : runs;
+function runsOf({ isStart, cold }: Row): number {
+  return isStart && !cold ? runs * startsPerRun : runs;
 }
 
 /** Runs the contenders in turn, once to warm up and check the result, then as often as they count. */

@@ -105,8 +105,7 @@ _start: endbr64
 5:      mov     rsi, rsp
         xor     edx, edx
         call    sigxfsz
-/* 2. the auxiliary vector, as the kernel would have made it with PT_INTERP */
-        /* a restore that is given no cache and no image is over before compilers pay: rbx is what the runtime is told of them */
+/* a restore that is given no cache and no image is over before compilers pay: rbx is what the runtime is told of them */
         lea     rbx, [rip+no_ftl]
         lea     rdi, [rbp+16]           # behind argv[0]
         cmp     dword ptr [rbp], 2      # argc
@@ -130,6 +129,7 @@ _start: endbr64
         je      39b
         jmp     38b
 40:     lea     rbx, [rip+no_jit]
+/* 2. the environment; the auxiliary vector, as the kernel would have made it with PT_INTERP */
 41:     mov     rax, [rbp]              # argc
         lea     rdi, [rbp+rax*8+16]     # envp
         movabs  r14, 0x484341435f424e43 # "CNB_CACH"

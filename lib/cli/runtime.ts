@@ -1,4 +1,5 @@
 import { type Stats, statSync } from "node:fs";
+import { isSame } from "../disk/directory.ts";
 import type { Environment } from "../environment.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
 import type { Inputs } from "./inputs.ts";
@@ -67,7 +68,7 @@ export function compileIfLong({ groupPath, analyzedPath, runPath }: Inputs, star
   if (Math.max(...bytes) < longRunBytes) return;
   // In an emulator /proc/self/exe may be the emulator.
   const [running, named] = [lookAt("/proc/self/exe"), lookAt(process.execPath)];
-  if (running === undefined || running.ino !== named?.ino || running.dev !== named.dev) return;
+  if (running === undefined || named === undefined || !isSame(running, named)) return;
   try {
     const env = { ...startedWith, BUN_JSC_useJIT: "yes" };
     process.execve?.("/proc/self/exe", [process.argv0, ...process.argv.slice(2)], env);

@@ -8,6 +8,11 @@ export const startOrderPath = resolve(import.meta.dir, "../../build/start.order"
 
 const header = "v2";
 
+/** The lines of an order file that name functions. */
+export function functionsIn(order: string): string[] {
+  return order.split("\n").filter((line) => line.startsWith("F "));
+}
+
 /**
  * The functions that starts use, as the runtime records them: first of a run with nothing to do, then of a restore. Of each
  * the order in which they are used is left out: it may differ from run to run.
@@ -28,9 +33,10 @@ export async function startFunctions(): Promise<string[]> {
     const recorded = dir.join(`order-${index}`);
     const { exitCode, stderr } = await runRestorer(args, { env: { BUN_BYTECODE_ORDER_OUT: recorded } });
     if (exitCode !== 0) throw new Error(`the run to record ended with ${exitCode}: ${stderr}`);
-    const [first, ...lines] = readFileSync(recorded, "latin1").split("\n");
+    const order = readFileSync(recorded, "latin1");
+    const [first] = order.split("\n", 1);
     if (first !== header) throw new Error(`the runtime wrote an order file of version ${first}, expected ${header}`);
-    for (const line of lines.filter((one) => one.startsWith("F ")).sort()) used.add(line);
+    for (const line of functionsIn(order).sort()) used.add(line);
   }
   return [...used];
 }
