@@ -42,6 +42,9 @@ export class HttpClient {
       if ("response" in result && !isLimited) this.#vain.delete(host);
       if (isLimited) this.#limited.add(host);
       const decision = decideRetry(outcomes, this.#vain.has(host), { ...this.#timing, limitedMs });
+      if (isLimited && request.givesWay === true && decision.kind === "again") {
+        return { ...result, againAtMs: performance.now() + draw(decision.wait) };
+      }
       if (decision.kind !== "again") {
         if ("error" in result) throw result.error;
         if (isLimited) this.#vain.add(host);

@@ -32,9 +32,16 @@ const transientCodes: ReadonlySet<string> = new Set([
 ]);
 
 /** Errors of an answer that is not HTTP, or not any more. Names are Bun's. */
-const malformedCodes: ReadonlySet<string> = new Set(["Malformed_HTTP_Response", "InvalidHTTPResponse"]);
+const malformedCodes: ReadonlySet<string> = new Set([
+  "Malformed_HTTP_Response",
+  "InvalidHTTPResponse",
+  "InvalidContentLength",
+  "ResponseHeadersTooLarge",
+  "UnexpectedData",
+  "UnsupportedTransferEncoding",
+]);
 
-/** Whether an answer that had begun well broke off, so that the rest of it may be asked for. */
+/** Whether an answer broke off, or is not HTTP or not any more, so that it or the rest of it may be asked for. */
 export function breaksAnswer(error: unknown): boolean {
   return isTransient(error) || malformedCodes.has(errorCode(error) ?? "");
 }
@@ -81,6 +88,10 @@ const explanations: Readonly<Record<string, string>> = {
   CERT_REVOKED: "the certificate was revoked",
   Malformed_HTTP_Response: "the answer is not HTTP",
   InvalidHTTPResponse: "the answer is not HTTP",
+  InvalidContentLength: "the answer has no length that makes sense",
+  ResponseHeadersTooLarge: "the answer has too many headers",
+  UnexpectedData: "more came than an answer",
+  UnsupportedTransferEncoding: "the answer has a transfer encoding that is not supported",
   UnsupportedProxyProtocol: "proxies of this kind are not supported",
 };
 

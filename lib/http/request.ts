@@ -15,6 +15,8 @@ export interface HttpRequest {
   readonly soon?: number;
   /** For how long it is sent again where it is refused with status 429, if not for as long as others. */
   readonly limitedMs?: number;
+  /** Is not sent again where it is refused with status 429: it is one of several that could be fewer. */
+  readonly givesWay?: boolean;
   readonly signal: AbortSignal;
   readonly listener?: Listener;
 }
@@ -39,4 +41,6 @@ export interface HttpAnswer {
   readonly proxy?: string | undefined;
   /** The wait that the server asked for, in milliseconds, where that was too long to be waited. */
   readonly askedMs?: number;
+  /** When it may be asked again (by `performance.now()`), where the request gave way to others. */
+  readonly againAtMs?: number;
 }

@@ -1,5 +1,5 @@
 import { hasCode } from "../errors.ts";
-import { isTransient } from "./errors.ts";
+import { breaksAnswer, isTransient } from "./errors.ts";
 import type { HttpTiming } from "./timing.ts";
 
 /** What came of an attempt, and when (in milliseconds of any clock): an answer, or an error in its place. */
@@ -60,7 +60,8 @@ function isLimited(outcome: AttemptOutcome): boolean {
 
 function attemptsFor(outcome: AttemptOutcome, { attempts }: HttpTiming): number {
   if ("status" in outcome) return attempts;
-  if (!isTransient(outcome.error)) return 1;
+  // What does not speak HTTP hardly ever will; an answer may have been mangled on the way.
+  if (!isTransient(outcome.error)) return breaksAnswer(outcome.error) ? 2 : 1;
   // These take long, or tell much: nobody listens there.
   return hasCode(outcome.error, "Timeout", "ECONNREFUSED") ? attempts - 1 : attempts;
 }

@@ -2,6 +2,7 @@ import { breaksAnswer, TransportError, toTransportError } from "../http/errors.t
 import type { HttpAnswer } from "../http/request.ts";
 import { backoff, draw } from "../http/retry.ts";
 import { count, quote, thousands } from "../text.ts";
+import { PaceWatch } from "./pace.ts";
 import type { Patience } from "./patience.ts";
 import type { RegistryTiming } from "./timing.ts";
 
@@ -45,9 +46,11 @@ export async function* streamBlob(
   let delivered = start;
   let fruitless = 0;
   let stalls = 0;
+  let crawls = 0;
   for (let resumes = 0; delivered < end; resumes++) {
     const from = delivered;
-    using body = new Body(options, end);
+    // Each further connection gets twice the time: it may be the network that is slow.
+    using body = new Body(options, end, timing.crawlMs * 2 ** crawls);
     onConnection?.(() => body.giveUp());
     try {
       for (let chunk = await body.open(from, withoutRange ? 0 : from); chunk !== undefined; chunk = await body.read()) {
@@ -58,8 +61,10 @@ export async function* streamBlob(
       if (body.isWhole) return delivered;
     } catch (error) {
       signal.throwIfAborted();
-      fruitless = delivered > from ? 0 : fruitless + 1;
+      const least = body.stalled || body.crawled ? timing.trickleBytes : 1;
+      fruitless = delivered - from >= least ? 0 : fruitless + 1;
       if (body.stalled) stalls++;
+      if (body.crawled) crawls++;
       if (!body.broken || stalls > 1 || fruitless >= timing.fruitlessResumes || resumes >= timing.resumes) throw error;
       options.onResume(delivered);
       if (!body.isGivenUp) await timing.sleep(draw(backoff(timing, 1)), signal);
@@ -78,6 +83,8 @@ class Body {
   broken = false;
   /** It broke off because nothing came for too long. */
   stalled = false;
+  /** It was given up because too little came. */
+  crawled = false;
   /** It was given up for another connection. */
   isGivenUp = false;
   /** It is all of the blob, though a part was asked for. */
@@ -91,21 +98,25 @@ class Body {
   /** The position in the blob of the next byte read, and of the next byte wanted. */
   #position = 0;
   #wanted = 0;
-  /** When the wait for the next chunk began; what was waited before, and what it brought, since there last was enough. */
-  #waitingSince: number | undefined;
-  #waitedMs = 0;
-  #broughtBytes = 0;
-  #watch: Timer | undefined;
+  readonly #crawlMs: number;
+  readonly #watches: PaceWatch[];
 
-  constructor(options: BlobOptions, end: number) {
+  /** `crawlMs` is how long it may take for what should come in all of it, where the rest can be had by another connection. */
+  constructor(options: BlobOptions, end: number, crawlMs: number) {
     this.#options = options;
     this.#end = end;
+    this.#crawlMs = crawlMs;
+    const { stallMs, trickleBytes } = options.timing;
+    this.#watches = [new PaceWatch({ ms: stallMs, bytes: trickleBytes }, (bytes) => this.#stall(bytes))];
   }
 
-  giveUp(): void {
+  giveUp(why = "is much slower by one connection than by others"): void {
     this.isGivenUp = true;
-    const host = this.#url?.host ?? "the registry";
-    this.#abort.abort(new TransportError("Slow", `${host} is much slower by one connection than by others`));
+    this.#abort.abort(new TransportError("Slow", `${this.#host} ${why}`));
+  }
+
+  get #host(): string {
+    return this.#url?.host ?? "the registry";
   }
 
   /** Opens the body at a byte, or one before it, and reads its first chunk. */
@@ -121,6 +132,7 @@ class Body {
     this.#position = startOf(answer, from, this.#end, size);
     this.#wanted = wanted;
     this.#reader = answer.response.body?.getReader();
+    if (knowsRanges(answer.response)) this.#watches.push(this.#watchCrawl());
     return await this.read();
   }
 
@@ -137,34 +149,30 @@ class Body {
   async read(): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const chunk = await this.#next();
     const end = this.#end;
-    const host = this.#url?.host ?? "the registry";
     if (chunk === undefined) {
       if (this.#position === end) return undefined;
       this.broken = true;
-      throw new TransportError("Short", `${host} sent ${this.#position} of ${this.#options.size} bytes`);
+      throw new TransportError("Short", `${this.#host} sent ${this.#position} of ${this.#options.size} bytes`);
     }
     const skipped = Math.min(chunk.length, this.#wanted - this.#position);
     this.#position += chunk.length;
     if (this.#position > end) {
-      if (end < this.#options.size) throw new NotInParts(`${host} sends more than was asked for`);
-      throw new TransportError("Long", `${host} sends more than the ${count(end, "byte")} of the blob`);
+      if (end < this.#options.size) throw new NotInParts(`${this.#host} sends more than was asked for`);
+      throw new TransportError("Long", `${this.#host} sends more than the ${count(end, "byte")} of the blob`);
     }
     this.#wanted = Math.max(this.#wanted, this.#position);
     return skipped === 0 ? chunk : chunk.subarray(skipped);
   }
 
   async #next(): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    const { patience, timing } = this.#options;
-    const since = performance.now();
-    this.#waitingSince = since;
-    this.#watch ??= setTimeout(() => this.#check(), timing.stallMs);
+    const { patience } = this.#options;
+    for (const watch of this.#watches) watch.begin();
     patience.begin();
+    let bytes = 0;
     try {
       const chunk = (await this.#reader?.read())?.value;
       patience.heard();
-      this.#waitedMs += performance.now() - since;
-      this.#broughtBytes += chunk?.length ?? 0;
-      if (this.#broughtBytes >= timing.trickleBytes) [this.#waitedMs, this.#broughtBytes] = [0, 0];
+      bytes = chunk?.length ?? 0;
       return chunk;
     } catch (error) {
       const known = this.#url === undefined ? error : toTransportError(error, this.#url);
@@ -172,29 +180,38 @@ class Body {
       throw known;
     } finally {
       patience.end();
-      this.#waitingSince = undefined;
+      for (const watch of this.#watches) watch.end(bytes);
     }
   }
 
-  #check(): void {
-    const { stallMs } = this.#options.timing;
-    const current = this.#waitingSince === undefined ? 0 : performance.now() - this.#waitingSince;
-    const left = stallMs - this.#waitedMs - current;
-    // Timers may fire a little early.
-    if (left > 1) {
-      this.#watch = setTimeout(() => this.#check(), left);
-      return;
-    }
+  #stall(bytes: number): void {
     this.stalled = true;
-    const much = this.#broughtBytes === 0 ? "nothing" : `no more than ${this.#broughtBytes} bytes`;
-    const words = `${this.#url?.host} sent ${much} for ${stallMs / 1000} s`;
+    const words = `${this.#host} sent ${muchOf(bytes)} for ${this.#options.timing.stallMs / 1000} s`;
     this.#abort.abort(new TransportError("Timeout", words, "Check the network between here and the registry."));
   }
 
+  #watchCrawl(): PaceWatch {
+    const ms = this.#crawlMs;
+    const bytes = (ms / 1000) * this.#options.timing.crawlBytesPerSecond;
+    return new PaceWatch({ ms, bytes }, (came) => {
+      this.crawled = true;
+      this.giveUp(`sent ${muchOf(came)} for ${ms / 1000} s`);
+    });
+  }
+
   [Symbol.dispose](): void {
-    clearTimeout(this.#watch);
+    for (const watch of this.#watches) watch[Symbol.dispose]();
     this.#abort.abort(new TransportError("Closed", "no longer needed"));
   }
+}
+
+/** Whether the rest can be had by another connection. */
+function knowsRanges({ status, headers }: Response): boolean {
+  return status === 206 || headers.get("accept-ranges")?.trim().toLowerCase() === "bytes";
+}
+
+function muchOf(bytes: number): string {
+  return bytes === 0 ? "nothing" : `no more than ${count(bytes, "byte")}`;
 }
 
 /** The position of the first byte of an answer's body; what its headers say must fit the blob. */

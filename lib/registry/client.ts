@@ -59,6 +59,7 @@ interface RepositoryRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly documentBytes?: number;
   readonly soon?: number;
+  readonly givesWay?: boolean;
   /** Told what goes on, in place of the registry's patience. */
   readonly listener?: Listener;
 }
@@ -134,8 +135,8 @@ export class RegistryClient {
     const step = `get the blob ${digest} of`;
     const store = new Store((request) => this.#http.send(request), size, this.#timing.operationMs);
     const listener = { heard: () => patience.heard(), excuse: () => patience.excuse(), retried: onRetry };
-    const ask = (headers: Record<string, string>, ended: AbortSignal) =>
-      this.#ask({ reference, step, path: `blobs/${digest}`, headers, listener }, ended);
+    const request = { reference, step, path: `blobs/${digest}`, listener };
+    const operation = { step, reference, credential: this.#access(reference).credential };
     const refuseRedirect = (from: URL, to: URL) => this.#hosts.refuseRedirect(registry, from, to);
     const { connections = 1 } = this.#options;
     const signal = AbortSignal.any([this.#signal, patience.signal]);
@@ -147,8 +148,12 @@ export class RegistryClient {
         signal,
         patience,
         timing: this.#timing,
-        open: async (from, end, ended) => {
-          const answer = await store.open({ from, end, ask, refuseRedirect, listener, signal: ended });
+        open: async (from, end, ended, givesWay = false) => {
+          const answer = await store.open({
+            ask: (headers) => this.#ask({ ...request, headers, givesWay }, ended),
+            refuse: (answer) => refusal(operation, answer),
+            ...{ from, end, refuseRedirect, listener, givesWay, signal: ended },
+          });
           onAnswer();
           return answer;
         },
@@ -161,7 +166,6 @@ export class RegistryClient {
       });
     } catch (error) {
       this.#signal.throwIfAborted();
-      const operation = { step, reference, credential: this.#access(reference).credential };
       if (!(error instanceof FailedTwice)) throw this.#failed(operation, registry, error);
       throw this.#failed(operation, registry, error.cause).saying(error.message);
     }
@@ -196,7 +200,7 @@ export class RegistryClient {
   }
 
   async #send(
-    { reference, path, headers, documentBytes, soon = 0, listener }: RepositoryRequest,
+    { reference, path, headers, documentBytes, soon = 0, givesWay = false, listener }: RepositoryRequest,
     authorization: string | undefined,
     signal: AbortSignal,
   ): Promise<HttpAnswer> {
@@ -211,6 +215,7 @@ export class RegistryClient {
       refuseRedirect: (from: URL, to: URL) => this.#hosts.refuseRedirect(registry, from, to),
       ...(documentBytes === undefined ? {} : { documentBytes }),
       soon,
+      givesWay,
       signal,
       listener: listener ?? state.patience,
     };

@@ -15,6 +15,7 @@ interface RegistryErrorOptions {
   readonly notFound?: boolean;
   readonly mayNotExist?: boolean;
   readonly registryCode?: string | undefined;
+  readonly againAtMs?: number | undefined;
   readonly cause?: unknown;
 }
 
@@ -28,14 +29,17 @@ export class RegistryError extends RestorerError {
   readonly notFound: boolean;
   /** It shows no manifest to us (401, 403), which is how many registries answer for an image that does not exist. */
   readonly mayNotExist: boolean;
+  /** When the registry may be asked again (by `performance.now()`), where that was not done. */
+  readonly againAtMs: number | undefined;
 
   constructor(message: string, options: RegistryErrorOptions = {}) {
-    const { hint, status, registryCode, notFound = false, mayNotExist = false, cause } = options;
+    const { hint, status, registryCode, notFound = false, mayNotExist = false, againAtMs, cause } = options;
     super(message, { ...(hint === undefined ? {} : { hint }), ...(cause === undefined ? {} : { cause }) });
     this.status = status;
     this.registryCode = registryCode;
     this.notFound = notFound;
     this.mayNotExist = mayNotExist;
+    this.againAtMs = againAtMs;
   }
 
   /** The same, with further words. */
@@ -70,6 +74,7 @@ export interface Refusal {
   readonly challenges: boolean;
   /** The wait that it asks for, in milliseconds, where that is longer than ours may be. */
   readonly askedMs?: number | undefined;
+  readonly againAtMs?: number | undefined;
   /** The host that was asked, where its redirect led to this one: no credentials were sent here. */
   readonly redirectedFrom?: string | undefined;
   /** What stands in the address that a redirect led to and may be signed: its query, and the values in it. */
@@ -81,7 +86,7 @@ export interface Refusal {
 /** The error for an answer with a status that is of no use. */
 export async function refusal(
   operation: Operation,
-  { response, asked, answered, askedMs, proxy }: HttpAnswer,
+  { response, asked, answered, askedMs, againAtMs, proxy }: HttpAnswer,
 ): Promise<Error> {
   const redirectedFrom = answered.origin === asked.origin ? undefined : asked.host;
   const answer = {
@@ -90,6 +95,7 @@ export async function refusal(
     body: await response.text(),
     challenges: response.headers.has("www-authenticate"),
     askedMs,
+    againAtMs,
     redirectedFrom,
     signed: answered.href === asked.href ? [] : signedParts(answered),
     proxy,
@@ -119,6 +125,7 @@ function statusError(operation: Operation, refusal: Refusal): RegistryError {
           ? statusHint(refusal, operation)
           : redirectHint(refusal, redirectedFrom, operation),
       registryCode: code,
+      againAtMs: refusal.againAtMs,
       notFound: status === 404 && step === getManifest,
       mayNotExist:
         redirectedFrom === undefined &&

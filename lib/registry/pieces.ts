@@ -1,9 +1,9 @@
 import { describe, hasCode } from "../errors.ts";
 import { TransportError } from "../http/errors.ts";
-import type { Slots } from "../slots.ts";
 import { thousands } from "../text.ts";
-import { type BlobOptions, NotInParts, type Part, streamBlob } from "./blobs.ts";
+import { NotInParts, type Part, streamBlob } from "./blobs.ts";
 import { RegistryError } from "./errors.ts";
+import { giveUpSlowest, Piece, type PieceOptions } from "./piece.ts";
 
 /** Bytes that a connection brings at a time; as many are kept for each until they are wanted. */
 const pieceBytes = 2 * 1024 * 1024;
@@ -13,15 +13,11 @@ const smallest = 16 * 1024 * 1024;
 const enough = 120 * 1024 * 1024;
 /** What is done with most blobs' bytes takes this many a second: to begin with, no more connections than bring that. */
 const usual = enough / 2;
-/** How much longer than its sisters, and how long at least, a connection may take before it is given up. */
-const patience = { times: 3, ms: 1_000 };
 const watchMs = 250;
 
 /** How a blob is streamed, and by how many connections at a time. */
-export interface PieceOptions extends BlobOptions {
+export interface PiecesOptions extends PieceOptions {
   readonly connections: number;
-  /** Connections to the host that are free. */
-  readonly slots: Slots;
   /** False once the host has asked for fewer requests. */
   readonly mayWiden: () => boolean;
   /** What became of it, for debug. */
@@ -43,7 +39,7 @@ export class FailedTwice extends Error {
  * no ranges, limits its clients, or fails at a piece is asked for the rest in one stream, from where it has got to; where it
  * refuses that, too, for all of it. Throws a FailedTwice where that fails as well.
  */
-export async function* streamInPieces(options: PieceOptions): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+export async function* streamInPieces(options: PiecesOptions): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
   const { size, connections, mayWiden, signal, tell } = options;
   let delivered = 0;
   let failure: NotInParts | undefined;
@@ -67,14 +63,16 @@ export async function* streamInPieces(options: PieceOptions): AsyncGenerator<Uin
   else yield* inOneStream(options, delivered, failure);
 }
 
-/** The rest, after pieces have failed. */
+/** The rest, after pieces have failed; not before the host may be asked again. */
 async function* inOneStream(
-  options: PieceOptions,
+  options: PiecesOptions,
   from: number,
   failure: NotInParts,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
-  const { size, signal, tell } = options;
+  const { size, signal, tell, timing } = options;
   let delivered = from;
+  const againAtMs = failure.cause instanceof RegistryError ? failure.cause.againAtMs : undefined;
+  if (againAtMs !== undefined) await timing.sleep(Math.max(0, againAtMs - performance.now()), signal);
   try {
     try {
       for await (const chunk of stream(options, { from })) {
@@ -99,7 +97,7 @@ function concernsRange(error: unknown): boolean {
 }
 
 /** As far as it comes in pieces, or at once: a first piece tells what the network is like. Throws a NotInParts where it fails. */
-async function* widened(options: PieceOptions): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+async function* widened(options: PiecesOptions): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
   let hasBegun = false;
   try {
     const first = yield* measured(stream(options, { end: pieceBytes }));
@@ -128,7 +126,7 @@ function mayRefuseParts(status: number | undefined): boolean {
 }
 
 /** Streams a part once there is a connection free. */
-async function* stream(options: PieceOptions, part: Part): Chunks {
+async function* stream(options: PiecesOptions, part: Part): Chunks {
   using _slot = await options.slots.take(options.signal);
   return yield* streamBlob(options, part);
 }
@@ -164,7 +162,7 @@ async function* measured(chunks: Chunks): AsyncGenerator<Uint8Array<ArrayBuffer>
  * they bring too little for what is done with the bytes: each takes memory.
  */
 async function* inPieces(
-  options: PieceOptions,
+  options: PiecesOptions,
   { delivered, bytesPerSecond }: Measured,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
   const { size, connections, mayWiden } = options;
@@ -194,99 +192,5 @@ async function* inPieces(
     clearInterval(watch);
     ended.abort(new NotInParts("no longer needed"));
     await Promise.all(window.map((piece) => piece.over));
-  }
-}
-
-/**
- * Where others of a window are there, though they began later, and took much less time, the one that is waited for gets a new
- * connection; the last one where those before it did. Each further one gets twice the time: a store with a server that hangs
- * may lead there again.
- */
-function giveUpSlowest([head, ...others]: readonly Piece[], before: Piece | undefined): void {
-  const sisters = others.length === 0 && before !== undefined ? [before] : others.filter((piece) => piece.isComplete);
-  if (head === undefined || sisters.length === 0) return;
-  const usualMs = head.bytes * Math.max(...sisters.map((piece) => piece.msPerByte));
-  if (head.waitedMs > Math.max(patience.ms, patience.times * usualMs) * 2 ** head.givenUp) head.giveUp();
-}
-
-/** A part of a blob that is fetched at once, and kept until it is wanted. */
-class Piece {
-  /** When it is there, or has failed. */
-  readonly over: Promise<void>;
-  readonly #queue: Uint8Array<ArrayBuffer>[] = [];
-  readonly bytes: number;
-  #givenUp = 0;
-  #began: number | undefined;
-  #ended: number | undefined;
-  /** When its present connection was asked for. */
-  #asked: number | undefined;
-  #failure: { readonly error: unknown } | undefined;
-  #arrived = 0;
-  #wake = () => {};
-  #giveUp = () => {};
-
-  constructor(options: PieceOptions, from: number, end: number) {
-    this.bytes = end - from;
-    this.over = this.#fetch(options, from, end).catch((error: unknown) => {
-      this.#failure = { error };
-      this.#wake();
-    });
-  }
-
-  get isComplete(): boolean {
-    return this.#ended !== undefined;
-  }
-
-  /** Whether less than half of it has come. */
-  get isFarBehind(): boolean {
-    return 2 * this.#arrived < this.bytes;
-  }
-
-  /** How long it took, without the wait for a connection, once it is there. */
-  get msPerByte(): number {
-    return ((this.#ended ?? 0) - (this.#began ?? 0)) / this.bytes;
-  }
-
-  /** How long its present connection has taken so far. */
-  get waitedMs(): number {
-    return this.#asked === undefined ? 0 : performance.now() - this.#asked;
-  }
-
-  /** How many connections were given up for a new one. */
-  get givenUp(): number {
-    return this.#givenUp;
-  }
-
-  /** Has the rest come by another connection. */
-  giveUp(): void {
-    this.#givenUp += 1;
-    this.#asked = undefined;
-    this.#giveUp();
-  }
-
-  async *chunks(): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
-    for (;;) {
-      const chunk = this.#queue.shift();
-      if (chunk !== undefined) yield chunk;
-      else if (this.#failure !== undefined) throw this.#failure.error;
-      else if (this.isComplete) return;
-      else await new Promise<void>((resolve) => (this.#wake = resolve));
-    }
-  }
-
-  async #fetch(options: PieceOptions, from: number, end: number): Promise<void> {
-    using _slot = await options.slots.take(options.signal);
-    this.#began = performance.now();
-    const onConnection = (giveUp: () => void) => {
-      this.#asked = performance.now();
-      this.#giveUp = giveUp;
-    };
-    for await (const chunk of streamBlob(options, { from, end, onConnection })) {
-      this.#arrived += chunk.length;
-      this.#queue.push(chunk);
-      this.#wake();
-    }
-    this.#ended = performance.now();
-    this.#wake();
   }
 }

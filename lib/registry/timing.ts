@@ -12,6 +12,10 @@ export interface RegistryTiming extends HttpTiming {
   readonly stallMs: number;
   /** Less than this in all that time is next to nothing. */
   readonly trickleBytes: number;
+  /** A connection that brings less than this is given up for a new one, */
+  readonly crawlBytesPerSecond: number;
+  /** after so long; twice as long each further time. */
+  readonly crawlMs: number;
   /** How long registries may keep us waiting in silence in all, before nothing more is asked of those that do. */
   readonly silenceMs: number;
   /** Silence below this is not counted: it is how registries are. */
@@ -29,6 +33,8 @@ export const defaultTiming: RegistryTiming = {
   tokenLimitedMs: 6_000,
   stallMs: 30_000,
   trickleBytes: 1024,
+  crawlBytesPerSecond: 64 * 1024,
+  crawlMs: 10_000,
   silenceMs: 65_000,
   graceMs: 2_000,
   resumes: 20,

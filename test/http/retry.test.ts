@@ -60,6 +60,14 @@ group("an error", () => {
     expect(after([failed(code)])).toEqual({ kind: "give-up" });
   });
 
+  test.each(["Malformed_HTTP_Response", "InvalidContentLength"])(
+    "of an answer that is not HTTP may, once: %s",
+    (code) => {
+      expect(after([failed(code)]).kind).toBe("again");
+      expect(after(times(2, failed(code)))).toEqual({ kind: "give-up" });
+    },
+  );
+
   test("of the program is not", () => {
     expect(after([{ atMs: 0, error: new TypeError("oops") }])).toEqual({ kind: "give-up" });
   });

@@ -36,7 +36,8 @@ export type Fault =
   | { readonly kind: "redirect"; readonly to: string; readonly status?: number }
   /** No faster than this, each connection. */
   | { readonly kind: "slow"; readonly bytesPerSecond: number }
-  | { readonly kind: "ignore-range" }
+  /** Of a server that knows none, and does not say that it does; no faster than this, each connection. */
+  | { readonly kind: "ignore-range"; readonly bytesPerSecond?: number }
   | { readonly kind: "wrong-range" }
   /** A body of that many bytes, streamed. */
   | { readonly kind: "huge"; readonly bytes: number };
@@ -98,12 +99,18 @@ export async function reply(
     return;
   }
   if (fault?.kind === "late") await Bun.sleep(fault.ms);
-  const { status, headers, bytes, announced, stopAt } = shape(inRange(found, request.headers.range, fault), fault);
+  const known = fault?.kind === "ignore-range" ? {} : { "accept-ranges": "bytes" };
+  const plain = inRange(found, request.headers.range, fault);
+  const { status, headers, bytes, announced, stopAt } = shape(
+    { ...plain, headers: { ...known, ...plain.headers } },
+    fault,
+  );
+  const bytesPerSecond = fault !== undefined && "bytesPerSecond" in fault ? fault.bytesPerSecond : undefined;
   record.status = status;
   response.writeHead(status, announced === undefined ? headers : { ...headers, "content-length": String(announced) });
   if (record.method === "HEAD") response.end();
   else if (fault?.kind === "huge") await stream(response, fault.bytes);
-  else if (fault?.kind === "slow") await slowly(response, bytes, fault.bytesPerSecond);
+  else if (bytesPerSecond !== undefined) await slowly(response, bytes, bytesPerSecond);
   else if (fault?.kind === "trickle") await trickle(response, bytes, fault.everyMs);
   else if (stopAt === undefined) response.end(bytes);
   else {

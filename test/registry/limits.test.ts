@@ -1,0 +1,64 @@
+import { expect, describe as group, test } from "bun:test";
+import { randomBytes } from "node:crypto";
+import { digestOf, type FaultRule, startFaultRegistry, testImage } from "../support/fault-registry.ts";
+import { collect, serving } from "../support/registry-client.ts";
+
+const content = randomBytes(20_000_000);
+const digest = digestOf(content);
+const path = new RegExp(`/blobs/${digest}`);
+/** So that more connections are worth while, however fast this machine is. */
+const slow: FaultRule = { path, fault: { kind: "slow", bytesPerSecond: 25_000_000 } };
+/** All pieces but the first are refused; a rest is not. */
+const limited: FaultRule = {
+  path,
+  range: /-\d+$/,
+  after: 1,
+  fault: { kind: "status", status: 429, headers: { "retry-after": "20" } },
+};
+const [first, rest] = ["bytes=0-2097151", "bytes=2097152-"];
+
+/** Downloads the blob; tells what it waited for, in milliseconds. */
+async function download(rules: readonly FaultRule[]) {
+  const waits: number[] = [];
+  const sleep = async (ms: number) => void waits.push(ms);
+  await using all = await serving({ rules }, { timing: { sleep }, connections: 4 });
+  all.server.push("org/app", "v1", testImage({ layers: [content], compression: "none" }));
+  const found = await all.registry.image(all.reference);
+  const [layer] = found.manifest.layers;
+  if (layer === undefined) throw new Error("no layer");
+  const got = digestOf(await collect(all.registry.blob(found, layer)));
+  return { got, waits, requests: all.server.requests.filter((request) => path.test(request.path)) };
+}
+
+/** No piece was asked for twice, and the rest once the host might be asked again. */
+function expectPolite(ranges: readonly unknown[], waits: readonly number[]): void {
+  expect([ranges[0], ranges.at(-1)]).toEqual([first, rest]);
+  expect(ranges.length).toBeWithin(3, 6);
+  expect(new Set(ranges).size).toBe(ranges.length);
+  expect(Math.max(...waits)).toBeGreaterThan(1000);
+}
+
+group("pieces that are refused for there being too many requests are not asked for again one by one", () => {
+  test("at a registry", async () => {
+    const { got, waits, requests } = await download([limited, slow]);
+    expect(got).toBe(digest);
+    expectPolite(
+      requests.map(({ headers }) => headers.range),
+      waits,
+    );
+  });
+
+  test("at a store, nor is the registry asked for its address again", async () => {
+    await using store = await startFaultRegistry({ rules: [limited, slow] });
+    store.push("org/app", "v1", testImage({ layers: [content], compression: "none" }));
+    const to = `${store.url}/v2/org/app/blobs/${digest}?signature=secret`;
+    const { got, waits, requests } = await download([{ path, fault: { kind: "redirect", to } }]);
+    expect(got).toBe(digest);
+    expect(requests).toHaveLength(1);
+    const asked = store.requests.filter((request) => path.test(request.path));
+    expectPolite(
+      asked.map(({ headers }) => headers.range),
+      waits,
+    );
+  });
+});
