@@ -73,6 +73,8 @@ export async function* streamBlob(
   return delivered;
 }
 
+const checkNetwork = "Check the network between here and the registry.";
+
 interface Reader {
   read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array<ArrayBuffer> | undefined }>;
 }
@@ -101,7 +103,7 @@ class Body {
   readonly #crawlMs: number;
   readonly #watches: PaceWatch[];
 
-  /** `crawlMs` is how long it may take for what should come in all of it, where the rest can be had by another connection. */
+  /** `crawlMs`: for how long it may be too slow, where the rest can be had by another connection. */
   constructor(options: BlobOptions, end: number, crawlMs: number) {
     this.#options = options;
     this.#end = end;
@@ -112,7 +114,7 @@ class Body {
 
   giveUp(why = "is much slower by one connection than by others"): void {
     this.isGivenUp = true;
-    this.#abort.abort(new TransportError("Slow", `${this.#host} ${why}`));
+    this.#abort.abort(new TransportError("Slow", `${this.#host} ${why}`, checkNetwork));
   }
 
   get #host(): string {
@@ -187,7 +189,7 @@ class Body {
   #stall(bytes: number): void {
     this.stalled = true;
     const words = `${this.#host} sent ${muchOf(bytes)} for ${this.#options.timing.stallMs / 1000} s`;
-    this.#abort.abort(new TransportError("Timeout", words, "Check the network between here and the registry."));
+    this.#abort.abort(new TransportError("Timeout", words, checkNetwork));
   }
 
   #watchCrawl(): PaceWatch {
