@@ -1,7 +1,7 @@
 import { basename } from "node:path";
+import type { Plan } from "../layers/layer-plan.ts";
 import { isSbomFileOf } from "../layers/names.ts";
 import { findLayer } from "../layers/only.ts";
-import type { Plan } from "../layers/plan.ts";
 import type { Situation } from "../layers/situation.ts";
 import { inline, plainOrQuoted } from "../text.ts";
 import { buildpackMetadata, type ImageMetadata, type LayerMetadata } from "../toml/metadata.ts";

@@ -1,7 +1,7 @@
 import { Fallbacks } from "../caches/fallbacks.ts";
 import { ExitCode } from "../failures.ts";
+import { isRemoved, type LayerPlan } from "../layers/layer-plan.ts";
 import { chooseLayer, findLayer } from "../layers/only.ts";
-import type { LayerPlan } from "../layers/plan.ts";
 import { compareLayers } from "../layers/report.ts";
 import { readSituation, type Situation } from "../layers/situation.ts";
 import { describeStranger } from "../layers/strangers.ts";
@@ -62,10 +62,9 @@ async function foreseeAll(desk: Desk, situation: Situation) {
   const prospects: Prospect[] = [];
   for (const plan of situation.plan.layers) {
     const prospect = await toProspect(plan, situation, { caches, sboms, layersDir: inputs.layersDir });
-    const { action, buildpack, layer } = prospect.plan;
+    const { buildpack, layer } = prospect.plan;
     const taken = situation.taken(plan);
-    const goes = action === "remove" || (action === "refuse" && prospect.plan.removes);
-    if (goes && taken !== undefined)
+    if (taken !== undefined && isRemoved(prospect.plan))
       log.warn(`Not removing ${quote(`${buildpack}:${layer}`)}: ${taken}`, "not-removed", { buildpack, layer });
     prospects.push(prospect);
   }

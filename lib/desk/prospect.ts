@@ -1,6 +1,6 @@
 import type { Cache } from "../caches/cache.ts";
 import type { Inputs } from "../cli/inputs.ts";
-import type { LayerPlan } from "../layers/plan.ts";
+import { isRemoved, isRestored, isWritten, type LayerPlan } from "../layers/layer-plan.ts";
 import type { Situation } from "../layers/situation.ts";
 import { inline } from "../text.ts";
 import { type Desk, layerName } from "./desk.ts";
@@ -30,10 +30,9 @@ export async function toProspect(
   const { directory, layer, action } = plan;
   const place = `${layersDir}/${directory}/${layer}`;
   const standing = situation.standing(plan);
-  const goes = action === "remove" || (action === "refuse" && plan.removes) || action === "restore";
   // Where only metadata comes back, contents stay.
   const removed =
-    goes && taken === undefined
+    taken === undefined && (isRestored(plan) || isRemoved(plan))
       ? standing
       : action === "metadata"
         ? standing.filter((name) => name === `${layer}.toml`)
@@ -58,8 +57,8 @@ export async function toProspect(
 
 /** A layer that would be written is refused, and what stands of it is left. */
 function refuseTaken(foreseen: Foreseen, reason: string): Foreseen {
-  const { buildpack, directory, layer, action } = foreseen.plan;
-  if (action !== "restore" && action !== "metadata") return foreseen;
+  const { buildpack, directory, layer } = foreseen.plan;
+  if (!isWritten(foreseen.plan)) return foreseen;
   return { plan: { buildpack, directory, layer, action: "refuse", removes: false, code: "place-taken", reason } };
 }
 

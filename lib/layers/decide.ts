@@ -9,9 +9,10 @@ import { quote } from "../text.ts";
 import type { Analyzed } from "../toml/analyzed.ts";
 import type { Buildpack, Group } from "../toml/group.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
+import type { Plan } from "./layer-plan.ts";
 import { layersOnDisk } from "./layers-on-disk.ts";
 import { noSuchLayer, onlyLayers } from "./only.ts";
-import { type Plan, planLayers } from "./plan.ts";
+import { planLayers } from "./plan.ts";
 
 /** What a decision is made from. */
 export interface DecisionSources {

@@ -1,6 +1,6 @@
 import { ExitCode, RestorerError } from "../failures.ts";
 import { quote } from "../text.ts";
-import type { LayerPlan, Plan, Subject } from "./plan.ts";
+import type { LayerPlan, Plan, Subject } from "./layer-plan.ts";
 
 type Named = Pick<Subject, "buildpack" | "layer">;
 

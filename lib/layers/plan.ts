@@ -1,70 +1,23 @@
 import { isDigest } from "../oci/digest.ts";
 import { platformHas } from "../platform-api.ts";
 import { quote } from "../text.ts";
-import type { LayerData } from "../toml/layer-data.ts";
 import { buildpackMetadata, type ImageMetadata, type LayerMetadata } from "../toml/metadata.ts";
 import { type ExecEnvRules, execEnvProblem } from "./exec-env.ts";
+import {
+  type Decision,
+  isWritten,
+  type LayerPlan,
+  type MetadataSource,
+  type Plan,
+  type RefusedBuildpack,
+  type StorePlan,
+} from "./layer-plan.ts";
 import { buildpackNameProblem, escapeId, isLayersOwnPlace, layerNameProblem } from "./names.ts";
 import type { OutcomeCode, Reason } from "./outcomes.ts";
-import { findStrangers, type Stranger } from "./strangers.ts";
-import { findUnreadable, type Unreadable } from "./unreadable.ts";
+import { findStrangers } from "./strangers.ts";
+import { findUnreadable } from "./unreadable.ts";
 
-/** Where the metadata of a layer come from. */
-export type MetadataSource = "app image" | "cache";
-
-/** Whose layer, and where it stands. */
-export interface Subject {
-  readonly buildpack: string;
-  /** Directory of the buildpack below the layers directory. */
-  readonly directory: string;
-  readonly layer: string;
-}
-
-/**
- * What happens to one layer, and why:
- * - `restore`: contents of diffID `sha` from the cache, `<layer>.toml` and SBOM files, all or none (D1);
- * - `metadata`: `<layer>.toml` and SBOM files only (a launch layer whose contents stay in the app image);
- * - `skip`: nothing; what stands of it is left;
- * - `remove`: what stands of it is removed;
- * - `refuse`: something is wrong with the cache or the metadata; what stands of it is removed where `removes` says so.
- */
-export type LayerPlan = Subject & Decision;
-export type RestorePlan = LayerPlan & { action: "restore" };
-export type MetadataPlan = LayerPlan & { action: "metadata" };
-
-type Decision = Reason &
-  (
-    | (RestoredMetadata & { readonly action: "restore"; readonly sha: string })
-    | (RestoredMetadata & { readonly action: "metadata" })
-    | { readonly action: "skip" | "remove" }
-    | { readonly action: "refuse"; readonly removes: boolean }
-  );
-
-interface RestoredMetadata {
-  readonly source: MetadataSource;
-  readonly data: LayerData;
-}
-
-export interface StorePlan {
-  readonly buildpack: string;
-  readonly directory: string;
-  readonly data: LayerData;
-}
-
-export interface Plan {
-  readonly layers: readonly LayerPlan[];
-  readonly stores: readonly StorePlan[];
-  /** Buildpacks whose id cannot be the name of a directory. */
-  readonly refused: readonly RefusedBuildpack[];
-  /** Buildpacks of the cache that the group lacks, of which nothing is restored. */
-  readonly strangers: readonly Stranger[];
-  readonly unreadable: readonly Unreadable[];
-}
-
-export interface RefusedBuildpack extends Reason {
-  readonly buildpack: string;
-}
-
+/** What layers are decided about from. */
 export interface PlanInputs {
   /** N of Platform API 0.N. */
   readonly platformApi: number;
@@ -225,7 +178,6 @@ function shown(sha: string | undefined): string {
  * found out when it is known which there are.
  */
 function refuseClashes(layers: readonly LayerPlan[]): LayerPlan[] {
-  const isWritten = ({ action }: LayerPlan) => action === "restore" || action === "metadata";
   const place = (directory: string, layer: string) => `${directory}/${layer}`;
   const places = new Set(layers.filter(isWritten).map(({ directory, layer }) => place(directory, layer)));
   const owners = new Map<string, string>();

@@ -3,8 +3,8 @@ import { version } from "../cli/version.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import type { ImagesDone } from "../images/resolve.ts";
 import type { Warning } from "../warnings.ts";
+import type { MetadataSource } from "./layer-plan.ts";
 import type { OutcomeCode } from "./outcomes.ts";
-import type { MetadataSource } from "./plan.ts";
 import type { ReportDocument } from "./report-schema.ts";
 import type { Stranger } from "./strangers.ts";
 

@@ -9,15 +9,24 @@ import { quote } from "../text.ts";
 import { DataError } from "../toml/layer-data.ts";
 import { formatMetadata, TomlBudget } from "../toml/layer-toml.ts";
 import { Pauses } from "../waiting.ts";
+import {
+  isRestored,
+  isWritten,
+  type LayerPlan,
+  type MetadataPlan,
+  type Plan,
+  type RestorePlan,
+  type StorePlan,
+} from "./layer-plan.ts";
 import { LayersDirectory } from "./layers-directory.ts";
 import { sbomFileOf } from "./names.ts";
 import { Narration } from "./narration.ts";
 import { PlaceError } from "./place.ts";
-import { type LayerPlan, type MetadataPlan, type Plan, type RestorePlan, type StorePlan, samePlace } from "./plan.ts";
+import { samePlace } from "./plan.ts";
 import type { BuildpackDirectory } from "./publish.ts";
 import type { Report } from "./report.ts";
 import { type SbomFile, SbomFiles, type SbomRoot } from "./sbom.ts";
-import { describeProgress, inOrder, isRestored, isWritten, sideBySide, throwFailure } from "./schedule.ts";
+import { describeProgress, inOrder, sideBySide, throwFailure } from "./schedule.ts";
 import type { Unpacker } from "./unpack.ts";
 import { unpackerFor } from "./unpacker-for.ts";
 

@@ -1,7 +1,7 @@
 import { aheadBytes } from "../archive/read-ahead.ts";
 import { Stopped } from "../failures.ts";
 import { count, formatBytes } from "../text.ts";
-import type { LayerPlan, RestorePlan } from "./plan.ts";
+import type { RestorePlan } from "./layer-plan.ts";
 
 /** A layer to restore, and the bytes of its blob. */
 interface Sized {
@@ -66,14 +66,4 @@ export function describeProgress(done: number, layers: number, bytes: number, to
 export function throwFailure(results: readonly PromiseSettledResult<void>[]): void {
   const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
   if (failures.length > 0) throw failures.find((failure) => !(failure instanceof Stopped)) ?? failures[0];
-}
-
-/** Whether a layer comes back with its contents. */
-export function isRestored(plan: LayerPlan): plan is RestorePlan {
-  return plan.action === "restore";
-}
-
-/** Whether anything of a layer is written. */
-export function isWritten({ action }: LayerPlan): boolean {
-  return action === "restore" || action === "metadata";
 }

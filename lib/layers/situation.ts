@@ -17,10 +17,9 @@ import { type Group, readGroup } from "../toml/group.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import { readRunToml } from "../toml/run-toml.ts";
 import { decide } from "./decide.ts";
+import { isRemoved, isRestored, isWritten, type Plan, type Subject } from "./layer-plan.ts";
 import { layerFilesOnDisk, layersOnDisk, lookInto, refuseBuildpackPlace, refuseLayersPlace } from "./layers-on-disk.ts";
 import { PlaceError, refuseMountedFiles, refuseTaken, refuseTakenDirectory } from "./place.ts";
-import type { Plan, Subject } from "./plan.ts";
-import { isWritten } from "./schedule.ts";
 
 /** What a restore would find, and what it would do about layers. */
 export interface Situation {
@@ -101,10 +100,9 @@ function refusePlaces({ layers: planned, stores }: Plan, layers: Directory | und
 function lookForTaken({ layers: planned }: Plan, layers: Directory | undefined): Situation["taken"] {
   const taken = new Map<string, string>();
   for (const plan of planned) {
-    const goes = plan.action === "restore" || plan.action === "remove" || (plan.action === "refuse" && plan.removes);
     const why =
       (isWritten(plan) ? whyRefused(() => layers && refuseTakenDirectory(layers, plan.directory)) : undefined) ??
-      (goes ? whyTaken(layers, plan, refuseTaken) : undefined) ??
+      (isRestored(plan) || isRemoved(plan) ? whyTaken(layers, plan, refuseTaken) : undefined) ??
       (plan.action === "metadata" ? whyTaken(layers, plan, refuseMountedFiles) : undefined);
     if (why !== undefined) taken.set(`${plan.directory}/${plan.layer}`, why);
   }

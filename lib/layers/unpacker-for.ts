@@ -1,7 +1,6 @@
 import type { ChosenCache } from "../caches/open.ts";
 import type { Session } from "../session.ts";
-import type { Plan } from "./plan.ts";
-import { isWritten } from "./schedule.ts";
+import { isWritten, type Plan } from "./layer-plan.ts";
 import type { Unpacker } from "./unpack.ts";
 
 /** Loaded only where a layer is written: one may have contents or SBOM files in the cache. */

@@ -1,4 +1,5 @@
-import { type Plan, type PlanInputs, planLayers } from "../../lib/layers/plan.ts";
+import type { Plan } from "../../lib/layers/layer-plan.ts";
+import { type PlanInputs, planLayers } from "../../lib/layers/plan.ts";
 import { knownData } from "../../lib/toml/layer-data.ts";
 import type { BuildpackMetadata, ImageMetadata, LayerMetadata } from "../../lib/toml/metadata.ts";
 import type { TomlValue } from "../../lib/toml/values.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { LayerPlan, MetadataPlan, RestorePlan } from "../../lib/layers/plan.ts";
+import type { LayerPlan, MetadataPlan, RestorePlan } from "../../lib/layers/layer-plan.ts";
 import { isDigest } from "../../lib/oci/digest.ts";
 import { knownData } from "../../lib/toml/layer-data.ts";
 import type { LayerMetadata } from "../../lib/toml/metadata.ts";
