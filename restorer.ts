@@ -65,9 +65,9 @@ async function restore(session: Session, report: Report): Promise<void> {
   // Layers of the earlier build: decide, then do.
   [report.cache] = caches;
   const sources = { group, analyzed, images, caches, layers };
-  const { plan, chosen } = await decide(session, sources, (trouble) => report.troubles.push(trouble));
-  report.cache = chosen?.cache ?? report.cache;
-  await restoreLayers(session, layers, chosen, plan, report);
+  const decided = await decide(session, sources, (trouble) => report.troubles.push(trouble));
+  report.cache = decided.chosen?.cache ?? report.cache;
+  await restoreLayers(session, layers, decided, report);
   if (inputs.strict) failIfTroubled(report, log.level);
 }
 

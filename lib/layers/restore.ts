@@ -1,14 +1,13 @@
-import { closeSync } from "node:fs";
-import type { ChosenCache } from "../caches/open.ts";
 import type { Directory } from "../disk/directory.ts";
-import { Staged, type Workplace } from "../disk/workplace.ts";
-import { isDigest } from "../oci/digest.ts";
+import type { Workplace } from "../disk/workplace.ts";
 import { platformHas } from "../platform-api.ts";
 import type { Session } from "../session.ts";
 import { quote } from "../text.ts";
 import { DataError } from "../toml/layer-data.ts";
 import { formatMetadata, TomlBudget } from "../toml/layer-toml.ts";
 import { Pauses } from "../waiting.ts";
+import type { Decided } from "./decide.ts";
+import { findSboms } from "./find-sboms.ts";
 import {
   isRestored,
   isWritten,
@@ -25,7 +24,7 @@ import { PlaceError } from "./place.ts";
 import { samePlace } from "./plan.ts";
 import type { BuildpackDirectory } from "./publish.ts";
 import type { Report } from "./report.ts";
-import { type SbomFile, SbomFiles, type SbomRoot } from "./sbom.ts";
+import { SbomFiles } from "./sbom.ts";
 import { describeProgress, inOrder, sideBySide, throwFailure } from "./schedule.ts";
 import type { Unpacker } from "./unpack.ts";
 import { unpackerFor } from "./unpacker-for.ts";
@@ -37,13 +36,12 @@ import { unpackerFor } from "./unpacker-for.ts";
 export async function restoreLayers(
   session: Session,
   layers: Directory,
-  chosen: ChosenCache | undefined,
-  plan: Plan,
+  { plan, chosen }: Pick<Decided, "plan" | "chosen">,
   report: Report,
 ): Promise<void> {
-  const restoration = new Restoration(session, layers, await unpackerFor(plan, chosen, session), chosen, report);
+  const restoration = new Restoration(session, layers, await unpackerFor(plan, chosen, session), report);
   try {
-    await restoration.carryOut(plan);
+    await restoration.carryOut(plan, chosen?.metadata.sbom);
   } finally {
     await restoration.end();
   }
@@ -51,32 +49,24 @@ export async function restoreLayers(
 
 class Restoration {
   readonly #session: Session;
-  /** diffID of the cache's SBOM layer, unchecked; undefined where there is none. */
-  readonly #sbom: string | undefined;
   readonly #narration: Narration;
   readonly #layers: LayersDirectory;
   readonly #pauses: Pauses;
   readonly #toml = new TomlBudget();
   /** Undefined where nothing comes from a cache. */
   readonly #unpacker: Unpacker | undefined;
-  #sboms: SbomFiles | undefined;
+  #sboms = new SbomFiles([]);
 
-  constructor(
-    session: Session,
-    directory: Directory,
-    unpacker: Unpacker | undefined,
-    chosen: ChosenCache | undefined,
-    report: Report,
-  ) {
+  constructor(session: Session, directory: Directory, unpacker: Unpacker | undefined, report: Report) {
     this.#session = session;
-    this.#sbom = chosen?.metadata.sbom;
     this.#narration = new Narration(session.log, report);
     this.#layers = new LayersDirectory(directory, session.umask, session.log);
     this.#pauses = new Pauses(session.signal);
     this.#unpacker = unpacker;
   }
 
-  async carryOut(plan: Plan): Promise<void> {
+  /** `cachedSboms`: diffID of the cache's SBOM layer, unchecked; undefined where there is none. */
+  async carryOut(plan: Plan, cachedSboms: string | undefined): Promise<void> {
     const { inputs, log } = this.#session;
     this.#layers.sweep(new Set(plan.layers.map(({ directory }) => directory)));
     for (const one of plan.refused) this.#narration.refusedBuildpack(one);
@@ -92,7 +82,10 @@ class Restoration {
     for (const stranger of plan.strangers) this.#narration.stranger(stranger);
     for (const layer of plan.layers) this.#narration.announce(layer);
     const hasSboms = platformHas(inputs.platformApi, "sbom");
-    if (hasSboms) this.#sboms = new SbomFiles(await this.#sbomRoots(plan));
+    if (hasSboms) {
+      const places = { cached: cachedSboms, unpacker: this.#unpacker, layers: this.#layers };
+      this.#sboms = await findSboms(places, log, this.#narration);
+    }
     // First what goes, for a layer that is written may be named like what stands of one that is not (`x` and `x.toml`).
     for (const layer of plan.layers) this.#leaveOut(layer);
     for (const layer of plan.layers) {
@@ -110,7 +103,7 @@ class Restoration {
     return layers.filter(isRestored).filter((plan) => {
       const file = sbomFileOf(plan.layer);
       if (file === undefined || !written.has(`${plan.directory}/${file.layer}`)) return true;
-      const hasFile = this.#sboms?.has(plan.directory, file.layer, file.suffix) === true;
+      const hasFile = this.#sboms.has(plan.directory, file.layer, file.suffix);
       if (hasFile) this.#leaveOut({ ...plan, ...samePlace });
       return !hasFile;
     });
@@ -119,39 +112,8 @@ class Restoration {
   async end(): Promise<void> {
     this.#session.progress.stop();
     await this.#unpacker?.end();
-    this.#sboms?.close();
+    this.#sboms.close();
     this.#layers.end();
-  }
-
-  /** Where SBOM files of earlier builds lie: in the cache's SBOM layer, and already in `<layers>/sbom`. */
-  async #sbomRoots(plan: Plan): Promise<SbomRoot[]> {
-    const roots: SbomRoot[] = [];
-    const isNeeded = plan.layers.some(isWritten);
-    const cached = isNeeded ? await this.#unpackSboms() : undefined;
-    if (cached !== undefined) {
-      roots.push({ directory: cached, tell: (message) => this.#narration.trouble(message, "sbom") });
-    }
-    const standing = this.#layers.openSboms();
-    if (standing !== undefined)
-      roots.push({ directory: standing, tell: (message) => this.#session.log.warn(message, "sbom") });
-    return roots;
-  }
-
-  /** The directory with the contents of the cache's SBOM layer; undefined where there is none that can be used (D9). */
-  async #unpackSboms(): Promise<Directory | undefined> {
-    const sbom = this.#sbom;
-    if (this.#unpacker === undefined || sbom === undefined) return undefined;
-    this.#session.log.info("Restoring data for SBOM from cache");
-    const { staging } = this.#layers;
-    const unpacked = isDigest(sbom)
-      ? await this.#unpacker.unpack(sbom, ["sbom"], () => new Staged(staging))
-      : ({ isUsable: false, reason: "what the cache names is not a sha256 digest" } as const);
-    if (unpacked.isUsable) {
-      this.#narration.fellBack("SBOM files", unpacked);
-      return staging.directory.open(unpacked.place.slot.name);
-    }
-    this.#narration.trouble(`Not restoring SBOM files from cache: ${unpacked.reason}`, "sbom");
-    return undefined;
   }
 
   /** A layer that does not come back. */
@@ -183,7 +145,7 @@ class Restoration {
     try {
       const toml = formatMetadata(plan.data.read(), this.#toml);
       this.#layers.inBuildpack(plan.directory, (place) => {
-        this.#withSboms(plan, (sboms) => place.publishMetadata(plan.layer, toml, sboms));
+        this.#sboms.use(plan.directory, plan.layer, (sboms) => place.publishMetadata(plan.layer, toml, sboms));
       });
       this.#narration.done(plan, "metadata");
     } catch (error) {
@@ -272,23 +234,16 @@ class Restoration {
       const { extracted, place: filled } = unpacked;
       // Only now: the text of large data is not kept while blobs are unpacked.
       const toml = formatMetadata(data.read(), this.#toml);
-      const publish = (sboms: SbomFile[]) => buildpack.publishLayer(layer, filled, extracted.rootMode, toml, sboms);
-      if (!this.#withSboms(plan, publish)) return false;
+      const isPublished = this.#sboms.use(directory, layer, (sboms) =>
+        buildpack.publishLayer(layer, filled, extracted.rootMode, toml, sboms),
+      );
+      if (!isPublished) return false;
       this.#narration.restored(plan, { ...unpacked, milliseconds: performance.now() - began });
       this.#narration.dangling(extracted, this.#session.inputs.layersDir);
       return true;
     } catch (error) {
       this.#layers.cleanUp(() => place?.remove());
       throw error;
-    }
-  }
-
-  #withSboms<T>({ directory, layer }: LayerPlan, use: (sboms: SbomFile[]) => T): T {
-    const sboms = this.#sboms?.open(directory, layer) ?? [];
-    try {
-      return use(sboms);
-    } finally {
-      for (const { fd } of sboms) closeSync(fd);
     }
   }
 

@@ -30,24 +30,31 @@ export class SbomFiles {
     this.#roots = roots;
   }
 
-  /** Opens the SBOM files of one layer; the caller closes them. Links are not followed. */
-  open(buildpackDirectory: string, layer: string): SbomFile[] {
+  /** What `use` makes of the SBOM files of one layer, which are open as long. Links are not followed. */
+  use<T>(buildpackDirectory: string, layer: string, use: (files: readonly SbomFile[]) => T): T {
+    const files = this.#open(buildpackDirectory, layer);
+    try {
+      return use(files);
+    } finally {
+      for (const { fd } of files) closeSync(fd);
+    }
+  }
+
+  /** Whether a layer has an SBOM file; `suffix` goes behind the layer's name. */
+  has(buildpackDirectory: string, layer: string, suffix: string): boolean {
+    return this.use(buildpackDirectory, layer, (files) => files.some((file) => file.suffix === suffix));
+  }
+
+  close(): void {
+    for (const { directory } of this.#roots) directory.close();
+  }
+
+  #open(buildpackDirectory: string, layer: string): SbomFile[] {
     const found: Found = { files: new Map(), bytes: 0 };
     for (const kind of ["launch", "cache"]) {
       for (const root of this.#roots) this.#openBelow(root, [kind, buildpackDirectory, layer], found);
     }
     return [...found.files].map(([suffix, fd]) => ({ suffix, fd }));
-  }
-
-  /** Whether a layer has an SBOM file; `suffix` goes behind the layer's name. */
-  has(buildpackDirectory: string, layer: string, suffix: string): boolean {
-    const files = this.open(buildpackDirectory, layer);
-    for (const { fd } of files) closeSync(fd);
-    return files.some((file) => file.suffix === suffix);
-  }
-
-  close(): void {
-    for (const { directory } of this.#roots) directory.close();
   }
 
   #openBelow(root: SbomRoot, [name, ...rest]: readonly string[], found: Found): void {
