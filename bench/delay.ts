@@ -3,7 +3,7 @@ import { createConnection, createServer, type Socket } from "node:net";
 /** What one side may have under way: half of the 6 MiB that Linux lets a connection's window grow to. */
 const windowBytes = 3 << 20;
 
-export interface DelayProxy extends Disposable {
+interface DelayProxy extends Disposable {
   /** `127.0.0.1:<port>` */
   readonly host: string;
 }

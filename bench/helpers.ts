@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { BenchCache } from "./make-cache.ts";
 
 /** A process that does its part while a row is measured. */
-export interface Helper extends Disposable {
+interface Helper extends Disposable {
   /** The first line that it printed. */
   readonly says: string;
 }
@@ -19,7 +19,7 @@ async function start(program: string, args: readonly string[]): Promise<Helper> 
   return { says: says.trim(), [Symbol.dispose]: () => child.kill() };
 }
 
-export interface Distance {
+interface Distance {
   readonly roundTripMs: number;
   /** Of each connection. */
   readonly bytesPerSecond: number;

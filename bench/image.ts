@@ -104,7 +104,7 @@ export async function pushCacheImage({ host }: Registry, cache: BenchCache, comp
 }
 
 /** A registry that holds one image, and counts. */
-export interface CountingRegistry extends Disposable {
+interface CountingRegistry extends Disposable {
   readonly host: string;
   /** `<repository>:<tag>` of the image. */
   readonly name: string;

@@ -13,7 +13,7 @@ export function machine(places: Readonly<Record<string, string>>, programs: read
 }
 
 /** The type of the file system that a path is on. */
-export function fileSystem(path: string): string {
+function fileSystem(path: string): string {
   const mounts = readFileSync("/proc/self/mounts", "utf8")
     .split("\n")
     .map((line) => line.split(" "))

@@ -22,10 +22,10 @@ import { groupToml } from "../test/support/cache-fixture.ts";
 import { removeTree, restorerPath } from "../test/support/harness.ts";
 import { collect, readPart, roots, type Source } from "./sources.ts";
 
-export const cacheKinds = ["volume", "one-small", "one-large", "many-layers"] as const;
+const cacheKinds = ["volume", "one-small", "one-large", "many-layers"] as const;
 export type CacheKind = (typeof cacheKinds)[number];
 
-export interface CacheSpec {
+interface CacheSpec {
   readonly kind: CacheKind;
   /** The layers directory whose path the tars carry (some restorers extract to the path in the tar). */
   readonly layersDir: string;

@@ -41,7 +41,7 @@ export interface Targets {
 }
 
 /** What rows are made with: caches are only made, and a registry only started, for a row that is run. */
-export interface Workshop {
+interface Workshop {
   readonly cacheDir: string;
   makeCache(kind: CacheKind, sizes: { bytes: number; files: number }): BenchCache;
   registry(): Promise<Registry>;

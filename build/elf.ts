@@ -30,7 +30,7 @@ export interface Segment {
   readonly align: number;
 }
 
-export interface DynamicEntry {
+interface DynamicEntry {
   /** Where in the file the entry stands; its value is 8 bytes behind. */
   readonly offset: number;
   readonly tag: number;

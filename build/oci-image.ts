@@ -22,7 +22,7 @@ interface Descriptor {
 }
 
 /** The files of a layout by their paths. */
-export type Layout = ReadonlyMap<string, Uint8Array>;
+type Layout = ReadonlyMap<string, Uint8Array>;
 
 /**
  * A layout with one tag, the version. The image has two layers: the executable alone, and what tells of it.

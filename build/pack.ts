@@ -16,7 +16,7 @@ const machines: Readonly<Record<string, { readonly loaderName: string; readonly 
   arm64: { loaderName: "ld-linux-aarch64.so.1", page: 0x10000 },
 };
 
-export interface Parts {
+interface Parts {
   readonly executable: Buffer;
   readonly loader: Buffer;
   readonly libc: Buffer;

@@ -44,7 +44,7 @@ const lockedPackage = object({
   dev: optional(boolean()),
   dependencies: optional(record(string(), string())),
 });
-export type LockedPackage = InferOutput<typeof lockedPackage>;
+type LockedPackage = InferOutput<typeof lockedPackage>;
 
 function json(name: string): unknown {
   return JSON.parse(readFileSync(join(project, name), "utf8"));

@@ -20,7 +20,7 @@ const descriptorDigits = 12;
 /** Room for the new table of program headers. */
 const headersRoom = 0x1000;
 
-export interface Base {
+interface Base {
   readonly stub: Buffer;
   /** The largest page of the machine. */
   readonly page: number;

@@ -40,7 +40,7 @@ const codes: Readonly<Record<ExitCode, ErrorCode>> = {
   [ExitCode.restoreFailed]: "restore-failed",
 };
 
-export interface RestorerErrorOptions {
+interface RestorerErrorOptions {
   readonly exitCode?: ExitCode;
   /** Names the error for programs; by default one that the exit code tells. */
   readonly code?: ErrorCode;

@@ -19,7 +19,7 @@ export interface Log {
   flush(): void;
 }
 
-export interface StreamLogOptions {
+interface StreamLogOptions {
   /** Whether prefixes on stderr are coloured. */
   readonly colors?: boolean;
   /** Whether all goes to stderr, since stdout is for something else. */

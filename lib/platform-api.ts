@@ -5,7 +5,6 @@ import { quote } from "./text.ts";
 const platform = { oldest: 7, newest: 15 } as const;
 const buildpack = { oldest: 7, newest: 12 } as const;
 
-export const oldestPlatformApi = platform.oldest;
 export const newestPlatformApi = platform.newest;
 export const newestBuildpackApi = buildpack.newest;
 
@@ -37,7 +36,7 @@ export const buildpackGates = {
 } as const satisfies Record<string, Gate>;
 
 export type PlatformFeature = keyof typeof platformGates;
-export type BuildpackFeature = keyof typeof buildpackGates;
+type BuildpackFeature = keyof typeof buildpackGates;
 
 /** Whether Platform API 0.`minor` has a feature. */
 export function platformHas(minor: number, feature: PlatformFeature): boolean {

@@ -10,7 +10,7 @@ import { namingBlob } from "./wrong-content.ts";
 /** Bytes read from a file, or decompressed, at a time. */
 const chunkBytes = 512 * 1024;
 
-export interface BlobReading {
+interface BlobReading {
   readonly source: LayerSource;
   /** What the SHA-256 of the uncompressed archive must be, `sha256:<hex>`. */
   readonly diffId: string;

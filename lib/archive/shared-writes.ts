@@ -21,7 +21,7 @@ const [waiting, written, returned] = [0, 1, 2];
 const napMs = 50;
 
 /** A file that could not be written at once, by the name under which it was offered. */
-export interface Returned {
+interface Returned {
   readonly name: string;
   readonly mode: number;
   readonly bytes: Buffer;

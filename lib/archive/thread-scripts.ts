@@ -5,7 +5,7 @@
 const compiledRoot = "file:///$bunfs/root/";
 const here = import.meta.url.startsWith(compiledRoot) ? `${compiledRoot}lib/archive/` : import.meta.url;
 
-export interface ThreadScripts {
+interface ThreadScripts {
   readonly blob: URL;
   readonly layer: URL;
   readonly small: URL;

@@ -24,7 +24,7 @@ const mostLayers = 4;
  * How an extraction ended. `layer`: the blob is bad; `disk`: it cannot be written; `thread`: a thread died, or was refused;
  * `cancelled`: the run is cancelled.
  */
-export type ExtractionOutcome =
+type ExtractionOutcome =
   | { readonly ok: true; readonly extracted: Extracted; readonly effort: Effort }
   | { readonly ok: false; readonly fault: "layer" | "disk" | "thread" | "cancelled"; readonly message: string };
 

@@ -4,7 +4,7 @@ import type { SharedPlaces } from "../disk/bounds.ts";
 import { isLayoutReference, parseLayoutReference, withoutUserInfo } from "../oci/reference.ts";
 
 /** Where a cache is that is named by a word. */
-export type CachePlace =
+type CachePlace =
   | { readonly kind: "directory"; readonly path: string }
   /** In a registry, or `oci:DIR[:TAG]`. */
   | { readonly kind: "image"; readonly reference: string };

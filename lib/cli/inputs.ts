@@ -74,7 +74,7 @@ export function readInputs(argv: readonly string[], env: Environment): Inputs {
 const newest: number = newestPlatformApi;
 
 /** Whose inputs they are, and at which Platform API 0.N. */
-export interface InputsOf {
+interface InputsOf {
   readonly command?: CommandName;
   readonly platformApi?: number | undefined;
 }

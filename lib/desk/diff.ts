@@ -105,7 +105,7 @@ function recorded({ version, metadata: { build, launch, cache, data } }: CachedL
 }
 
 /** The dotted keys under which two tables differ. */
-export function changedKeys(a: TomlValue | undefined, b: TomlValue | undefined, path = ""): string[] {
+function changedKeys(a: TomlValue | undefined, b: TomlValue | undefined, path = ""): string[] {
   if (isTable(a) && isTable(b)) {
     const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])].sort();
     return keys.flatMap((key) => changedKeys(a[key], b[key], path === "" ? key : `${path}.${key}`));

@@ -20,13 +20,13 @@ export function changeAsData({ change, path, what }: FileChange) {
 }
 
 /** A layer of a cache. */
-export interface LayerOf {
+interface LayerOf {
   readonly cache: Cache;
   readonly layer: CachedLayer;
 }
 
 /** What stands at a path in the end, by what it can differ in. */
-export type Aspects = Readonly<Record<"type" | "mode" | "size" | "target" | "content", string>>;
+type Aspects = Readonly<Record<"type" | "mode" | "size" | "target" | "content", string>>;
 
 /** The differences of two layers, by path; both are read to their ends, and verified. Throws as `readLayer` does. */
 export async function diffFiles(desk: Desk, a: LayerOf, b: LayerOf): Promise<FileChange[]> {

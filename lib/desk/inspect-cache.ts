@@ -66,7 +66,7 @@ export function unreadable(metadata: ImageMetadata | undefined): readonly Unread
 }
 
 /** What a cache is, in a line. */
-export function describeFacts(desk: Desk, { kind, reference, digest, created }: CacheFacts): string {
+function describeFacts(desk: Desk, { kind, reference, digest, created }: CacheFacts): string {
   const kinds = { directory: "a directory", image: "an image", layout: "an image in an OCI layout" } as const;
   const facts = [
     kinds[kind],

@@ -54,7 +54,7 @@ function listing(desk: Desk, item: LayerItem): string {
 }
 
 /** `rwxr-xr-x`, with setuid, setgid and the sticky bit as `ls` shows them. */
-export function modeText(mode: number): string {
+function modeText(mode: number): string {
   const special = [0o4000, 0o2000, 0o1000];
   return [6, 3, 0]
     .map((shift, at) => {

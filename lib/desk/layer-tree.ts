@@ -1,7 +1,7 @@
 import type { LayerItem } from "../archive/layer-check.ts";
 
 /** A directory of a layer, with all that is below it. */
-export interface DirectorySize {
+interface DirectorySize {
   /** Below the layer, which is "" itself; bytes in a latin1 string. */
   readonly path: string;
   readonly bytes: number;

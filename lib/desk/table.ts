@@ -18,7 +18,7 @@ const codes: Readonly<Record<Color, string>> = {
   dim: "2",
 };
 
-export interface TableOptions {
+interface TableOptions {
   /** Columns of the terminal: what does not fit goes to further lines; undefined for lines as long as they are. */
   readonly width?: number | undefined;
   readonly colors?: boolean;

@@ -4,7 +4,7 @@ import type { Identity } from "./directory.ts";
 import { orAsSecondUser } from "./second-user.ts";
 
 /** A file that a link leads to: what it is, and where it really lies. */
-export interface LinkedFile {
+interface LinkedFile {
   readonly link: string;
   readonly path: string;
   readonly identity: Identity;

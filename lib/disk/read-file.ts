@@ -20,7 +20,7 @@ export class NotAFile extends Error {
 }
 
 /** What a file holds. */
-export interface FileContent {
+interface FileContent {
   readonly bytes: Buffer;
   /** Whether nothing of it may be told, see `isSecret`. */
   readonly isSecret: boolean;

@@ -12,7 +12,7 @@ import { sync } from "./sync.ts";
 import { writeAll } from "./write.ts";
 import { writeInPlace } from "./write-in-place.ts";
 
-export interface ReplaceOptions {
+interface ReplaceOptions {
   /** The umask of the process as it was started, for a file that is not there yet. */
   readonly umask: number;
   /** What a path by way of one of these leads to must lie below it, or it is not followed. */

@@ -10,7 +10,7 @@ import type { HttpAnswer, HttpRequest } from "./request.ts";
 import { type AttemptOutcome, decideRetry, draw, parseRetryAfter } from "./retry.ts";
 import type { HttpTiming } from "./timing.ts";
 
-export interface HttpClientOptions extends ConnectionOptions {
+interface HttpClientOptions extends ConnectionOptions {
   readonly timing: HttpTiming;
 }
 

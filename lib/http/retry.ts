@@ -8,7 +8,7 @@ export type AttemptOutcome =
   | { readonly atMs: number; readonly error: unknown };
 
 /** A wait, a part of which is chance: many builds that failed at once must not come back at once. */
-export interface Wait {
+interface Wait {
   readonly leastMs: number;
   readonly chanceMs: number;
 }

@@ -14,7 +14,7 @@ const answerBytes = 16 * 1024 * 1024;
 const defaultTimeoutMs = 30_000;
 
 /** An image that the daemon does not have, or a daemon that cannot be asked. */
-export class DaemonError extends RestorerError {
+class DaemonError extends RestorerError {
   readonly notFound: boolean;
 
   constructor(
@@ -32,7 +32,7 @@ export interface Daemon {
   image(name: string): Promise<KnownImage>;
 }
 
-export interface DaemonOptions {
+interface DaemonOptions {
   readonly env: Environment;
   readonly log: Log;
   readonly signal: AbortSignal;

@@ -21,7 +21,7 @@ import { inParallel } from "./parallel.ts";
 /** Blobs fetched side by side; a registry rarely gives more to more. */
 const concurrency = 3;
 
-export interface KanikoOptions {
+interface KanikoOptions {
   readonly kanikoDir: string;
   /** Others write there: no link in it leads to the kaniko directory. */
   readonly layersDir: string;

@@ -76,7 +76,7 @@ async function readManifest(path: string): Promise<{ digest: string; manifest: M
 }
 
 /** An image in an OCI layout, every digest of its documents verified. */
-export interface LaidOutImage {
+interface LaidOutImage {
   readonly digest: string;
   readonly manifest: Manifest;
   readonly platform?: Platform | undefined;

@@ -32,7 +32,7 @@ export interface Images {
 }
 
 /** What was done about an image. */
-export interface ImageDone {
+interface ImageDone {
   /** The name by which it was read. */
   readonly image: string;
   readonly action: "saved" | "recorded" | "checked";

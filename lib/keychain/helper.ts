@@ -23,7 +23,7 @@ const passedOn =
 
 const answerSchema = v.pipe(inLowerCase, v.object({ username: optionalText, secret: optionalText }));
 
-export interface HelperOptions {
+interface HelperOptions {
   readonly env: Environment;
   /** Takes a line with what a helper that fails says about it. */
   readonly debug?: ((message: string) => void) | undefined;

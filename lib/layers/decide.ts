@@ -15,7 +15,7 @@ import { noSuchLayer, onlyLayers } from "./only.ts";
 import { planLayers } from "./plan.ts";
 
 /** What a decision is made from. */
-export interface DecisionSources {
+interface DecisionSources {
   /** Undefined for every buildpack that left something, at the newest Buildpack API. */
   readonly group: Group | undefined;
   /** Undefined when it cannot be used. */
@@ -27,6 +27,7 @@ export interface DecisionSources {
   readonly layers: Directory | undefined;
 }
 
+/** What was decided, and what was found for it. */
 export interface Decided {
   readonly plan: Plan;
   /** What the app image says; nothing where there is none. */

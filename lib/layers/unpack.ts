@@ -13,7 +13,7 @@ import type { Session } from "../session.ts";
 import type { Reason } from "./outcomes.ts";
 
 /** What came of a blob: a directory in a workplace, or why there is none. */
-export type Unpacked<P extends Workplace> =
+type Unpacked<P extends Workplace> =
   | {
       readonly isUsable: true;
       readonly extracted: Extracted;

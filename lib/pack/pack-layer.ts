@@ -26,7 +26,7 @@ export interface PackJob {
 }
 
 /** Told of each entry, of those above the layer as well, and of the content of a file. */
-export interface PackListener {
+interface PackListener {
   entry?(entry: PackedEntry): void;
   data?(chunk: Uint8Array): void;
 }

@@ -4,7 +4,7 @@ import * as tarFs from "tar-fs";
 import type { TreeReader } from "./tree-reader.ts";
 
 /** What tar-fs makes of a file; `name` is its path below the layers directory. */
-export interface FoundFile {
+interface FoundFile {
   readonly name: string;
   readonly type: "file" | "directory" | "symlink";
   readonly mode: number;

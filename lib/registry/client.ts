@@ -35,7 +35,7 @@ export interface ClientOptions {
 const connectionsOfRegistry = 8;
 
 /** A document below `/v2/<repository>/`. */
-export interface DocumentRequest {
+interface DocumentRequest {
   /** What is done, in words that go after "failed to": "get the manifest of". */
   readonly step: string;
   readonly path: string;

@@ -66,7 +66,7 @@ export interface Operation {
 }
 
 /** An answer with a status that is of no use. */
-export interface Refusal {
+interface Refusal {
   readonly host: string;
   readonly status: number;
   readonly body: string;

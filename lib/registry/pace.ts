@@ -1,5 +1,5 @@
 /** What a connection must bring, in how much time that is spent waiting for it. */
-export interface Pace {
+interface Pace {
   readonly ms: number;
   readonly bytes: number;
 }

@@ -16,7 +16,7 @@ const usual = enough / 2;
 const watchMs = 250;
 
 /** How a blob is streamed, and by how many connections at a time. */
-export interface PiecesOptions extends PieceOptions {
+interface PiecesOptions extends PieceOptions {
   readonly connections: number;
   /** False once the host has asked for fewer requests. */
   readonly mayWiden: () => boolean;

@@ -19,7 +19,7 @@ import { quote } from "../text.ts";
 import { type BlobEvents, type ClientOptions, type Download, RegistryClient } from "./client.ts";
 import { getManifest, RegistryError } from "./errors.ts";
 
-export interface RegistryOptions extends ClientOptions {
+interface RegistryOptions extends ClientOptions {
   /** Which member of an index to take; by default linux on this machine's architecture. */
   readonly platform?: Platform;
 }

@@ -72,7 +72,7 @@ const metadataSchema = v.object({
 });
 
 /** How the values of a layer, its data and a store are read where not all of them have been parsed. */
-export interface Form {
+interface Form {
   readonly member: (value: TomlValue) => TomlValue;
   readonly data: (value: TomlValue) => LayerData;
   readonly store: (value: TomlValue) => LayerData;

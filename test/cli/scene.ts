@@ -44,7 +44,7 @@ export const layerTree: Tree = {
   latest: link("bin/tool"),
 };
 
-export interface SceneOptions extends CacheOptions {
+interface SceneOptions extends CacheOptions {
   /** Names of the layers in the cache, all of buildpack `bp` and with the same tree. */
   readonly layers?: readonly string[];
   readonly buildpacks?: (tree: string) => readonly CachedBuildpack[];

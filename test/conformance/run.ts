@@ -7,7 +7,7 @@ import { type Recording, record } from "./tree.ts";
 const timeoutMs = 300_000;
 
 /** What must not change, unless a case says otherwise. */
-export interface Surroundings {
+interface Surroundings {
   readonly cache: Recording;
   /** All else but the layers and kaniko's directory: by the path below the case's directories, `../` before what is outside. */
   readonly outside: Recording;

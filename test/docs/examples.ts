@@ -14,7 +14,7 @@ export const documents = ["debugging-a-cache.md", "scripts.md"].map((name) =>
 /** Where examples seem to be run. */
 const shownPlace = "/build";
 
-export interface Example {
+interface Example {
   readonly scene: string;
   readonly commands: readonly string[];
   /** The text between the fences. */

@@ -29,7 +29,7 @@ const nodeSchema: v.GenericSchema<Node> = v.object({
   anyOf: v.optional(v.array(v.lazy(() => nodeSchema))),
 });
 
-export interface Key {
+interface Key {
   /** `layers[].sha?` */
   readonly path: string;
   readonly type: string;

@@ -7,7 +7,7 @@ import type { TomlValue } from "../../lib/toml/values.ts";
 export const shaA = `sha256:${"a".repeat(64)}`;
 export const shaB = `sha256:${"b".repeat(64)}`;
 
-export type Types = Pick<LayerMetadata, "launch" | "build" | "cache">;
+type Types = Pick<LayerMetadata, "launch" | "build" | "cache">;
 
 /** What is recorded of a layer; types not named are false. */
 export function layer(types: Partial<Types>, sha = shaA, metadata: TomlValue = { from: "nowhere" }): LayerMetadata {

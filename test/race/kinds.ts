@@ -19,7 +19,7 @@ export interface Ground {
 }
 
 /** Where something is swapped: a directory below the round's, and pairs of names. */
-export interface Swaps {
+interface Swaps {
   readonly place: string;
   /** The other one is below the round's directory, or beside the first one where it begins with `./`. */
   readonly pairs: readonly (readonly [name: string, other: string])[];

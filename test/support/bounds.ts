@@ -18,7 +18,7 @@ export async function runWithinBounds(args: readonly string[], options: RunOptio
 }
 
 /** What a run came to that got a signal when it first read a file. */
-export interface Signalled extends RunResult {
+interface Signalled extends RunResult {
   /** How often it read the file, all in all. */
   readonly reads: number;
 }

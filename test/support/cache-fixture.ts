@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { stringify, type TomlTable } from "smol-toml";
 import { packTree } from "./pack-tree.ts";
 
-export interface LayerContents {
+interface LayerContents {
   /** A directory to pack as make-cache does. */
   readonly tree?: string;
   /** A finished tar, such as `tarOf` of raw-tar makes. */
@@ -128,7 +128,7 @@ export function cacheMetadata(
   return `${JSON.stringify(json)}\n`;
 }
 
-export interface GroupElement {
+interface GroupElement {
   readonly id: string;
   /** Default: 1.0.0. */
   readonly version?: string;
@@ -150,7 +150,7 @@ export function groupToml(group: readonly GroupElement[], extensions: readonly G
 }
 
 /** A layer in the app image's metadata. */
-export interface AppLayer {
+interface AppLayer {
   readonly name: string;
   readonly sha?: string;
   readonly build?: boolean;

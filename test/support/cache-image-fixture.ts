@@ -105,7 +105,7 @@ export function neededBlobs(image: TestImage): string[] {
   return manifest.layers.slice(0, all().needed.length).map(({ digest }) => digest);
 }
 
-export interface Restore extends RunResult {
+interface Restore extends RunResult {
   readonly after: Snapshot;
 }
 

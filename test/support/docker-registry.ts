@@ -27,7 +27,7 @@ export interface RealRegistry extends AsyncDisposable {
 }
 
 /** Parts of a docker-registry's configuration. */
-export interface Settings {
+interface Settings {
   readonly auth?: object;
   readonly tls?: object;
 }
@@ -85,7 +85,7 @@ export async function push(registry: RealRegistry, repository: string, tag: stri
   await fetched(`${api}/manifests/${tag}`, { method: "PUT", headers, body: Buffer.from(image.bytes) });
 }
 
-export async function fetched(url: string, init: RequestInit): Promise<Response> {
+async function fetched(url: string, init: RequestInit): Promise<Response> {
   const response = await fetch(url, init);
   if (!response.ok) throw new Error(`${url}: ${response.status} ${await response.text()}`);
   return response;

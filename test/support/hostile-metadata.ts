@@ -1,7 +1,7 @@
 import { many, manyKeys } from "./bounds.ts";
 
 /** Metadata of a cache that no build writes. */
-export interface HostileMetadata {
+interface HostileMetadata {
   readonly what: string;
   /** The JSON, made of so many pieces. */
   readonly text: (pieces: number) => string;

@@ -1,7 +1,7 @@
 import type { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 
-export interface SilentServer extends AsyncDisposable {
+interface SilentServer extends AsyncDisposable {
   /** `127.0.0.1:<port>` */
   readonly host: string;
   /** Once somebody has connected. */

@@ -53,7 +53,7 @@ export interface TarOptions {
   readonly append?: Bytes;
 }
 
-export const exporterMtime = Date.UTC(1980, 0, 1, 0, 0, 1) / 1000;
+const exporterMtime = Date.UTC(1980, 0, 1, 0, 0, 1) / 1000;
 const block = 512;
 const nameLength = 100;
 const prefixLength = 155;

@@ -26,7 +26,7 @@ export function bindfs(path: string, ...options: readonly string[]): Disposable 
 export const canInject = have("strace") && Bun.spawnSync(["strace", "-o", "/dev/null", "true"]).exitCode === 0;
 
 /** System calls by what they do: each has several names. */
-export const systemCalls = {
+const systemCalls = {
   chmod: ["chmod", "fchmod", "fchmodat"],
   chown: ["chown", "fchown", "lchown", "fchownat"],
   link: ["link", "linkat"],

@@ -1,7 +1,7 @@
 import { createConnection, createServer, type Socket } from "node:net";
 
 /** A connection to a relay. */
-export interface RelayedConnection {
+interface RelayedConnection {
   /** What its client sent so far, as text. */
   sent: string;
   /** How many others were open when it came. */

@@ -1,7 +1,7 @@
 import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, type Stats } from "node:fs";
 import { joinBytes } from "./tree.ts";
 
-export interface SnapshotEntry {
+interface SnapshotEntry {
   readonly type: "file" | "directory" | "symlink" | "other";
   /** Permission bits with setuid, setgid and sticky, in octal: "0755". */
   readonly mode: string;
@@ -60,7 +60,7 @@ function describeEntry(path: Buffer, shown: string, stat: Stats, firstNames: Map
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Bytes as text, in a form that different bytes never share. */
-export function showBytes(bytes: Uint8Array): string {
+function showBytes(bytes: Uint8Array): string {
   try {
     return utf8.decode(bytes).replaceAll("\\", "\\\\");
   } catch {
