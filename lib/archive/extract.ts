@@ -14,8 +14,9 @@ import { refusesLink } from "../disk/move.ts";
 import { syncData } from "../disk/sync.ts";
 import { writeAll } from "../disk/write.ts";
 import { hasCode } from "../errors.ts";
+import { toLatin1, toPath } from "../latin1.ts";
 import { LayerPaths, type LayerPlace, type LayerVisitor } from "./layer-paths.ts";
-import { creating, type SharedWrites, toPath } from "./shared-writes.ts";
+import { creating, type SharedWrites } from "./shared-writes.ts";
 import type { TarEntry, TarHandler } from "./tar.ts";
 
 export interface ExtractionTarget extends LayerPlace {
@@ -67,7 +68,7 @@ export class LayerExtractor implements TarHandler, LayerVisitor {
     this.#target = target;
     // What is left to do to an open file is not for somebody else.
     if (target.keepsModes && !target.writesBehind) this.#writes = writes;
-    this.#root = Buffer.from(target.root).toString("latin1");
+    this.#root = toLatin1(target.root);
     this.#paths = new LayerPaths(target, this);
   }
 

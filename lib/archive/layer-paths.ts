@@ -1,3 +1,4 @@
+import { fromLatin1, parentOf, toLatin1 } from "../latin1.ts";
 import { limits } from "../limits.ts";
 import { components, LayerPrefix } from "./layer-prefix.ts";
 import type { TarEntry } from "./tar.ts";
@@ -175,7 +176,7 @@ export class LayerPaths {
 
 /** What of these entries' paths looks like `wanted`, but is spelled in another Unicode normalization; latin1 as they are. */
 function lookalike(entries: readonly TarEntry[], wanted: string): string | undefined {
-  const normal = (name: string) => Buffer.from(name, "latin1").toString("utf8").normalize("NFC");
+  const normal = (name: string) => fromLatin1(name).normalize("NFC");
   const length = wanted.split("/").length;
   for (const { path } of entries) {
     const parts = path.split("/");
@@ -208,15 +209,6 @@ function isParent(path: string, base: string): boolean {
   return clean === "" || `${base}/`.startsWith(`/${clean}/`);
 }
 
-function parentOf(path: string): string {
-  const slash = path.lastIndexOf("/");
-  return slash < 0 ? "" : path.slice(0, slash);
-}
-
 function bothKinds(path: string): TarError {
   return new TarError(`${show(path)} is both a directory and something else`);
-}
-
-function toLatin1(text: string): string {
-  return Buffer.from(text).toString("latin1");
 }

@@ -1,5 +1,6 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { writeAll } from "../disk/write.ts";
+import { toPath } from "../latin1.ts";
 import type { Control } from "./control.ts";
 import { RingStopped } from "./ring.ts";
 
@@ -155,11 +156,4 @@ export class SharedWrites {
       bytes: Buffer.from(this.#ring, words[contentAt], words[contentBytes]),
     };
   }
-}
-
-const beyondAscii = /[\x80-\xff]/;
-
-/** A path for the system, of bytes in a latin1 string: a string where it is ASCII, else its bytes. */
-export function toPath(latin1: string): string | Buffer {
-  return beyondAscii.test(latin1) ? Buffer.from(latin1, "latin1") : latin1;
 }

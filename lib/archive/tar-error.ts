@@ -1,3 +1,5 @@
+import { fromLatin1 } from "../latin1.ts";
+
 /** An archive that is broken, ambiguous, or holds what a layer cannot hold. */
 export class TarError extends Error {
   override readonly name = "TarError";
@@ -5,7 +7,7 @@ export class TarError extends Error {
 
 /** A name of an archive for a message: readable where it is UTF-8, escaped and cut where it is not. */
 export function show(name: string): string {
-  const text = Buffer.from(name, "latin1").toString("utf8");
+  const text = fromLatin1(name);
   return JSON.stringify(text.length > 120 ? `${text.slice(0, 117)}…` : text);
 }
 

@@ -1,9 +1,10 @@
 import type { LayerItem } from "../archive/layer-check.ts";
 import type { Cache } from "../caches/cache.ts";
+import { fromLatin1 } from "../latin1.ts";
 import { Digester } from "../oci/digest.ts";
 import type { CachedLayer } from "./cached-layers.ts";
 import type { Desk } from "./desk.ts";
-import { pathText, readLayer } from "./read-layer.ts";
+import { readLayer } from "./read-layer.ts";
 
 /** A file, link or directory of a layer that is different. */
 export interface FileChange {
@@ -41,7 +42,7 @@ export function changesBetween(
   const paths = [...new Set([...before.keys(), ...after.keys()])].sort();
   return paths.flatMap((latin1): FileChange[] => {
     const [old, now] = [before.get(latin1), after.get(latin1)];
-    const path = latin1 === "" ? "." : pathText(latin1);
+    const path = latin1 === "" ? "." : fromLatin1(latin1);
     if (old === undefined) return [{ change: "added", path, what: [] }];
     if (now === undefined) return [{ change: "removed", path, what: [] }];
     const what = differences(old, now);
@@ -95,7 +96,7 @@ function toAspects(item: LayerItem): Aspects {
     type: item.type === "link" ? "hard link" : item.type,
     mode: "mode" in item ? item.mode.toString(8).padStart(4, "0") : "",
     size: item.type === "file" ? String(item.size) : "",
-    target: "target" in item ? pathText(item.target) : "",
+    target: "target" in item ? fromLatin1(item.target) : "",
     content: "",
   };
 }

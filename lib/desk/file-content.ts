@@ -1,17 +1,18 @@
 import type { LayerItem } from "../archive/layer-check.ts";
 import type { Cache } from "../caches/cache.ts";
 import { RestorerError } from "../failures.ts";
+import { fromLatin1, toLatin1 } from "../latin1.ts";
 import { quote } from "../text.ts";
 import type { CachedLayer } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
-import { pathText, readLayer } from "./read-layer.ts";
+import { readLayer } from "./read-layer.ts";
 
 /**
  * Writes the content of one file of a layer to stdout, after the whole layer was verified: it is read twice. Throws a
  * RestorerError where the path is not that of a file.
  */
 export async function writeFileOf(desk: Desk, cache: Cache, layer: CachedLayer, path: string): Promise<void> {
-  const wanted = Buffer.from(path.replace(/^\.?\/+|\/+$/g, "")).toString("latin1");
+  const wanted = toLatin1(path.replace(/^\.?\/+|\/+$/g, ""));
   const position = await find(desk, cache, layer, wanted);
   let at = -1;
   let isWanted = false;
@@ -40,7 +41,7 @@ async function find(desk: Desk, cache: Cache, layer: CachedLayer, wanted: string
   const position = positions.get(wanted);
   if (found !== undefined && position !== undefined && (found.type === "file" || found.type === "link"))
     return position;
-  throw new RestorerError(`read ${quote(pathText(wanted))} of layer ${quote(layerName(layer))}: ${whyNot(found)}`, {
+  throw new RestorerError(`read ${quote(fromLatin1(wanted))} of layer ${quote(layerName(layer))}: ${whyNot(found)}`, {
     code: "no-such-file",
     hint: "`restorer inspect CACHE LAYER` lists what the layer holds.",
   });
@@ -49,5 +50,5 @@ async function find(desk: Desk, cache: Cache, layer: CachedLayer, wanted: string
 function whyNot(found: LayerItem | undefined): string {
   if (found === undefined) return "the layer has no such file";
   if (found.type === "directory") return "it is a directory";
-  return `it is a symbolic link to ${"target" in found ? quote(pathText(found.target)) : "something else"}`;
+  return `it is a symbolic link to ${"target" in found ? quote(fromLatin1(found.target)) : "something else"}`;
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { CacheError } from "../caches/cache.ts";
 import { describe } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
+import { fromLatin1 } from "../latin1.ts";
 import { isWritten } from "../layers/layer-plan.ts";
 import { isSbomSuffix } from "../layers/names.ts";
 import type { Situation } from "../layers/situation.ts";
@@ -10,7 +11,7 @@ import { isDigest } from "../oci/digest.ts";
 import { platformHas } from "../platform-api.ts";
 import type { Desk } from "./desk.ts";
 import type { Caches } from "./foresee.ts";
-import { pathText, readWanted } from "./read-layer.ts";
+import { readWanted } from "./read-layer.ts";
 
 /** The SBOM files that a restore would find, by layer. */
 export class ForeseenSboms {
@@ -63,7 +64,7 @@ async function readSboms(desk: Desk, sha: string, { all, fallbacks }: Caches, fo
       if (at > 0) await fallbacks.look(cache);
       const wanted = { name: "SBOM files", sha, anchor: ["sbom"] };
       await readWanted(desk, cache, wanted, {
-        item: ({ type, path }) => void (type === "file" && paths.push(pathText(path))),
+        item: ({ type, path }) => void (type === "file" && paths.push(fromLatin1(path))),
       });
       for (const path of paths) found.add(path);
       return undefined;

@@ -1,6 +1,7 @@
 import type { Extracted } from "../archive/extract.ts";
 import type { LayerItem } from "../archive/layer-check.ts";
 import type { Cache } from "../caches/cache.ts";
+import { fromLatin1 } from "../latin1.ts";
 import { toSafeJson } from "../layers/report.ts";
 import { count, inline } from "../text.ts";
 import { type CachedLayer, readData, recordedProblems } from "./cached-layers.ts";
@@ -8,7 +9,7 @@ import { type Desk, layerName } from "./desk.ts";
 import { documentHead, errorAsData } from "./documents.ts";
 import { typesOf } from "./inspect-cache.ts";
 import { LayerTree } from "./layer-tree.ts";
-import { pathText, readLayer } from "./read-layer.ts";
+import { readLayer } from "./read-layer.ts";
 
 /** One layer: its metadata, and what it holds; a listing like `tar tv`, or a tree of its directories with their sizes. */
 export async function inspectLayer(desk: Desk, cache: Cache, layer: CachedLayer): Promise<void> {
@@ -46,9 +47,9 @@ const typeLetters: Readonly<Record<LayerItem["type"], string>> = { directory: "d
 function listing(desk: Desk, item: LayerItem): string {
   const mode = "mode" in item ? modeText(item.mode) : "rwxrwxrwx";
   const size = item.type === "file" ? (desk.options.bytes ? String(item.size) : desk.count(item.size)) : "0";
-  const path = inline(pathText(item.path));
+  const path = inline(fromLatin1(item.path));
   const name = item.type === "directory" ? `${path === "" ? "." : path}/` : path;
-  const target = "target" in item ? inline(pathText(item.target)) : "";
+  const target = "target" in item ? inline(fromLatin1(item.target)) : "";
   const further = item.type === "symlink" ? ` -> ${target}` : item.type === "link" ? ` link to ${target}` : "";
   return `${typeLetters[item.type]}${mode} ${size.padStart(13)} ${name}${further}`;
 }
@@ -77,7 +78,7 @@ function tellTree(desk: Desk, tree: LayerTree): void {
   const rows = tree.directories(desk.options.depth);
   desk.table(
     columns,
-    rows.map(({ path, bytes, files }) => [desk.size(bytes), desk.count(files), `${inline(pathText(path)) || "."}/`]),
+    rows.map(({ path, bytes, files }) => [desk.size(bytes), desk.count(files), `${inline(fromLatin1(path)) || "."}/`]),
   );
 }
 
@@ -123,15 +124,15 @@ async function writeAsData(desk: Desk, cache: Cache, layer: CachedLayer): Promis
     desk.write(`${isTree ? "" : "\n  ]"},\n  "error": ${toSafeJson(errorAsData(error), 0)}\n}\n`);
     throw error;
   }
-  const rows = tree.directories(desk.options.depth).map((row) => ({ ...row, path: pathText(row.path) }));
+  const rows = tree.directories(desk.options.depth).map((row) => ({ ...row, path: fromLatin1(row.path) }));
   desk.write(isTree ? `,\n  "directories": ${toSafeJson(rows, 0)}` : "\n  ]");
   const { files, bytes } = extracted;
   desk.write(`,\n  "contents": ${toSafeJson({ entries, files, bytes, verified: true }, 0)}\n}\n`);
 }
 
 function itemAsData(item: LayerItem): Record<string, unknown> {
-  const path = pathText(item.path);
-  if ("target" in item) return { type: item.type, path, target: pathText(item.target) };
+  const path = fromLatin1(item.path);
+  if ("target" in item) return { type: item.type, path, target: fromLatin1(item.target) };
   const mode = item.mode.toString(8).padStart(4, "0");
   return { type: item.type, path, mode, ...(item.type === "file" ? { size: item.size } : {}) };
 }

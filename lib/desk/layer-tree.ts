@@ -1,4 +1,5 @@
 import type { LayerItem } from "../archive/layer-check.ts";
+import { parentOf } from "../latin1.ts";
 
 /** A directory of a layer, with all that is below it. */
 interface DirectorySize {
@@ -50,9 +51,4 @@ export class LayerTree {
     }
     return result;
   }
-}
-
-function parentOf(path: string): string {
-  const slash = path.lastIndexOf("/");
-  return slash < 0 ? "" : path.slice(0, slash);
 }

@@ -2,6 +2,7 @@ import { invalid } from "../cli/arguments.ts";
 import type { Directory } from "../disk/directory.ts";
 import { describe } from "../errors.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
+import { toLatin1 } from "../latin1.ts";
 import { chooseLayer } from "../layers/only.ts";
 import { compareLayers } from "../layers/report.ts";
 import { type ExportedLayer, formatCacheMetadata } from "../pack/cache-metadata.ts";
@@ -67,13 +68,13 @@ async function fill(
   standing: readonly StandingLayer[],
 ): Promise<{ readonly made: Made[]; readonly sbom: Packed | undefined }> {
   const { inputs, progress, signal } = desk.session;
-  const prefix = Buffer.from(inputs.layersDir).toString("latin1");
+  const prefix = toLatin1(inputs.layersDir);
   const job = { layers, prefix, above: entriesAbove(inputs.layersDir), uid: inputs.uid, gid: inputs.gid, signal };
   const made: Made[] = [];
   let bytes = 0;
   progress.start(() => `Packing: ${made.length} of ${count(standing.length, "layer")}, ${formatBytes(bytes)}`);
   const add = async (path: string) => {
-    const packed = await cache.add({ ...job, path: Buffer.from(path).toString("latin1") });
+    const packed = await cache.add({ ...job, path: toLatin1(path) });
     bytes += packed.size;
     return packed;
   };

@@ -4,6 +4,7 @@ import { CacheError } from "../caches/cache.ts";
 import type { Directory } from "../disk/directory.ts";
 import { describe } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
+import { fromLatin1, toLatin1 } from "../latin1.ts";
 import { type ExportCode, isPacked, type StandingLayer } from "../pack/export-plan.ts";
 import type { PackedEntry } from "../pack/header.ts";
 import { entriesAbove, type PackJob, packLayer } from "../pack/pack-layer.ts";
@@ -13,7 +14,6 @@ import { type ArchiveHead, readHead } from "./archive-head.ts";
 import { type CachedLayer, recordedDigest } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import { aspectsOf, CollectedAspects, changesBetween, type FileChange } from "./file-changes.ts";
-import { pathText } from "./read-layer.ts";
 
 /** What the next export makes of a layer: the blob in the cache stays, another takes its place, a new one comes, or none. */
 export const exportOutcomes = ["reused", "anew", "new", "dropped"] as const;
@@ -115,7 +115,7 @@ export class NextExports {
   /** How the archive in the cache begins; why it cannot be reused, where there is none. */
   async #head({ directory, layer }: StandingLayer, sha: string): Promise<ArchiveHead | undefined | string> {
     try {
-      const path = Buffer.from(`${directory}/${layer}`).toString("latin1");
+      const path = toLatin1(`${directory}/${layer}`);
       return await readHead(this.#cache, sha, path, this.#desk.session.signal);
     } catch (error) {
       const why = error instanceof NotOpened ? error.cause : error;
@@ -129,7 +129,7 @@ export class NextExports {
     const before = await aspectsOf(this.#desk, { cache: this.#cache, layer: cached });
     const above: PackedEntry[] = [];
     const collected = new CollectedAspects();
-    const top = `/${Buffer.from(`${standing.directory}/${standing.layer}`).toString("latin1")}`;
+    const top = `/${toLatin1(`${standing.directory}/${standing.layer}`)}`;
     const prefix = this.#prefix(head);
     await this.#pack(standing, head, {
       entry: (entry) => {
@@ -146,7 +146,7 @@ export class NextExports {
 
   /** Packs it as the exporter of the cache's archive did: where that one was, and with that owner. */
   async #pack({ buildpack, directory, layer }: StandingLayer, head?: ArchiveHead, listener?: PackJob["listener"]) {
-    const path = Buffer.from(`${directory}/${layer}`).toString("latin1");
+    const path = toLatin1(`${directory}/${layer}`);
     const prefix = this.#prefix(head);
     const isHere = prefix === toLatin1(this.#layers.path);
     const above =
@@ -170,7 +170,9 @@ export class NextExports {
     if (this.#isMoveTold) return;
     this.#isMoveTold = true;
     const { log } = this.#desk.session;
-    log.info(`The cache was made in ${quote(pathText(prefix))}: compared as if ${quote(this.#layers.path)} lay there`);
+    log.info(
+      `The cache was made in ${quote(fromLatin1(prefix))}: compared as if ${quote(this.#layers.path)} lay there`,
+    );
   }
 
   #prefix(head: ArchiveHead | undefined): string {
@@ -187,7 +189,7 @@ function mayBeExported(layer: StandingLayer): boolean {
 function changesAbove(before: readonly PackedEntry[], after: readonly PackedEntry[]): FileChange[] {
   const names = [...new Set([...before, ...after].map(({ name }) => name))].sort();
   return names.flatMap((name): FileChange[] => {
-    const path = pathText(name);
+    const path = fromLatin1(name);
     const [old, now] = [before, after].map((entries) => entries.find((entry) => entry.name === name));
     if (old === undefined) return [{ change: "added", path, what: ["above the layer"] }];
     if (now === undefined) return [{ change: "removed", path, what: ["above the layer"] }];
@@ -207,8 +209,4 @@ function modeOf({ mode }: PackedEntry): string {
 
 function ownerOf({ uid, gid }: PackedEntry): string {
   return `${uid}:${gid}`;
-}
-
-function toLatin1(text: string): string {
-  return Buffer.from(text).toString("latin1");
 }

@@ -72,8 +72,3 @@ export async function readWanted(
 export function isAboutBlob(error: unknown): boolean {
   return error instanceof Error && /^(Blob|Compression|Tar)Error$/.test(error.name);
 }
-
-/** A path in an archive as text: its bytes are in a latin1 string. */
-export function pathText(latin1: string): string {
-  return Buffer.from(latin1, "latin1").toString();
-}

@@ -1,6 +1,7 @@
 import { type Stats, statSync } from "node:fs";
 import type { Directory } from "../disk/directory.ts";
 import { prefixesOf } from "../disk/prefixes.ts";
+import { toLatin1 } from "../latin1.ts";
 import { Archive, Content } from "./archive.ts";
 import type { PackedEntry } from "./header.ts";
 import { TreeReader } from "./tree-reader.ts";
@@ -84,7 +85,7 @@ export async function packLayer(job: PackJob): Promise<Packed> {
 export function entriesAbove(layersDir: string): PackedEntry[] {
   return prefixesOf(layersDir)
     .slice(1, -1)
-    .map((path) => directoryEntry(Buffer.from(path).toString("latin1"), statSync(path)));
+    .map((path) => directoryEntry(toLatin1(path), statSync(path)));
 }
 
 function directoryEntry(name: string, { mode, uid, gid }: Pick<Stats, "mode" | "uid" | "gid">): PackedEntry {

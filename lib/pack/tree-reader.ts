@@ -2,6 +2,7 @@ import { closeSync, readlinkSync, readSync, type Stats } from "node:fs";
 import { Readable } from "node:stream";
 import type { Directory } from "../disk/directory.ts";
 import { describe } from "../errors.ts";
+import { fromLatin1 } from "../latin1.ts";
 import { quote } from "../text.ts";
 
 const chunkBytes = 64 * 1024;
@@ -14,7 +15,7 @@ export class PackError extends Error {
 /** The error about what stands at a path, its bytes in a latin1 string. */
 export function cannotPack(path: string, error: unknown): PackError {
   if (error instanceof PackError) return error;
-  return new PackError(`${quote(Buffer.from(path, "latin1").toString())}: ${describe(error)}`, { cause: error });
+  return new PackError(`${quote(fromLatin1(path))}: ${describe(error)}`, { cause: error });
 }
 
 /**

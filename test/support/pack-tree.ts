@@ -2,6 +2,7 @@ import { closeSync, openSync, readSync, renameSync, type Stats } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { Directory } from "../../lib/disk/directory.ts";
 import { prefixesOf } from "../../lib/disk/prefixes.ts";
+import { toLatin1 } from "../../lib/latin1.ts";
 import { Archive } from "../../lib/pack/archive.ts";
 import type { PackedEntry } from "../../lib/pack/header.ts";
 import { TreeReader } from "../../lib/pack/tree-reader.ts";
@@ -62,8 +63,4 @@ function copyFile(path: Buffer, size: number, archive: Archive): void {
     closeSync(fd);
   }
   archive.pad(size);
-}
-
-function toLatin1(text: string): string {
-  return Buffer.from(text).toString("latin1");
 }
