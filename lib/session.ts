@@ -9,6 +9,7 @@ import { version } from "./cli/version.ts";
 import { refuseFewDescriptors } from "./disk/descriptors.ts";
 import { isRoot } from "./disk/user.ts";
 import type { Environment } from "./environment.ts";
+import type { ErrorCode } from "./error-codes.ts";
 import { describe, hasCode } from "./errors.ts";
 import { ExitCode, RestorerError } from "./failures.ts";
 import { type Log, StreamLog } from "./log.ts";
@@ -164,6 +165,12 @@ function report(error: unknown, log: Log, usage: string | undefined): number {
 /** The exit code of a run that ends for this reason. */
 export function exitCodeOf(reason: unknown): number {
   return reason instanceof Interrupted || reason instanceof RestorerError ? reason.exitCode : ExitCode.failed;
+}
+
+/** The stable code of the reason for which a run ends. */
+export function codeOf(reason: unknown): ErrorCode {
+  if (reason instanceof RestorerError) return reason.code;
+  return reason instanceof Interrupted ? "interrupted" : "failed";
 }
 
 async function notACommand(word: string): Promise<RestorerError> {

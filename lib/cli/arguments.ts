@@ -30,9 +30,7 @@ export function parseArguments(argv: readonly string[], minor: number): Argument
     const [, name = "", inline] = match;
     const flag = findFlag(name, "restore", minor);
     if (flag.kind === "boolean") {
-      const value = inline === undefined ? true : parseBoolean(inline);
-      if (value === undefined) throw invalid(`-${name}=${inline}: ${quote(inline ?? "")} is neither true nor false`);
-      booleans.set(flag.name, value);
+      booleans.set(flag.name, inline === undefined || readBoolean(name, inline));
       continue;
     }
     const value = inline ?? argv[++i];
@@ -78,6 +76,13 @@ function isNear(a: string, b: string): boolean {
   }
   const distance = row.at(-1) ?? 0;
   return distance <= 2 && 2 * distance < b.length;
+}
+
+/** The value that a flag is given behind `=`. Throws a RestorerError (exit 3) for what is not a boolean. */
+export function readBoolean(flag: string, text: string): boolean {
+  const value = parseBoolean(text);
+  if (value === undefined) throw invalid(`-${flag}=${text}: ${quote(text)} is neither true nor false`);
+  return value;
 }
 
 /** Go's strconv.ParseBool: 1, t, T, TRUE, true, True, and the same of false; anything else is undefined. */

@@ -2,7 +2,7 @@ import yargs from "yargs";
 import type { RestorerError } from "../failures.ts";
 import { newestPlatformApi } from "../platform-api.ts";
 import { count, quote } from "../text.ts";
-import { type Arguments, findFlag, invalid, parseBoolean } from "./arguments.ts";
+import { type Arguments, findFlag, invalid, readBoolean } from "./arguments.ts";
 import { type CommandName, commandNamed, commands } from "./commands.ts";
 import { flags, takes } from "./flags.ts";
 
@@ -56,16 +56,10 @@ function twoDashes(name: CommandName, argv: readonly string[], minor: number): s
     }
     const { kind } = findFlag(flag, name, minor);
     const inline = /=([\s\S]*)$/.exec(argument)?.[1];
-    if (kind === "boolean" && inline !== undefined) return `--${flag}=${toBoolean(flag, inline)}`;
+    // yargs knows fewer words for true and false than Go.
+    if (kind === "boolean" && inline !== undefined) return `--${flag}=${readBoolean(flag, inline)}`;
     return `--${argument.replace(/^--?/, "").replace(/^h$/, "help")}`;
   });
-}
-
-/** yargs knows fewer words for true and false than Go. */
-function toBoolean(flag: string, text: string): boolean {
-  const value = parseBoolean(text);
-  if (value === undefined) throw invalid(`-${flag}=${text}: ${quote(text)} is neither true nor false`);
-  return value;
 }
 
 function toArguments(found: Readonly<Record<string, unknown>>, ownFlags: typeof flags): Arguments {

@@ -1,8 +1,7 @@
 import { version } from "../cli/version.ts";
 import { describe } from "../errors.ts";
-import { RestorerError } from "../failures.ts";
 import { toSafeJson } from "../layers/report.ts";
-import { exitCodeOf } from "../session.ts";
+import { codeOf, exitCodeOf } from "../session.ts";
 import type { Desk } from "./desk.ts";
 import type { DocumentKind, Failure, Found } from "./document-schemas.ts";
 
@@ -26,5 +25,5 @@ export function formatFailure(command: string, error: unknown): string {
 
 /** Why something failed, with its code. */
 export function errorAsData(error: unknown): Failure["error"] {
-  return { code: error instanceof RestorerError ? error.code : "failed", text: describe(error) };
+  return { code: codeOf(error), text: describe(error) };
 }

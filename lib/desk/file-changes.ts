@@ -91,10 +91,15 @@ export class CollectedAspects {
   }
 }
 
+/** Permission bits in octal, with setuid, setgid and sticky: `0755`. */
+export function octalMode(mode: number): string {
+  return mode.toString(8).padStart(4, "0");
+}
+
 function toAspects(item: LayerItem): Aspects {
   return {
     type: item.type === "link" ? "hard link" : item.type,
-    mode: "mode" in item ? item.mode.toString(8).padStart(4, "0") : "",
+    mode: "mode" in item ? octalMode(item.mode) : "",
     size: item.type === "file" ? String(item.size) : "",
     target: "target" in item ? fromLatin1(item.target) : "",
     content: "",

@@ -7,6 +7,7 @@ import { count, inline } from "../text.ts";
 import { type CachedLayer, readData, recordedProblems } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import { documentHead, errorAsData } from "./documents.ts";
+import { octalMode } from "./file-changes.ts";
 import { typesOf } from "./inspect-cache.ts";
 import { LayerTree } from "./layer-tree.ts";
 import { readLayer } from "./read-layer.ts";
@@ -133,6 +134,5 @@ async function writeAsData(desk: Desk, cache: Cache, layer: CachedLayer): Promis
 function itemAsData(item: LayerItem): Record<string, unknown> {
   const path = fromLatin1(item.path);
   if ("target" in item) return { type: item.type, path, target: fromLatin1(item.target) };
-  const mode = item.mode.toString(8).padStart(4, "0");
-  return { type: item.type, path, mode, ...(item.type === "file" ? { size: item.size } : {}) };
+  return { type: item.type, path, mode: octalMode(item.mode), ...(item.type === "file" ? { size: item.size } : {}) };
 }

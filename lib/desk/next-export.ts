@@ -13,7 +13,7 @@ import { quote } from "../text.ts";
 import { type ArchiveHead, readHead } from "./archive-head.ts";
 import { type CachedLayer, recordedDigest } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
-import { aspectsOf, CollectedAspects, changesBetween, type FileChange } from "./file-changes.ts";
+import { aspectsOf, CollectedAspects, changesBetween, type FileChange, octalMode } from "./file-changes.ts";
 
 /** What the next export makes of a layer: the blob in the cache stays, another takes its place, a new one comes, or none. */
 export const exportOutcomes = ["reused", "anew", "new", "dropped"] as const;
@@ -204,7 +204,7 @@ function changesAbove(before: readonly PackedEntry[], after: readonly PackedEntr
 }
 
 function modeOf({ mode }: PackedEntry): string {
-  return mode.toString(8).padStart(4, "0");
+  return octalMode(mode);
 }
 
 function ownerOf({ uid, gid }: PackedEntry): string {

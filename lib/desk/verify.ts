@@ -14,7 +14,7 @@ import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
 import { unreadable } from "./inspect-cache.ts";
 import { openNamedCache, takeCache } from "./named-cache.ts";
-import type { Cell } from "./table.ts";
+import type { Cell, Color } from "./table.ts";
 
 /** What is read: a layer's blob, or that of the SBOM files. */
 interface Subject {
@@ -152,6 +152,8 @@ async function read(
   return { state: "bad", code: "blob-unusable", reason: outcome.message };
 }
 
+const colors: Readonly<Record<Finding["state"], Color>> = { sound: "green", bad: "red", absent: "dim" };
+
 function tell(desk: Desk, cache: Cache, isEmpty: boolean, all: All): void {
   const { verified, unreadable } = all;
   const columns = [
@@ -167,7 +169,7 @@ function tell(desk: Desk, cache: Cache, isEmpty: boolean, all: All): void {
     desk.table(
       columns,
       verified.map(({ subject: { name, sha }, finding }): Cell[] => [
-        { text: finding.state, color: { sound: "green", bad: "red", absent: "dim" }[finding.state] as "green" },
+        { text: finding.state, color: colors[finding.state] },
         name,
         finding.state === "sound" ? desk.count(finding.extracted.files) : "-",
         finding.state === "sound" ? desk.size(finding.extracted.bytes) : "-",

@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { findAbove, identityOf, openIfPossible } from "./ancestry.ts";
 import { refuseInCache } from "./cache-places.ts";
 import type { Directory, Identity } from "./directory.ts";
+import { mostLinks } from "./links.ts";
 import { mountIdOf } from "./mounts.ts";
 import { prefixesOf } from "./prefixes.ts";
 import { orAsSecondUser } from "./second-user.ts";
@@ -19,9 +20,6 @@ interface Place {
   readonly label: string;
   readonly identity: Identity;
 }
-
-/** More links than the kernel follows. */
-const mostLinks = 40;
 
 /**
  * Bounds for what is written outside of layers: a path that leads through a directory in which others may put links must end

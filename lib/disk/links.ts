@@ -3,7 +3,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import { namesOf } from "./prefixes.ts";
 
 /** More links than the kernel follows. */
-const mostLinks = 40;
+export const mostLinks = 40;
 
 /** A link that a path leads by. */
 export interface PassedLink {

@@ -1,14 +1,12 @@
 import { sharedPlaces } from "../caches/place.ts";
-import { Interrupted } from "../cli/interrupt.ts";
 import type { SharedPlaces } from "../disk/bounds.ts";
 import { keepInPlace } from "../disk/cache-places.ts";
 import { replaceFile } from "../disk/replace-file.ts";
 import { orAsSecondUser } from "../disk/second-user.ts";
-import type { ErrorCode } from "../error-codes.ts";
 import { describe } from "../errors.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
-import { exitCodeOf, type RefusedRun, type Session } from "../session.ts";
+import { codeOf, exitCodeOf, type RefusedRun, type Session } from "../session.ts";
 import { writeText } from "../streams.ts";
 import { quote } from "../text.ts";
 import { emptyReport, formatReport, type Report } from "./report.ts";
@@ -56,11 +54,7 @@ export function reportRefused({ error, inputs, umask, log }: RefusedRun): void {
 /** Records why a run fails. */
 function fail(report: Report, error: unknown): void {
   report.exitCode = exitCodeOf(error);
-  report.error = { code: error instanceof RestorerError ? error.code : codeOfOther(error), text: describe(error) };
-}
-
-function codeOfOther(error: unknown): ErrorCode {
-  return error instanceof Interrupted ? "interrupted" : "failed";
+  report.error = { code: codeOf(error), text: describe(error) };
 }
 
 function writeReport(report: Report, { path, shared, umask, log, ready }: Destination): void {

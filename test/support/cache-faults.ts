@@ -5,6 +5,7 @@
 import { expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { gzipSync } from "node:zlib";
+import { Slots } from "../../lib/slots.ts";
 import { analyzedToml, cacheMetadata, groupToml, metadataName } from "./cache-fixture.ts";
 import {
   digestOf,
@@ -74,29 +75,8 @@ export const anyManifest = /\/manifests\//;
 export const configOf = (image: TestImage) => new RegExp(manifestOf(image).config.digest);
 export const blobOf = (image: TestImage, layer = 0) => new RegExp(manifestOf(image).layers[layer]?.digest ?? "none");
 
-/** Lets a few through at a time; the rest wait. */
-class Gate {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(free: number) {
-    this.#free = free;
-  }
-
-  async pass<T>(run: () => Promise<T>): Promise<T> {
-    while (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    this.#free--;
-    try {
-      return await run();
-    } finally {
-      this.#free++;
-      this.#waiting.shift()?.();
-    }
-  }
-}
-
 /** For the runs that do not spend their time waiting: a busy machine must not be made busier. */
-const gate = new Gate(3);
+const busyRuns = new Slots(3);
 
 export interface Setup extends FaultRegistryOptions {
   readonly image?: TestImage;
@@ -128,7 +108,8 @@ export async function restore(setup: Setup = {}): Promise<Outcome> {
       ...options,
       env: { ...auth, ...options?.env },
     });
-  const result = await (isSlow ? run() : gate.pass(run));
+  using _turn = isSlow ? undefined : await busyRuns.take();
+  const result = await run();
   return { ...result, after: snapshot(dir.path), requests, host };
 }
 
