@@ -11,6 +11,7 @@
 import { join, resolve } from "node:path";
 import { have, restorerPath } from "../test/support/harness.ts";
 import { growth } from "./growth.ts";
+import { runMaker } from "./helpers.ts";
 import { type Registry, serveCacheImage, startRegistry } from "./image.ts";
 import { load, machine } from "./machine.ts";
 import { type BenchCache, type CacheKind, defaultSizes } from "./make-cache.ts";
@@ -97,23 +98,28 @@ function runsOf({ isStart, cold }: Row): number {
 async function compete(row: Row, list: readonly Contender[]): Promise<Map<string, Outcome>> {
   const outcomes = new Map<string, Outcome>();
   for (let turn = 0; turn <= runsOf(row); turn++) {
-    for (const { name, result, commands } of list) {
-      const outcome = outcomes.get(name) ?? { costs: [] };
-      outcomes.set(name, outcome);
-      const work = commands(row);
-      if (work === undefined || outcome.failure !== undefined) continue;
-      await resetWorkDir(row);
-      if (row.cold) dropPageCache();
-      try {
-        const cost = await measure(work);
-        if (turn === 0) row.verify(result);
-        else outcome.costs.push(cost);
-      } catch (error) {
-        outcome.failure = error instanceof Error ? error.message : String(error);
-      }
+    for (const contender of list) {
+      const outcome = outcomes.get(contender.name) ?? { costs: [] };
+      outcomes.set(contender.name, outcome);
+      if (outcome.failure === undefined) await runOnce(row, contender, outcome, turn === 0);
     }
   }
   return outcomes;
+}
+
+/** Has a contender do a row's work: its cost counts unless this is to warm up, then the result is checked. */
+async function runOnce(row: Row, { result, commands }: Contender, outcome: Outcome, isWarmUp: boolean): Promise<void> {
+  const work = commands(row);
+  if (work === undefined) return;
+  await resetWorkDir(row);
+  if (row.cold) dropPageCache();
+  try {
+    const cost = await measure(work);
+    if (isWarmUp) row.verify(result);
+    else outcome.costs.push(cost);
+  } catch (error) {
+    outcome.failure = error instanceof Error ? error.message : String(error);
+  }
 }
 
 function lineOf(row: Row, outcomes: ReadonlyMap<string, Outcome>): string[] {
@@ -126,13 +132,8 @@ function lineOf(row: Row, outcomes: ReadonlyMap<string, Outcome>): string[] {
   ];
 }
 
-/** In a process of its own: the memory that packing takes would blur the peaks measured here. */
 function makeCache(kind: CacheKind, { bytes, files }: { bytes: number; files: number }): BenchCache {
-  const program = join(import.meta.dir, "make-cache.ts");
-  const args = [cacheDir, layersDir, kind, String(bytes), String(files)];
-  const { stdout, exitCode } = Bun.spawnSync([process.execPath, program, ...args], { stderr: "inherit" });
-  if (exitCode !== 0) throw new Error(`no cache could be made (exit ${exitCode})`);
-  return JSON.parse(stdout.toString()) as BenchCache;
+  return runMaker("make-cache.ts", [cacheDir, layersDir, kind, String(bytes), String(files)]);
 }
 
 function chosenWords(): string[] {
@@ -146,7 +147,7 @@ function chosenWords(): string[] {
   return [...new Set(names)];
 }
 
-/** What is no row of the table: it prints tables of its own. */
+/** What is not a row of the table: it prints tables of its own. */
 const programs: ReadonlyMap<string, () => Promise<void>> = new Map([
   ["growth", growth],
   ["storm", storm],
@@ -179,8 +180,8 @@ async function compareRows(names: readonly string[], list: readonly Contender[])
       table.push(lineOf(row, outcomes));
       measured.push(measurementOf(row, outcomes));
       notes.push(`${name}: ${row.about}${row.cold ? ", with an empty page cache" : ""}`);
-      for (const [who, { failure }] of outcomes)
-        if (failure !== undefined) notes.push(`${name}, ${who} failed: ${failure}`);
+      const failed = [...outcomes].filter(([, { failure }]) => failure !== undefined);
+      notes.push(...failed.map(([who, { failure }]) => `${name}, ${who} failed: ${failure}`));
     }
   } finally {
     registry?.[Symbol.dispose]();

@@ -8,6 +8,7 @@
  * prints the image's reference. A process of its own, whose work is not counted. It ends when its stdin does.
  */
 import { readFileSync } from "node:fs";
+import { digestOf } from "../lib/oci/digest.ts";
 import { certificates } from "../test/support/certificates.ts";
 import { type CacheImage, compressions, imageOf } from "./image.ts";
 import type { BenchCache } from "./make-cache.ts";
@@ -25,8 +26,6 @@ const pieceBytes = 128 * 1024;
 const signatureMs = 60_000;
 const key = crypto.randomUUID();
 const signatureOf = (text: string): string => new Bun.CryptoHasher("sha256", key).update(text).digest("hex");
-
-const digestOf = (bytes: Uint8Array) => `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
 
 /** A body that comes no faster than a connection would bring it. */
 function slowly(body: Blob): ReadableStream<Uint8Array> {

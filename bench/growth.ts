@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { analyzedToml, groupToml } from "../test/support/cache-fixture.ts";
 import { restorerPath } from "../test/support/harness.ts";
 import { startDelayProxy } from "./delay.ts";
+import { runMaker } from "./helpers.ts";
 import { serveCacheImage } from "./image.ts";
 import type { BenchCache } from "./make-cache.ts";
 import { type Cost, measure, medianCost } from "./measure.ts";
@@ -149,13 +150,8 @@ function verify({ layers }: BenchCache): void {
   }
 }
 
-/** In a process of its own: the memory that packing takes would blur the peaks measured here. */
 function makeSynthetic(path: string, { layers, files, fileBytes }: Shape): BenchCache {
-  const program = join(import.meta.dir, "synthetic.ts");
-  const argv = [process.execPath, program, path, layersDir, ...[layers, files, fileBytes].map(String)];
-  const { stdout, exitCode } = Bun.spawnSync(argv, { stderr: "inherit" });
-  if (exitCode !== 0) throw new Error(`no cache could be made (exit ${exitCode})`);
-  return JSON.parse(stdout.toString()) as BenchCache;
+  return runMaker("synthetic.ts", [path, layersDir, ...[layers, files, fileBytes].map(String)]);
 }
 
 /** Time, its growth, memory, its growth. */

@@ -1,6 +1,17 @@
 import { join } from "node:path";
 import type { BenchCache } from "./make-cache.ts";
 
+/**
+ * What a program of this directory that makes a cache prints. In a process of its own: the memory that packing takes would blur
+ * the peaks measured here.
+ */
+export function runMaker(program: string, args: readonly string[]): BenchCache {
+  const argv = [process.execPath, join(import.meta.dir, program), ...args];
+  const { stdout, exitCode } = Bun.spawnSync(argv, { stderr: "inherit" });
+  if (exitCode !== 0) throw new Error(`no cache could be made (exit ${exitCode})`);
+  return JSON.parse(stdout.toString()) as BenchCache;
+}
+
 /** A process that does its part while a row is measured. */
 interface Helper extends Disposable {
   /** The first line that it printed. */

@@ -11,6 +11,7 @@ import { createServer } from "node:net";
 import { basename, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { constants, createGzip, createZstdCompress } from "node:zlib";
+import { digestOf } from "../lib/oci/digest.ts";
 import { metadataName } from "../test/support/cache-fixture.ts";
 import { answers, sha256File } from "../test/support/harness.ts";
 import type { BenchCache, BenchLayer } from "./make-cache.ts";
@@ -79,7 +80,7 @@ export async function imageOf(cache: BenchCache, compression: Compression): Prom
     layers.push({ mediaType: `application/vnd.oci.image.layer.v1.tar+${compression}`, digest, size: blob.size });
   }
   const config = Buffer.from(JSON.stringify(configOf(cache)));
-  const digest = `sha256:${new Bun.CryptoHasher("sha256").update(config).digest("hex")}`;
+  const digest = digestOf(config);
   blobs.set(digest, config);
   const mediaType = "application/vnd.oci.image.manifest.v1+json";
   const manifest = {

@@ -114,6 +114,20 @@ async function restoreFrom(host: string): Promise<void> {
   await Promise.all(Array.from({ length: atOnce }, work));
 }
 
+const headings = [
+  "registry",
+  "finished",
+  "at best",
+  "min",
+  "median",
+  "p95",
+  "max",
+  "served",
+  "429",
+  "requests/client",
+  "busiest second",
+];
+
 /** Starts all clients at once against each registry in turn, and prints how they fared. */
 export async function storm(): Promise<void> {
   const lines: string[][] = [];
@@ -139,21 +153,8 @@ export async function storm(): Promise<void> {
     lines.push(lineOf(limiter, registry, finished));
     for (const [message, times] of failures) notes.push(`${limiter.name}: ${times} × ${message}`);
   }
-  const heads = [
-    "registry",
-    "finished",
-    "at best",
-    "min",
-    "median",
-    "p95",
-    "max",
-    "served",
-    "429",
-    "requests/client",
-    "busiest second",
-  ];
   console.log(`\nA storm: ${clients} restores of ${layersEach} small layers from a cache image, started at once\n`);
-  console.log(formatColumns(heads, lines));
+  console.log(formatColumns(headings, lines));
   console.log(
     `\nA restore needs ${requestsEach} requests: manifest, config and a blob for each layer. Limits are token buckets that`,
   );

@@ -6,8 +6,9 @@ import type { LayerSource } from "../../lib/archive/source.ts";
 import { Workers } from "../../lib/archive/workers.ts";
 import { limits } from "../../lib/limits.ts";
 import { thousands } from "../../lib/text.ts";
-import { blobFile, layer, Notes, sha256, stream, targetAt } from "../support/blob-source.ts";
+import { blobFile, layer, Notes, stream, targetAt } from "../support/blob-source.ts";
 import { type TempDir, tempDir } from "../support/harness.ts";
+import { digestOf } from "../support/test-image.ts";
 
 let dir: TempDir;
 let workers: Workers;
@@ -19,7 +20,7 @@ beforeAll(() => {
 afterAll(() => dir[Symbol.dispose]());
 
 const file = (blob: Uint8Array) => blobFile(dir, blob);
-const otherDigest = sha256(Buffer.from("something else"));
+const otherDigest = digestOf(Buffer.from("something else"));
 
 /** What is wrong with a blob as read here; "ok" where nothing is. */
 async function reasonHere(source: LayerSource, diffId: string): Promise<string> {
@@ -44,7 +45,7 @@ type Make = () => LayerSource;
 
 const plain = layer();
 const large = layer(new Uint8Array(3_000_000).fill(7));
-const id = sha256(plain);
+const id = digestOf(plain);
 const flipped = Buffer.from(plain).fill("X", 1024, 1027);
 const headless = Buffer.concat([Buffer.alloc(512, "x"), plain]);
 const cutTar = plain.subarray(0, 1024 + 100);
@@ -63,7 +64,7 @@ const plainOnly = "a volume cache's layers are not";
 const endsEarly = (blob: Buffer, whole: number) =>
   `ends early: ${thousands(blob.length)} of ${thousands(whole)} bytes by its own headers`;
 const wrong = (blob: Buffer, diffId: string, looks: string) =>
-  `its content has the digest ${sha256(blob)}, not ${diffId}: "blob.tar" has ${thousands(blob.length)} bytes and ${looks}`;
+  `its content has the digest ${digestOf(blob)}, not ${diffId}: "blob.tar" has ${thousands(blob.length)} bytes and ${looks}`;
 
 const cutGzip = gzipSync(plain).subarray(0, -9);
 const cutZstd = zstdCompressSync(plain).subarray(0, -3);
@@ -75,19 +76,20 @@ const zeroTar = Buffer.concat([plain, Buffer.alloc(10_240)]);
 const word = Buffer.from("hello");
 const xz = Buffer.concat([Buffer.from("fd377a585a00", "hex"), Buffer.alloc(300, 1)]);
 const inFile = (blob: Buffer, reason: string) => `${reason}: "blob.tar" has ${thousands(blob.length)} bytes`;
-const inBlob = (blob: Buffer, reason: string) => `${reason}: blob ${sha256(blob)} has ${thousands(blob.length)} bytes`;
+const inBlob = (blob: Buffer, reason: string) =>
+  `${reason}: blob ${digestOf(blob)} has ${thousands(blob.length)} bytes`;
 const otherContent = (blob: Buffer, content: Buffer, looks: string) =>
-  `${inBlob(blob, `its content has the digest ${sha256(content)}, not ${id}`)} and ${looks}`;
+  `${inBlob(blob, `its content has the digest ${digestOf(content)}, not ${id}`)} and ${looks}`;
 
 const otherLayer = (blob: Buffer) => inBlob(blob, `its content has the digest ${id}, not ${otherDigest}`);
 
 const rows: readonly [name: string, diffId: string, make: Make, reason: string][] = [
   ["a file", id, () => file(plain), "ok"],
-  ["a file of several chunks", sha256(large), () => file(large), "ok"],
+  ["a file of several chunks", digestOf(large), () => file(large), "ok"],
   ["a plain stream", id, () => stream(plain), "ok"],
   ["a gzip stream", id, () => stream(gzipSync(plain)), "ok"],
   ["a zstd stream", id, () => stream(zstdCompressSync(plain)), "ok"],
-  ["a gzip stream of several chunks", sha256(large), () => stream(gzipSync(large)), "ok"],
+  ["a gzip stream of several chunks", digestOf(large), () => stream(gzipSync(large)), "ok"],
   ["a stream that comes byte by byte", id, () => stream(gzipSync(plain), { pieceBytes: 1 }), "ok"],
   ["a gzip stream with zeros behind it", id, () => stream(Buffer.concat([gzipSync(plain), Buffer.alloc(9)])), "ok"],
   [
@@ -179,25 +181,25 @@ const rows: readonly [name: string, diffId: string, make: Make, reason: string][
   ],
   [
     "a file that is not a tar archive",
-    sha256(headless),
+    digestOf(headless),
     () => file(headless),
     inFile(headless, "a header has a malformed checksum"),
   ],
   [
     "a stream that is not a tar archive",
-    sha256(headless),
+    digestOf(headless),
     () => stream(headless),
     inBlob(headless, "a header has a malformed checksum"),
   ],
   [
     "a file with a tar archive that is cut off",
-    sha256(cutTar),
+    digestOf(cutTar),
     () => file(cutTar),
     inFile(cutTar, "the archive is cut off"),
   ],
   [
     "a stream with a tar archive that is cut off",
-    sha256(cutTar),
+    digestOf(cutTar),
     () => stream(cutTar),
     inBlob(cutTar, "the archive is cut off"),
   ],

@@ -4,8 +4,9 @@ import { gzipSync } from "node:zlib";
 import { readBlob } from "../../lib/archive/read-blob.ts";
 import type { LayerSource } from "../../lib/archive/source.ts";
 import type { TarHandler } from "../../lib/archive/tar.ts";
-import { blobFile, layer, Notes, sha256, stream } from "../support/blob-source.ts";
+import { blobFile, layer, Notes, stream } from "../support/blob-source.ts";
 import { type TempDir, tempDir } from "../support/harness.ts";
+import { digestOf } from "../support/test-image.ts";
 
 let dir: TempDir;
 beforeAll(() => {
@@ -15,7 +16,7 @@ afterAll(() => dir[Symbol.dispose]());
 
 const plain = layer();
 const large = layer(new Uint8Array(3_000_000).fill(7));
-const id = sha256(plain);
+const id = digestOf(plain);
 const file = (blob: Uint8Array) => blobFile(dir, blob);
 
 describe("reading a blob", () => {
@@ -52,7 +53,7 @@ describe("reading a blob", () => {
       data: () => void setImmediate(() => aborter.abort(reason)),
       endFile() {},
     };
-    const reading = readBlob({ source: make(), diffId: sha256(large), handler, signal: aborter.signal });
+    const reading = readBlob({ source: make(), diffId: digestOf(large), handler, signal: aborter.signal });
     await expect(reading).rejects.toBe(reason);
   });
 

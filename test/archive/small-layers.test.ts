@@ -4,8 +4,9 @@ import { Control } from "../../lib/archive/control.ts";
 import { LayerExtractor } from "../../lib/archive/extract.ts";
 import { SmallLayers } from "../../lib/archive/small-layers.ts";
 import { TarReader } from "../../lib/archive/tar.ts";
-import { blobFile, layer, sha256, targetAt } from "../support/blob-source.ts";
+import { blobFile, layer, targetAt } from "../support/blob-source.ts";
 import { tempDir } from "../support/harness.ts";
+import { digestOf } from "../support/test-image.ts";
 
 test("where no other thread extracts small layers the program hears of signals between them, and begins no more", async () => {
   using dir = tempDir("small");
@@ -14,7 +15,7 @@ test("where no other thread extracts small layers the program hears of signals b
   const blob = layer();
   const job = (index: number) => ({
     source: blobFile(dir, blob),
-    diffId: sha256(blob),
+    diffId: digestOf(blob),
     target: targetAt(dir.join(`l${index}`)),
   });
   const outcomes = Array.from({ length: 40 }, (_, index) => layers.do(job(index)));

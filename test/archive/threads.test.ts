@@ -2,8 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { pathToFileURL } from "node:url";
 import { threadScripts } from "../../lib/archive/thread-scripts.ts";
 import { Workers } from "../../lib/archive/workers.ts";
-import { blobFile, layer, sha256, targetAt } from "../support/blob-source.ts";
+import { blobFile, layer, targetAt } from "../support/blob-source.ts";
 import { tempDir } from "../support/harness.ts";
+import { digestOf } from "../support/test-image.ts";
 
 const diffId = `sha256:${"0".repeat(64)}`;
 
@@ -36,7 +37,7 @@ test("one that extracts small layers and dies is neither the layers' fault nor t
   const workers = new Workers({ ...threadScripts, small: pathToFileURL(dir.join("thread.ts")) });
   const blob = layer();
   const extract = (index: number) =>
-    workers.extract(targetAt(dir.join(`l${index}`)), sha256(blob), async () => blobFile(dir, blob));
+    workers.extract(targetAt(dir.join(`l${index}`)), digestOf(blob), async () => blobFile(dir, blob));
   // So many that another thread is told of them, where there is a core for it.
   const outcomes = await Promise.all(Array.from({ length: 40 }, (_, index) => extract(index)));
   if (workers.limit === 1) expect(outcomes.every(({ ok }) => ok)).toBe(true);

@@ -2,17 +2,9 @@ import { expect, describe as group } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { groupToml } from "../support/cache-fixture.ts";
 import { isRoot, restorerPath, runRestorer, skipUnless, snapshot, type TempDir, tempDir } from "../support/harness.ts";
-import {
-  buildImage,
-  digestOf,
-  expectComplete,
-  kanikoIn,
-  large,
-  placeOf,
-  runImage,
-  served,
-} from "../support/kaniko-scene.ts";
+import { buildImage, expectComplete, kanikoIn, large, placeOf, runImage, served } from "../support/kaniko-scene.ts";
 import { bindfs, type Calls, canBindfs, canInject, withInjected } from "../support/refusing.ts";
+import { digestOf } from "../support/test-image.ts";
 
 const mounting = skipUnless(canBindfs, "root, bindfs and /dev/fuse");
 const injecting = skipUnless(isRoot && canInject, "root and strace");

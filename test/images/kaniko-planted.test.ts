@@ -4,8 +4,9 @@ import { dirname } from "node:path";
 import { groupToml } from "../support/cache-fixture.ts";
 import { canaryTree, stamps } from "../support/canary.ts";
 import { isRoot, runRestorer, skipUnless, type TempDir, tempDir } from "../support/harness.ts";
-import { blobOf, buildImage, digestOf, expectComplete, large, placeOf, served } from "../support/kaniko-scene.ts";
+import { blobOf, buildImage, expectComplete, large, placeOf, served } from "../support/kaniko-scene.ts";
 import { canMount, runWithMounts } from "../support/mounts.ts";
+import { digestOf } from "../support/test-image.ts";
 
 const asRoot = skipUnless(isRoot, "root");
 

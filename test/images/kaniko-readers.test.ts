@@ -1,8 +1,8 @@
 import { expect, describe as group } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
-import { startFaultRegistry, testImage } from "../support/fault-registry.ts";
+import { digestOf, startFaultRegistry, testImage } from "../support/fault-registry.ts";
 import { file, have, isRoot, skipUnless, tempDir } from "../support/harness.ts";
-import { digestOf, kanikoIn, placeOf, runImage, served } from "../support/kaniko-scene.ts";
+import { kanikoIn, placeOf, runImage, served } from "../support/kaniko-scene.ts";
 
 group("a saved image is valid", () => {
   const run = (...argv: string[]) => {

@@ -5,13 +5,12 @@ import { describe } from "../../lib/errors.ts";
 import { ExitCode, RestorerError } from "../../lib/failures.ts";
 import { openKaniko } from "../../lib/images/kaniko.ts";
 import { parseReference } from "../../lib/oci/reference.ts";
-import { type FaultRegistry, startFaultRegistry, testImage } from "../support/fault-registry.ts";
+import { digestOf, type FaultRegistry, startFaultRegistry, testImage } from "../support/fault-registry.ts";
 import { link, removeTree, snapshot, type TempDir, tempDir } from "../support/harness.ts";
 import { anonymousRegistry, rejection, rememberingLog } from "../support/image-fixture.ts";
 import {
   blobOf,
   buildImage,
-  digestOf,
   expectComplete,
   kanikoIn,
   large,

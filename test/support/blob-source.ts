@@ -5,10 +5,10 @@ import type { LayerSource, SmallSource } from "../../lib/archive/source.ts";
 import type { TarHandler } from "../../lib/archive/tar.ts";
 import type { TempDir } from "./harness.ts";
 import { tarOf } from "./raw-tar.ts";
+import { digestOf } from "./test-image.ts";
 
 let count = 0;
 
-export const sha256 = (bytes: Uint8Array) => `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
 /** The archive of a layer with a file and a link. */
 export const layer = (data: string | Uint8Array = "content") =>
   Buffer.from(
@@ -20,7 +20,7 @@ export const layer = (data: string | Uint8Array = "content") =>
   );
 
 /** A blob that comes in pieces, each in a buffer of its own, as those of a download do. */
-export function stream(blob: Uint8Array, { digest = sha256(blob), pieceBytes = 1000 } = {}): LayerSource {
+export function stream(blob: Uint8Array, { digest = digestOf(blob), pieceBytes = 1000 } = {}): LayerSource {
   async function* chunks(): AsyncGenerator<Uint8Array> {
     for (let at = 0; at < blob.length; at += pieceBytes) yield Uint8Array.from(blob.subarray(at, at + pieceBytes));
   }

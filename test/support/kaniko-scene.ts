@@ -10,7 +10,6 @@ import { anonymousRegistry, rememberingLog } from "./image-fixture.ts";
 export const [shared, large, small] = [randomBytes(40_000), randomBytes(300_000), randomBytes(100)];
 export const buildImage = testImage({ layers: [shared, large, small, small], compression: "none" });
 export const runImage = testImage({ layers: [shared], compression: "none", format: "docker", labels: { run: "yes" } });
-export const digestOf = (bytes: Uint8Array) => `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
 
 // As in a run: modes are given exactly.
 let umask = 0;
