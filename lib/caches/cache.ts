@@ -1,5 +1,5 @@
 import type { LayerSource } from "../archive/source.ts";
-import type { User } from "../disk/user.ts";
+import type { User } from "../disk/permissions.ts";
 import type { ImageMetadata } from "../toml/metadata.ts";
 
 /** A cache of an earlier build, read-only (D2). Nothing but its maker knows whether it is a directory or an image. */

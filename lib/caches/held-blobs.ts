@@ -2,8 +2,8 @@ import { closeSync, type Stats, statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { BlobFile } from "../archive/source.ts";
 import { reservedDescriptors, spareDescriptors } from "../disk/descriptors.ts";
+import { permits, type User } from "../disk/permissions.ts";
 import { openUnlessForeign } from "../disk/read-file.ts";
-import type { User } from "../disk/user.ts";
 
 /**
  * What blobs that may be opened later, too, leave to the rest of a run, of so many descriptors: more where there are many, for
@@ -84,7 +84,7 @@ export function outOfReach(user: User, directory: string): (place: BlobPlace) =>
   const isBarred = !mayEnter(directory, user);
   return ({ at }) => {
     const stat = ifPossible(() => statSync(at));
-    return stat !== undefined && (isBarred || !permits(stat, user, 0o4));
+    return stat !== undefined && (isBarred || !mayAccess(stat, user, 0o4));
   };
 }
 
@@ -100,12 +100,11 @@ function ifPossible<T>(act: () => T): T | undefined {
 /** Whether a directory and all above it may be entered by a user, as far as mode bits tell. */
 function mayEnter(directory: string, user: User): boolean {
   const stat = ifPossible(() => statSync(directory));
-  if (stat === undefined || !permits(stat, user, 0o1)) return false;
+  if (stat === undefined || !mayAccess(stat, user, 0o1)) return false;
   return dirname(directory) === directory || mayEnter(dirname(directory), user);
 }
 
-function permits(stat: { mode: number; uid: number; gid: number }, user: User, bit: number): boolean {
-  if (user.uid === 0) return true;
-  const shift = stat.uid === user.uid ? 6 : stat.gid === user.gid ? 3 : 0;
-  return ((stat.mode >> shift) & bit) !== 0;
+/** As `permits`; root needs no permission. */
+function mayAccess(stat: Stats, user: User, bits: number): boolean {
+  return user.uid === 0 || permits(stat, user, bits);
 }

@@ -1,5 +1,5 @@
 import type { LayerSource } from "../archive/source.ts";
-import type { User } from "../disk/user.ts";
+import type { User } from "../disk/permissions.ts";
 import type { Log } from "../log.ts";
 import { type ImageConfig, layersByDiffId } from "../oci/config.ts";
 import type { Layer, Manifest, Platform } from "../oci/manifest.ts";

@@ -2,8 +2,8 @@ import { closeSync, createReadStream, existsSync, lstatSync, statSync } from "no
 import { join } from "node:path";
 import { BlobError } from "../archive/blob-file.ts";
 import type { BlobFile } from "../archive/source.ts";
+import type { User } from "../disk/permissions.ts";
 import { NotAFile } from "../disk/read-file.ts";
-import type { User } from "../disk/user.ts";
 import { describe, hasCode } from "../errors.ts";
 import { layoutBlobPath, layoutTags, openLayoutImage } from "../images/layout.ts";
 import type { Layer } from "../oci/manifest.ts";

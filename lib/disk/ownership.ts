@@ -7,7 +7,7 @@ import { type CachePlaces, cachePlaces, liesIn } from "./cache-places.ts";
 import { Directory, giveHandle, type Identity, keyOf } from "./directory.ts";
 import { mountIdOf } from "./mounts.ts";
 import { openNested } from "./nested.ts";
-import type { User } from "./user.ts";
+import { permits, type User } from "./permissions.ts";
 import { type Visitor, walkTree } from "./walk.ts";
 
 /**
@@ -47,7 +47,7 @@ function openIfThere(path: string, shared: string): Directory | undefined {
 export function giveTo(directory: Directory, user: User, log: Log, cache: CachePlaces): void {
   const { root, contents, linked } = cache;
   try {
-    if (isWritable(directory.ownStat(), user)) return;
+    if (permits(directory.ownStat(), user, 0o3)) return;
     const isOfCache = root.some((place) => directory.isSame(place)) || liesIn(directory, contents);
     if (isOfCache) {
       log.warn(`not giving ${quote(directory.path)} to user ${user.uid}: the cache is there`, "ownership");
@@ -126,10 +126,4 @@ class Giving implements Visitor {
     const path = quote(`${parent.path}/${name}`);
     this.#log.warn(`not giving ${path} to user ${this.#user.uid}: something is mounted there`, "ownership");
   }
-}
-
-function isWritable(stat: { mode: number; uid: number; gid: number }, user: User): boolean {
-  if (stat.uid === user.uid) return (stat.mode & 0o300) === 0o300;
-  if (stat.gid === user.gid) return (stat.mode & 0o030) === 0o030;
-  return (stat.mode & 0o003) === 0o003;
 }

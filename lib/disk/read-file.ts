@@ -1,8 +1,9 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { areForeign, byForeignLink, hasMoved, makersOfLinks, makersOfNames, realPathOf } from "./foreign-links.ts";
+import { permits } from "./permissions.ts";
 import { prefixesOf } from "./prefixes.ts";
-import { asSecondUser, orAsSecondUser, type UserIds } from "./second-user.ts";
+import { asSecondUser, orAsSecondUser } from "./second-user.ts";
 import { isRoot } from "./user.ts";
 
 /** open(2)'s O_PATH: a handle on whatever stands there that opens nothing, and needs no permission to read it. */
@@ -132,18 +133,12 @@ function isSecondUsers(fd: number, stat: Stats): boolean {
       opened.user.uid !== 0 &&
       dev === stat.dev &&
       ino === stat.ino &&
-      isAllowed(opened.user, stat, 0o4) &&
-      above.every((directory) => isAllowed(opened.user, directory, 0o1))
+      permits(stat, opened.user, 0o4) &&
+      above.every((directory) => permits(directory, opened.user, 0o1))
     );
   } catch {
     return false;
   }
-}
-
-/** Whether the bits of a file let a user do something: 4 to read, 1 to enter. The first class that he is in counts. */
-function isAllowed({ uid, gid }: UserIds, stat: Stats, bit: number): boolean {
-  const shift = stat.uid === uid ? 6 : stat.gid === gid ? 3 : 0;
-  return ((stat.mode >> shift) & bit) !== 0;
 }
 
 /** Whether everybody may enter a directory and those above it. */

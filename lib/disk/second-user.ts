@@ -1,16 +1,11 @@
 import { hasCode } from "../errors.ts";
-
-/** Ids of a user and of his group. */
-export interface UserIds {
-  readonly uid: number;
-  readonly gid: number;
-}
+import type { User } from "./permissions.ts";
 
 /** Whom root asks where it is denied something itself; a property of the process, as its user ids are. */
-let second: UserIds | undefined;
+let second: User | undefined;
 
 /** Names the user who may read what root may not, for want of a capability or on NFS (D21); undefined for nobody. */
-export function trustSecondUser(user: UserIds | undefined): void {
+export function trustSecondUser(user: User | undefined): void {
   second = user;
 }
 
@@ -28,11 +23,11 @@ export function orAsSecondUser<T>(act: () => T): T {
 }
 
 /** What an action gives as the second user, and who that is; undefined where there is none. Throws what it throws. */
-export function asSecondUser<T>(act: () => T): { readonly value: T; readonly user: UserIds } | undefined {
+export function asSecondUser<T>(act: () => T): { readonly value: T; readonly user: User } | undefined {
   return second && { value: as(second, act), user: second };
 }
 
-function as<T>(user: UserIds, act: () => T): T {
+function as<T>(user: User, act: () => T): T {
   const own = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   try {
     process.setegid?.(user.gid);

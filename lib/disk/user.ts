@@ -2,12 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, hasCode } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
+import type { User } from "./permissions.ts";
 import { trustSecondUser } from "./second-user.ts";
-
-export interface User {
-  readonly uid: number;
-  readonly gid: number;
-}
 
 /** The user this process runs as. */
 export function currentUser(): User {

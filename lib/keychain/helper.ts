@@ -1,5 +1,6 @@
 import * as v from "valibot";
-import { asSecondUser, type UserIds } from "../disk/second-user.ts";
+import type { User } from "../disk/permissions.ts";
+import { asSecondUser } from "../disk/second-user.ts";
 import type { Environment } from "../environment.ts";
 import { describe } from "../errors.ts";
 import { inLowerCase, optionalText } from "../lenient.ts";
@@ -63,7 +64,7 @@ export async function askHelper(name: string, server: string, options: HelperOpt
 /** A helper's file, and as whom it is run where root may not look at it (D21). */
 interface Program {
   readonly path: string;
-  readonly user?: UserIds;
+  readonly user?: User;
 }
 
 function find(program: string, { PATH = "" }: Environment): Program {
