@@ -79,15 +79,17 @@ export async function chooseCache(
       absent ??= cache;
     } catch (error) {
       if (!(error instanceof CacheError)) throw error;
-      if (!error.isFirstBuild) {
-        if (inputs.strict) throw cacheTrouble(error.message);
-        onTrouble(error.message);
-      }
-      // Of several, one that is not there yet is what the others are for.
-      const told = `Not using the cache: ${error.message}`;
-      if (error.isFirstBuild && caches.length > 1) log.info(told);
-      else log.warn(told, error.isFirstBuild ? "cache-absent" : "cache-unusable");
+      if (inputs.strict && !error.isFirstBuild) throw cacheTrouble(error.message);
+      if (!error.isFirstBuild) onTrouble(error.message);
+      tellUnused(error, caches.length > 1, log);
     }
   }
   return absent && { cache: absent, metadata: noMetadata, fallbacks: [] };
+}
+
+function tellUnused({ message, isFirstBuild }: CacheError, isOneOfSeveral: boolean, log: Log): void {
+  const told = `Not using the cache: ${message}`;
+  // Of several, one that is not there yet is what the others are for.
+  if (isFirstBuild && isOneOfSeveral) log.info(told);
+  else log.warn(told, isFirstBuild ? "cache-absent" : "cache-unusable");
 }

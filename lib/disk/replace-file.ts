@@ -39,9 +39,9 @@ export function replaceFile(path: string, content: Uint8Array, options: ReplaceO
       const refusal = writeThroughLink(directory, name, content, bounds);
       if (refusal === undefined) return;
       if (options.otherLinks === "refuse") throw new Error(`it is a link that ${refusal}`);
-      replace(directory, name, content, undefined, options.umask);
+      replace(name, { directory, content, old: undefined, umask: options.umask });
     } else if (old === undefined || old.isFile()) {
-      replace(directory, name, content, old, options.umask);
+      replace(name, { directory, content, old, umask: options.umask });
     } else {
       overwrite(directory, name, content);
     }
@@ -50,10 +50,19 @@ export function replaceFile(path: string, content: Uint8Array, options: ReplaceO
   }
 }
 
-function replace(directory: Directory, name: string, content: Uint8Array, old: Stats | undefined, umask: number): void {
+/** A file that takes the place of another, or of none. */
+interface Replacement {
+  readonly directory: Directory;
+  readonly content: Uint8Array;
+  readonly old: Stats | undefined;
+  readonly umask: number;
+}
+
+function replace(name: string, replacement: Replacement): void {
+  const { directory, content, old } = replacement;
   const temporary = privateName();
   try {
-    makeFile(directory, temporary, content, old, umask);
+    makeFile(temporary, replacement);
     directory.move(temporary, directory, name);
   } catch (error) {
     removeQuietly(directory, temporary);
@@ -63,17 +72,11 @@ function replace(directory: Directory, name: string, content: Uint8Array, old: S
       return;
     }
     removeQuietly(directory, name);
-    makeFile(directory, name, content, undefined, umask);
+    makeFile(name, replacement);
   }
 }
 
-function makeFile(
-  directory: Directory,
-  name: string,
-  content: Uint8Array,
-  old: Stats | undefined,
-  umask: number,
-): void {
+function makeFile(name: string, { directory, content, old, umask }: Replacement): void {
   const fd = directory.createFile(name, old === undefined ? 0o666 & ~umask : 0o600);
   try {
     writeAll(fd, content);

@@ -39,14 +39,19 @@ export interface Kaniko {
   save(image: RemoteImage, registry: Registry): Promise<void>;
 }
 
-interface Context extends KanikoOptions {
+/** An image on its way to the disk. */
+interface Saving extends KanikoOptions {
+  readonly image: RemoteImage;
+  readonly registry: Registry;
+  /** Where layouts stand. */
+  readonly base: Directory;
   /** The layouts with verified blobs of this run, by the digests of those blobs. */
   readonly verified: Map<string, string>;
 }
 
 /** Touches nothing before something is saved. */
 export function openKaniko(options: KanikoOptions): Kaniko {
-  const context = { ...options, verified: new Map<string, string>() };
+  const verified = new Map<string, string>();
   let isSwept = false;
   return {
     async save(image, registry) {
@@ -63,7 +68,7 @@ export function openKaniko(options: KanikoOptions): Kaniko {
           options.log.debug(`${quote(image.descriptor.digest)} is in ${quote(path)} already`);
           return;
         }
-        await store(image, config, registry, base, context);
+        await store({ ...options, image, registry, base, verified }, config);
       } finally {
         base.close();
       }
@@ -80,40 +85,35 @@ function openBase({ kanikoDir, layersDir, umask }: KanikoOptions): Directory {
   return cache.openOrMake("base", mode);
 }
 
-async function store(
-  image: RemoteImage,
-  config: Uint8Array,
-  registry: Registry,
-  base: Directory,
-  context: Context,
-): Promise<void> {
-  const { descriptor, manifest, manifestBytes, reference } = image;
+async function store(saving: Saving, config: Uint8Array): Promise<void> {
+  const { base, umask, log, signal, verified } = saving;
+  const { descriptor, manifest, manifestBytes, reference } = saving.image;
   const layers = distinct(manifest.layers).filter(({ digest }) => digest !== manifest.config.digest);
   const bytes = layers.reduce((sum, { size }) => sum + size, 0);
-  context.log.info(
+  log.info(
     `Saving ${quote(formatReference(reference))} to ${base.path}: ${count(layers.length, "layer")}, ${formatBytes(bytes)}`,
   );
   const staging = onDisk(base.path, () => new Staging(base));
   try {
     const slot = staging.slot();
     using blobs = onDisk(base.path, () => {
-      const directories = 0o777 & ~context.umask;
+      const directories = 0o777 & ~umask;
       using place = staging.directory.openOrMake(slot.name, directories);
-      for (const [name, content] of layoutFiles(descriptor)) write(place, name, content, context);
+      for (const [name, content] of layoutFiles(descriptor)) write(place, name, content, umask);
       using algorithms = place.openOrMake("blobs", directories);
       return algorithms.openOrMake("sha256", directories);
     });
     onDisk(base.path, () => {
-      write(blobs, hexOf(descriptor.digest), manifestBytes, context);
-      write(blobs, hexOf(manifest.config.digest), config, context);
+      write(blobs, hexOf(descriptor.digest), manifestBytes, umask);
+      write(blobs, hexOf(manifest.config.digest), config, umask);
     });
     await inParallel(layers, concurrency, async (layer, isStopped) => {
-      if (linkVerified(layer, blobs, base, context)) return;
-      await fetchBlob(layer, blobs, image, registry, context, isStopped);
+      if (linkVerified(layer, blobs, saving)) return;
+      await fetchBlob(layer, blobs, saving, isStopped);
     });
-    context.signal.throwIfAborted();
-    await publish(slot, base, image, staging, context);
-    for (const { digest } of layers) context.verified.set(digest, descriptor.digest);
+    signal.throwIfAborted();
+    await publish(slot, staging, saving);
+    for (const { digest } of layers) verified.set(digest, descriptor.digest);
   } finally {
     staging.dispose();
   }
@@ -125,7 +125,7 @@ function distinct(blobs: readonly Descriptor[]): Descriptor[] {
 }
 
 /** Takes a blob from another image of this run, where the file system has hard links. */
-function linkVerified({ digest }: Descriptor, blobs: Directory, base: Directory, { verified }: Context): boolean {
+function linkVerified({ digest }: Descriptor, blobs: Directory, { base, verified }: Saving): boolean {
   const layout = verified.get(digest);
   if (layout === undefined) return false;
   try {
@@ -140,12 +140,10 @@ function linkVerified({ digest }: Descriptor, blobs: Directory, base: Directory,
 async function fetchBlob(
   blob: Descriptor,
   blobs: Directory,
-  image: RemoteImage,
-  registry: Registry,
-  context: Context,
+  { image, registry, kanikoDir, umask }: Saving,
   isStopped: () => boolean,
 ): Promise<void> {
-  const fd = onDisk(context.kanikoDir, () => blobs.createFile(hexOf(blob.digest), 0o666 & ~context.umask));
+  const fd = onDisk(kanikoDir, () => blobs.createFile(hexOf(blob.digest), 0o666 & ~umask));
   try {
     const digester = new Digester();
     let size = 0;
@@ -153,7 +151,7 @@ async function fetchBlob(
       if (isStopped()) return;
       digester.update(chunk);
       size += chunk.length;
-      onDisk(context.kanikoDir, () => writeAll(fd, chunk));
+      onDisk(kanikoDir, () => writeAll(fd, chunk));
     }
     const digest = digester.digest();
     if (digest === blob.digest && size === blob.size) return;
@@ -166,7 +164,7 @@ async function fetchBlob(
   }
 }
 
-function write(directory: Directory, name: string, content: string | Uint8Array, { umask }: Context): void {
+function write(directory: Directory, name: string, content: string | Uint8Array, umask: number): void {
   const fd = directory.createFile(name, 0o666 & ~umask);
   try {
     writeAll(fd, Buffer.from(content));
@@ -176,13 +174,7 @@ function write(directory: Directory, name: string, content: string | Uint8Array,
 }
 
 /** Moves a layout to its place; what stands there, and is not the complete image, goes. */
-async function publish(
-  layout: Slot,
-  base: Directory,
-  image: RemoteImage,
-  staging: Staging,
-  { signal, umask }: Context,
-): Promise<void> {
+async function publish(layout: Slot, staging: Staging, { base, image, signal, umask }: Saving): Promise<void> {
   const { digest } = image.descriptor;
   let isMoved: boolean;
   try {

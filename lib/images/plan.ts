@@ -39,6 +39,7 @@ export interface ImagesPlan {
   readonly appImage: string | undefined;
 }
 
+/** What `planImages` decides from. */
 export interface PlanOptions {
   readonly inputs: Pick<Inputs, "platformApi" | "buildImage" | "appImage" | "daemon" | "layout">;
   readonly hasExtensions: boolean;
@@ -48,23 +49,22 @@ export interface PlanOptions {
 }
 
 /** Decides what is done about images, undefined for nothing; reads nothing. */
-export function planImages({ inputs, hasExtensions, analyzed, runToml }: PlanOptions): ImagesPlan | undefined {
+export function planImages(options: PlanOptions): ImagesPlan | undefined {
+  const { inputs, analyzed } = options;
   if (analyzed === undefined) return undefined;
   const { platformApi, daemon, layout } = inputs;
   const source = layout ? "layout" : daemon ? "daemon" : "registry";
   const buildImage = platformHas(platformApi, "build-image") ? inputs.buildImage : undefined;
-  const runImage = planRunImage(platformApi, source, hasExtensions, analyzed, runToml);
+  const runImage = planRunImage(options, source, analyzed.runImage);
   const appImage = analyzed.exists ? undefined : inputs.appImage;
   if ((buildImage ?? runImage ?? appImage) === undefined) return undefined;
   return { analyzed, source, buildImage, runImage, appImage };
 }
 
 function planRunImage(
-  platformApi: number,
+  { inputs: { platformApi }, hasExtensions, runToml }: PlanOptions,
   source: Source,
-  hasExtensions: boolean,
-  { runImage }: Analyzed,
-  runToml: readonly OfferedImage[],
+  runImage: RunImage | undefined,
 ): RunImagePlan | undefined {
   if (runImage === undefined) return undefined;
   const selected = runImage.image || runImage.reference;
