@@ -20,12 +20,14 @@ const descriptorDigits = 12;
 /** Room for the new table of program headers. */
 const headersRoom = 0x1000;
 
+/** What a tail is made with beside the program and its libraries. */
 interface Base {
   readonly stub: Buffer;
   /** The largest page of the machine. */
   readonly page: number;
 }
 
+/** The bytes behind the executable, and the program headers that have the kernel map them. */
 export class Tail {
   /** Where it begins in the file, and in memory. */
   readonly fileOffset: number;
@@ -50,12 +52,12 @@ export class Tail {
     const codeSize = stub.length + trampolineBytes * mmaps.length;
     const data = code + up(codeSize, page);
     let end = data + up(strings.bytes.length, page);
-    const images = libraries.map(({ elf }) => {
+    const images = libraries.map(({ name, elf }) => {
       const at = end;
       const image = memoryImage(elf, page);
       shortenHead(elf, image, readOfLibrary);
       end += image.length;
-      return { at, image };
+      return { name, loads: elf.loads, at, image };
     });
     // Last, since the kernel puts the heap behind the last segment, and only this one is whole: the loader makes the others' zeros.
     const loaderAt = end;
@@ -72,27 +74,7 @@ export class Tail {
     this.strings = { address: this.#base + data, offset: this.fileOffset + data, size: strings.size };
     this.paths = strings.paths;
 
-    // Of a library's file nothing reads where its section headers are: the stub finds the library's row there.
-    for (const [index, { at }] of images.entries())
-      this.#write(at + 40, [this.#base + data + strings.table + 8 * libraryWords * index]);
-    const placed = images.map(({ at }, index) => this.#placeLibrary(libraries[index]?.elf.loads ?? [], at));
-    for (const [index, library] of libraries.entries()) {
-      this.#write(data + strings.table + 8 * libraryWords * index, [
-        this.#base + data + (strings.names.get(library.name) ?? 0),
-        this.#base + (images[index]?.at ?? 0),
-        readOfLibrary,
-        this.#base + data + (strings.digits.get(library.name) ?? 0),
-        0,
-        this.#base + data + strings.segments + 8 * segmentWords * maxSegments * index,
-        0,
-      ]);
-      const rows = (placed[index] ?? []).flatMap(({ address, fileSize }) => [
-        address,
-        fileSize,
-        address - this.#base - (images[index]?.at ?? 0),
-      ]);
-      this.#write(data + strings.segments + 8 * segmentWords * maxSegments * index, rows);
-    }
+    const placed = images.map((library, index) => this.#addLibrary(library, index, data, strings));
     this.#write(code + stub.length - 8 * configWords, [
       this.#base + data + strings.table,
       program.addressOf(program.headersOffset),
@@ -110,6 +92,27 @@ export class Tail {
       ...loader.loads.map(({ flags, address, memorySize }) => this.#segment(flags, loaderAt + address, memorySize)),
     ]);
     for (const [index, header] of this.headers.entries()) writeSegment(this.bytes, segmentBytes * index, header);
+  }
+
+  /** Writes the rows that the stub has for a library; returns the library's segments. `data` is where the strings are. */
+  #addLibrary({ name, loads, at }: PlacedLibrary, index: number, data: number, strings: Strings): Segment[] {
+    const row = data + strings.table + 8 * libraryWords * index;
+    const segmentRows = data + strings.segments + 8 * segmentWords * maxSegments * index;
+    const segments = this.#placeLibrary(loads, at);
+    // Of a library's file nothing reads where its section headers are: the stub finds the library's row there.
+    this.#write(at + 40, [this.#base + row]);
+    this.#write(row, [
+      this.#base + data + (strings.names.get(name) ?? 0),
+      this.#base + at,
+      readOfLibrary,
+      this.#base + data + (strings.digits.get(name) ?? 0),
+      0,
+      this.#base + segmentRows,
+      0,
+    ]);
+    const rows = segments.flatMap(({ address, fileSize }) => [address, fileSize, address - this.#base - at]);
+    this.#write(segmentRows, rows);
+    return segments;
   }
 
   #segment(flags: number, at: number, size: number): Segment {
@@ -138,6 +141,13 @@ export class Tail {
   #write(at: number, words: readonly number[]): void {
     for (const [index, word] of words.entries()) this.bytes.writeBigUInt64LE(BigInt(word), at + 8 * index);
   }
+}
+
+/** A library, and where its image begins in the tail. */
+interface PlacedLibrary {
+  readonly name: Library["name"];
+  readonly loads: readonly Segment[];
+  readonly at: number;
 }
 
 /** How many segments a library may have, and an empty row at the end. */
