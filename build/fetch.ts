@@ -2,7 +2,7 @@
  * `bun build/fetch.ts bun|glibc x64|arm64`: sees to it that what a release needs for a machine is there, as pinned, and
  * prints where: the Bun executable, or the directory with glibc's libraries.
  *
- * Bun for another machine is no dependency: `npm ci` leaves it out, and stays quick. But the lockfile knows its version and
+ * Bun for another machine is not a dependency: `npm ci` leaves it out, and stays quick. But the lockfile knows its version and
  * integrity, since package `bun` names it as optional, and npm fetches it from whatever registry the user has set.
  */
 import { createHash } from "node:crypto";

@@ -1,4 +1,7 @@
-/** Why a run, or a command, ends: a stable code beside the sentence, for the report and `-output json`. A code keeps its meaning. */
+/**
+ * Why a run, or a command, ends: a stable code beside the sentence, for the report and `-output json`. A code keeps its
+ * meaning.
+ */
 export const errorCodes = {
   ok: "nothing went wrong",
   failed: "any other reason",

@@ -28,6 +28,7 @@ export const ExitCode = {
   restoreFailed: 42,
 } as const;
 
+/** One of these. */
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
 /** The code of an error that has none of its own. */
@@ -40,6 +41,7 @@ const codes: Readonly<Record<ExitCode, ErrorCode>> = {
   [ExitCode.restoreFailed]: "restore-failed",
 };
 
+/** What an error that ends the run tells beside its message. */
 interface RestorerErrorOptions {
   readonly exitCode?: ExitCode;
   /** Names the error for programs; by default one that the exit code tells. */

@@ -2,6 +2,7 @@ import { type Stream, tryWriteText } from "./streams.ts";
 import { printable, withShortDigests } from "./text.ts";
 import type { Warning, WarningCode, WarningSubject } from "./warnings.ts";
 
+/** From all messages to the fewest. */
 export const logLevels = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
@@ -19,6 +20,7 @@ export interface Log {
   flush(): void;
 }
 
+/** How a log writes. */
 interface StreamLogOptions {
   /** Whether prefixes on stderr are coloured. */
   readonly colors?: boolean;

@@ -1,4 +1,7 @@
-/** Control characters other than line feed and tab, written visibly; the C1 range and marks of direction, of order and of line ends likewise. */
+/**
+ * Text with control characters other than line feed and tab written visibly, and likewise the C1 range and marks of direction,
+ * of order and of line ends.
+ */
 export function printable(text: string): string {
   return text.replace(
     /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,

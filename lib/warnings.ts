@@ -1,4 +1,7 @@
-/** What warnings are about: a stable code beside each sentence, for the report (D26). A code keeps its meaning; new ones may come. */
+/**
+ * What warnings are about: a stable code beside each sentence, for the report (D26). A code keeps its meaning; new ones may
+ * come.
+ */
 export const warningCodes = {
   input: "a variable or flag that is not used as it is given, or is missing",
   runtime: "a variable of the runtime that was not followed, or is a danger",

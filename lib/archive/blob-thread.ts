@@ -23,6 +23,7 @@ export interface BlobJob {
   readonly source: Described;
 }
 
+/** A job, then, of a stream, its chunks and its end. */
 export type ToBlobThread = BlobJob | { readonly type: "chunk"; readonly bytes: Uint8Array } | { readonly type: "end" };
 
 /** `done` comes once for each job; `failure` says why the blob cannot be used, `busyMs` how long it took to decompress and hash. */

@@ -19,6 +19,7 @@ import { LayerPaths, type LayerPlace, type LayerVisitor } from "./layer-paths.ts
 import { creating, type SharedWrites } from "./shared-writes.ts";
 import type { TarEntry, TarHandler } from "./tar.ts";
 
+/** Where a layer is written, and what its file system is like. */
 export interface ExtractionTarget extends LayerPlace {
   /** Directory to make and fill; its parent must be private to this process, or itself, if it is made already. */
   readonly root: string;
@@ -31,6 +32,7 @@ export interface ExtractionTarget extends LayerPlace {
   readonly keepsModes: boolean;
 }
 
+/** What a layer held. */
 export interface Extracted {
   readonly files: number;
   readonly entries: number;

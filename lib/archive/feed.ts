@@ -1,6 +1,7 @@
 import type { FromBlobThread, ToBlobThread } from "./blob-thread.ts";
 import type { Thread } from "./thread.ts";
 
+/** What came of a blob: what is wrong with it, if anything, and how long the thread was busy with it. */
 export interface BlobResult {
   readonly failure: string | undefined;
   readonly busyMs: number;

@@ -8,8 +8,9 @@ import type { LayerPlace } from "./layer-paths.ts";
 export type LayerTarget = ExtractionTarget | (LayerPlace & { readonly root?: undefined });
 
 /**
- * How a job ended; `hashingMs` is how long hashing took that was left to it, `writingMs` reading and writing the archive. `layer`: the archive is bad; `disk`: it cannot
- * be written; `cancelled`: the run is cancelled; `unverified`: the blob was, and the thread that reads it says why.
+ * How a job ended; `hashingMs` is how long hashing took that was left to it, `writingMs` reading and writing the archive.
+ * `layer`: the archive is bad; `disk`: it cannot be written; `cancelled`: the run is cancelled; `unverified`: the thread that
+ * reads the blob has stopped, and says why.
  */
 export type LayerOutcome =
   | { readonly ok: true; readonly extracted: Extracted; readonly hashingMs: number; readonly writingMs: number }

@@ -10,6 +10,7 @@ import { namingBlob } from "./wrong-content.ts";
 /** Bytes read from a file, or decompressed, at a time. */
 const chunkBytes = 512 * 1024;
 
+/** What reading a blob takes. */
 interface BlobReading {
   readonly source: LayerSource;
   /** What the SHA-256 of the uncompressed archive must be, `sha256:<hex>`. */
@@ -24,7 +25,8 @@ interface BlobReading {
 /**
  * Reads one blob to its end in this thread: a stream decompressed and its digest verified, the archive's diffID verified,
  * and its entries told to a handler (contract §4, D4). It leaves a file open, and lets the event loop turn after each
- * chunk. Rejects with a BlobError where the blob is bad, in the words of a restore; with the signal's reason; and with what the handler or the source throws.
+ * chunk. Rejects with a BlobError where the blob is bad, in the words of a restore; with the signal's reason; and with what
+ * the handler or the source throws.
  */
 export async function readBlob({ source, diffId, handler, signal, pause }: BlobReading): Promise<void> {
   signal.throwIfAborted();

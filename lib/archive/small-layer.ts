@@ -16,6 +16,7 @@ export interface SmallJob {
   readonly target: LayerTarget;
 }
 
+/** How the job of a small layer ended, see `LayerOutcome`. */
 export type SmallOutcome =
   | Extract<LayerOutcome, { ok: true }>
   | { readonly ok: false; readonly fault: "layer" | "disk" | "cancelled"; readonly message: string };

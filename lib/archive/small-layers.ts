@@ -6,6 +6,7 @@ import type { Thread } from "./thread.ts";
 /** So many are told the other thread at a time: one alone is done sooner than told. */
 const batchSize = 16;
 
+/** The other thread, which is told batches. */
 export type SmallThread = Thread<SmallBatch, SmallOutcome[]>;
 
 interface Waiting {

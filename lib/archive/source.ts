@@ -44,6 +44,7 @@ export const smallBytes = 32 * 1024;
 /** A small blob that is at hand. */
 export type SmallSource = BlobFile & { readonly kind: "file" };
 
+/** Whether a blob is extracted at once, see `smallBytes`. */
 export function isSmall(source: LayerSource): source is SmallSource {
   return source.kind === "file" && source.size <= smallBytes;
 }

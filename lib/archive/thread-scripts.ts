@@ -5,12 +5,14 @@
 const compiledRoot = "file:///$bunfs/root/";
 const here = import.meta.url.startsWith(compiledRoot) ? `${compiledRoot}lib/archive/` : import.meta.url;
 
+/** The script of each kind of thread. */
 interface ThreadScripts {
   readonly blob: URL;
   readonly layer: URL;
   readonly small: URL;
 }
 
+/** As the program uses them. */
 export const threadScripts: ThreadScripts = {
   blob: new URL("blob-thread.ts", here),
   layer: new URL("layer-thread.ts", here),

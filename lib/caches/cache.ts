@@ -31,6 +31,7 @@ export interface Cache {
   open(sha: string): Promise<LayerSource>;
 }
 
+/** What holds a cache: a volume, an image in a registry, an image in an OCI layout. */
 export type CacheKind = "directory" | "image" | "layout";
 
 /** A cache as data. */
@@ -57,12 +58,14 @@ export interface BlobProblem {
   readonly text: string;
 }
 
+/** What is in a cache, whether its metadata names it or not. */
 export interface CacheContents {
   readonly blobs: readonly CacheBlob[];
   /** What does not belong to the cache, or was left by an export that did not end. */
   readonly leftovers: readonly Leftover[];
 }
 
+/** Something in a cache that is not part of it. */
 export interface Leftover {
   /** Below the cache; of a directory with a slash at its end. */
   readonly path: string;

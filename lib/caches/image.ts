@@ -35,7 +35,10 @@ export interface ImagePlace {
   openAhead?(layers: readonly Layer[], user: User): void;
   /** What there is of a layer's blob, as far as that can be seen without asking anybody; undefined for nothing. */
   look?(layer: Layer): Pick<CacheBlob, "size" | "problem"> | undefined;
-  /** A layer's blob as it is stored; `onRetry` is told of what had to be asked for again. Throws a CacheError where it cannot be had. */
+  /**
+   * A layer's blob as it is stored; `onRetry` is told of what had to be asked for again. Throws a CacheError where it cannot be
+   * had.
+   */
   blob(layer: Layer, onRetry: () => void): StoredBytes;
 }
 
@@ -140,7 +143,7 @@ export class ImageCache implements Cache {
     return this.#layers.get(sha)?.size ?? 0;
   }
 
-  /** What is no digest in the config may stand for any layer. */
+  /** That a diffID of the config cannot be read: it may be that of any layer. */
   #describeUnread(): string {
     const all = this.#image?.config.diffIds ?? [];
     const unread = all.filter((diffId) => diffId === "").length;

@@ -85,6 +85,7 @@ export type CommandName = (typeof table)[number]["name"];
 /** Every command but the restore, which platforms call. */
 export type DeskCommand = Exclude<CommandName, "restore">;
 
+/** All commands, in the order in which help lists them. */
 export const commands: readonly (Command & { readonly name: CommandName })[] = table;
 
 /** The command of that name, or undefined. */

@@ -8,6 +8,7 @@ type Entry = (typeof flagTable)[number];
 export type FlagName<Kind extends Flag["kind"]> = Extract<Entry, { kind: Kind }>["name"];
 export type DefaultedFlag = Extract<Entry, { default: string }>["name"];
 
+/** All flags, in the order of the table. */
 export const flags: readonly Flag[] = flagTable;
 
 const byName: ReadonlyMap<string, Flag> = new Map(flags.map((flag) => [flag.name, flag]));

@@ -33,6 +33,7 @@ export function ecrService(env: Environment, registry: string): EcrService {
   return { name: "ecr", host: isFips || dual !== undefined ? host : `api.${host}`, region, target };
 }
 
+/** The address of that service. Throws a StepFailure where the environment names one that may not be asked. */
 export function ecrEndpoint(env: Environment, { name, host }: EcrService): Endpoint {
   return amazonEndpoint(env, name === "ecr" ? "ECR" : "ECR_PUBLIC", host);
 }

@@ -27,6 +27,7 @@ export const googleHosts =
 
 const tokenSchema = v.object({ access_token: someText, expires_in: v.fallback(v.number(), Number.NaN) });
 
+/** The token of an answer. Throws a StepFailure where it has none. */
 export function readToken(answer: SignInAnswer): GoogleToken {
   const { access_token: value, expires_in } = readJson(answer, tokenSchema, "an access token");
   return { value, livesMs: expires_in > 0 ? expires_in * 1000 : undefined };

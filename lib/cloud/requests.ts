@@ -24,6 +24,7 @@ export interface CloudTiming {
   readonly answerMs: number;
 }
 
+/** How long sign-ins wait where nothing else is said. */
 export const cloudTiming: CloudTiming = { absentMs: 3_000, localMs: 5_000, startingMs: 3_000, answerMs: 35_000 };
 
 /** What a sign-in has to work with. */
@@ -45,6 +46,7 @@ export interface SignInRequest {
   readonly visit?: Visit;
 }
 
+/** An answer, its body read to the end. */
 export interface SignInAnswer {
   readonly host: string;
   readonly status: number;

@@ -84,7 +84,10 @@ export class Files {
     }
   }
 
-  /** Of a file that something named, `where`: a variable, a setting. Throws a StepFailure where it cannot be read, or nothing is in it. */
+  /**
+   * Of a file that something named, `where`: a variable, a setting. Throws a StepFailure where it cannot be read, or nothing is
+   * in it.
+   */
   text(path: string, where: string): string {
     const shown = namedPath(where, path);
     try {

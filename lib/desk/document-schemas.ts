@@ -35,6 +35,7 @@ function document<C extends string, E extends v.ObjectEntries>(command: C, entri
 const image = { image: text, action: text };
 const recorded = v.nullable(v.object({ ...types, sha: digest }));
 
+/** The documents, by command; of commands that have two kinds, the second by a name of its own. */
 export const documentSchemas = {
   explain: document("explain", {
     platformApi: text,

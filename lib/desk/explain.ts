@@ -44,7 +44,10 @@ export async function explain(desk: Desk): Promise<number> {
   return session.inputs.strict && isTroubled(situation, troubles, prospects) ? ExitCode.restoreFailed : ExitCode.ok;
 }
 
-/** The layer that is wanted; nothing where the cache holds it for a buildpack that the group lacks. Throws as `chooseLayer` does. */
+/**
+ * The layer that is wanted; nothing where the cache holds it for a buildpack that the group lacks. Throws as `chooseLayer`
+ * does.
+ */
 function chooseProspects({ plan, cached }: Situation, prospects: readonly Prospect[], wanted: string): Prospect[] {
   const found = findLayer(plan.layers, wanted);
   if (found === undefined && findLayer(strangersLayers(plan, cached), wanted) === undefined)

@@ -26,7 +26,10 @@ export async function writeFileOf(desk: Desk, cache: Cache, layer: CachedLayer, 
   });
 }
 
-/** Which of the files of a layer, counted from 0, has the content of a path in the end: a later entry takes the place of an earlier one. */
+/**
+ * Which of the files of a layer, counted from 0, has the content of a path in the end: a later entry takes the place of an
+ * earlier one.
+ */
 async function find(desk: Desk, cache: Cache, layer: CachedLayer, wanted: string): Promise<number> {
   let at = -1;
   const positions = new Map<string, number>();

@@ -7,6 +7,7 @@ export interface Column {
 /** A cell, and the colour of its text on a terminal that has colours. */
 export type Cell = string | { readonly text: string; readonly color: Color };
 
+/** The colours of a terminal, and two ways to set text apart. */
 export type Color = "green" | "cyan" | "yellow" | "red" | "bold" | "dim";
 
 const codes: Readonly<Record<Color, string>> = {
@@ -18,6 +19,7 @@ const codes: Readonly<Record<Color, string>> = {
   dim: "2",
 };
 
+/** How a table is shown. */
 interface TableOptions {
   /** Columns of the terminal: what does not fit goes to further lines; undefined for lines as long as they are. */
   readonly width?: number | undefined;
@@ -36,8 +38,8 @@ interface Line {
 }
 
 /**
- * A table as text, its columns aligned, one record a line. Only for a terminal do columns that have no room go to further lines, and
- * is wrapped what ends one.
+ * A table as text, its columns aligned, one record a line. For a terminal, columns that have no room go to further lines, and
+ * the last column of a line is wrapped.
  */
 export function formatTable(
   columns: readonly Column[],
@@ -99,7 +101,10 @@ function widthOf(text: string): number {
   return Bun.stringWidth(text);
 }
 
-/** Breaks text that begins at a column of a terminal at spaces, and words that are too long anywhere; further lines begin there, too. */
+/**
+ * Breaks text that begins at a column of a terminal: at spaces, and words that are too long anywhere. Further lines begin at
+ * that column, too.
+ */
 export function wrap(text: string, width = Number.POSITIVE_INFINITY, indent = 0): string {
   const room = Math.max(1, width - indent);
   if (widthOf(text) <= room) return text;

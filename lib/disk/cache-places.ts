@@ -57,7 +57,7 @@ function linksOf(path: string): readonly PassedLink[] {
   }
 }
 
-/** Directories, and files of a cache, that this process leaves where they are, by device and inode, for the cache that lies there. */
+/** What this process leaves where it is, since a cache lies there: directories, and files of a cache, by device and inode. */
 const kept = new Set<string>();
 /** Whether files or links are among them: what links of a cache lead to, and those by which it is reached. */
 let hasLinked = false;

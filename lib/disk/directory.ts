@@ -265,6 +265,7 @@ export interface Identity {
   readonly ino: number;
 }
 
+/** Whether both are one and the same file. */
 export function isSame(one: Identity, other: Identity): boolean {
   return one.dev === other.dev && one.ino === other.ino;
 }

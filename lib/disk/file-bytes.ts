@@ -9,7 +9,10 @@ export class FileBytes {
   readonly #fd: number;
   #buffer = Buffer.alloc(0);
 
-  /** Opens a file of at most `limit` bytes by the rule of `openUnlessForeign`. Throws the system's error, or an Error that says what is wrong. */
+  /**
+   * Opens a file of at most `limit` bytes by the rule of `openUnlessForeign`. Throws the system's error, or an Error that says
+   * what is wrong.
+   */
   constructor(path: string, limit: number, makers: readonly number[] = []) {
     const { fd, stat, isSecret } = openUnlessForeign(path, makers);
     this.#fd = fd;

@@ -3,7 +3,7 @@ import type { Directory } from "./directory.ts";
 
 const pattern = /^\.restorer-([0-9a-f]{12})-([0-9]+)-([0-9]+)-[0-9a-f]{12}$/;
 /** How long what an unknown process has made must have been silent before it counts as left behind. */
-const silence = 10_000;
+const silenceMs = 10_000;
 
 /** A name that nothing has yet, which tells whose it is: `.restorer-<host>-<pid>-<start time>-<random>`. */
 export function privateName(): string {
@@ -26,8 +26,9 @@ export function isLeftBehind(parent: Directory, name: string): boolean {
   if (theirHost === host()) return startTime(Number(pid)) !== started;
   const touched = parent.stat(name)?.mtimeMs;
   // A time far in the future is a clock that jumped, not a beating heart.
-  return touched !== undefined && Math.abs(Date.now() - touched) > silence;
+  return touched !== undefined && Math.abs(Date.now() - touched) > silenceMs;
 }
+
 /** Identifies this boot of this machine and the PID namespace: where equal, a process id means the same process. */
 function host(): string {
   known ??= identify();

@@ -45,7 +45,10 @@ interface OpenedFile {
   readonly stat: Stats;
   /** Whether nothing of it may be told, see `isSecret`. */
   readonly isSecret: boolean;
-  /** Who may have put the links and hard links there that led to it, where it is a secret; undefined where that cannot be told any more. */
+  /**
+   * Who may have put the links and hard links there that led to it, where it is a secret; undefined where that cannot be told
+   * any more.
+   */
   readonly makers: readonly number[] | undefined;
 }
 
@@ -117,8 +120,8 @@ export function isSecret(stat: Pick<Stats, "mode">): boolean {
 }
 
 /**
- * Whether the second user may read an open file as well, to whom it can be told then: by the bits of the file and of every
- * directory above the place where it really lies, and by opening it as he. In doubt, as with further names of it, he may not.
+ * Whether the second user may read an open file as well, who can be told of it then: by the bits of the file and of every
+ * directory above the place where it really lies, and by opening it as that user. In doubt, as with further names, not.
  */
 function isSecondUsers(fd: number, stat: Stats): boolean {
   if (stat.nlink !== 1) return false;
@@ -150,7 +153,10 @@ function isReachable(directory: string): boolean {
 /** What is said in place of the digest of a file that not everybody may read. */
 export const hiddenDigest = "another digest, which is not told, for not everybody may read it";
 
-/** Reads a regular file of at most `limit` bytes whole. Throws a NotAFile, the system's error, or an Error that says what is wrong. */
+/**
+ * Reads a regular file of at most `limit` bytes whole. Throws a NotAFile, the system's error, or an Error that says what is
+ * wrong.
+ */
 export function readWhole(path: string, limit: number): Buffer {
   return readFile(path, limit).bytes;
 }

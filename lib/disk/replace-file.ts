@@ -12,6 +12,7 @@ import { sync } from "./sync.ts";
 import { writeAll } from "./write.ts";
 import { writeInPlace } from "./write-in-place.ts";
 
+/** How a file is replaced that may be a link, or absent. */
 interface ReplaceOptions {
   /** The umask of the process as it was started, for a file that is not there yet. */
   readonly umask: number;

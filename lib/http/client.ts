@@ -10,6 +10,7 @@ import type { HttpAnswer, HttpRequest } from "./request.ts";
 import { type AttemptOutcome, decideRetry, draw, parseRetryAfter } from "./retry.ts";
 import type { HttpTiming } from "./timing.ts";
 
+/** As for connections, and how long requests wait. */
 interface HttpClientOptions extends ConnectionOptions {
   readonly timing: HttpTiming;
 }

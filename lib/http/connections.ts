@@ -4,6 +4,7 @@ import { proxyRefusal, TransportError, toTransportError } from "./errors.ts";
 import { createProxies, type ProxyAddress } from "./proxy.ts";
 import { readTrust, type Trust } from "./trust.ts";
 
+/** What decides how servers are reached, and whether they are trusted. */
 export interface ConnectionOptions {
   /** Proxies, SSL_CERT_FILE, SSL_CERT_DIR. */
   readonly env: Environment;

@@ -31,6 +31,7 @@ export interface Listener {
   retried?(): void;
 }
 
+/** An answer, and how it came. */
 export interface HttpAnswer {
   readonly response: Response;
   /** Which of the addresses answered. */

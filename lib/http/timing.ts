@@ -22,6 +22,7 @@ export interface HttpTiming {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
+/** How long requests wait where nothing else is said. */
 export const httpTiming: HttpTiming = {
   // One long attempt is worth more than three short ones: a server that is alive may need half a minute.
   answerMs: 30_000,

@@ -32,6 +32,7 @@ export interface Daemon {
   image(name: string): Promise<KnownImage>;
 }
 
+/** What asking a daemon takes. */
 interface DaemonOptions {
   readonly env: Environment;
   readonly log: Log;

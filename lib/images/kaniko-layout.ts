@@ -7,6 +7,7 @@ import type { RemoteImage } from "../registry/registry.ts";
 import { judgeJson } from "../toml/json.ts";
 import { Pauses } from "../waiting.ts";
 
+/** The file without which nobody takes a directory for a layout (OCI image specification, "Image Layout"). */
 export const indexFile = "index.json";
 
 /** The files of an OCI image layout (OCI image specification) with one image, beside its blobs. */

@@ -21,6 +21,7 @@ import { inParallel } from "./parallel.ts";
 /** Blobs fetched side by side; a registry rarely gives more to more. */
 const concurrency = 3;
 
+/** Where images are saved, and how. */
 interface KanikoOptions {
   readonly kanikoDir: string;
   /** Others write there: no link in it leads to the kaniko directory. */

@@ -50,8 +50,8 @@ export function layoutPath(layoutDir: string, name: string): string {
 
 /**
  * Looks at an image in OCI layout format (OCI image specification, "Image Layout"), every digest verified. The only one in
- * a layout counts, whatever it is for; of several the one for linux and this machine's architecture. Its reference is `<path>@<digest>`, which the
- * exporter parses. Throws RestorerErrors.
+ * a layout counts, whatever it is for; of several the one for linux and this machine's architecture. Its reference is
+ * `<path>@<digest>`, which the exporter parses. Throws RestorerErrors.
  */
 export async function readLayoutImage(layoutDir: string, name: string): Promise<KnownImage> {
   const path = layoutPath(layoutDir, name);

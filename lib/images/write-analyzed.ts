@@ -7,8 +7,8 @@ import { formatToml } from "../toml/toml.ts";
 import type { TomlTable } from "../toml/values.ts";
 
 /**
- * Writes analyzed.toml anew (contract §2, D18). A link that leads out of a directory that others write to is replaced, not followed.
- * Throws a RestorerError (exit 42).
+ * Writes analyzed.toml anew (contract §2, D18). A link that leads out of a directory that others write to is replaced, not
+ * followed. Throws a RestorerError (exit 42).
  */
 export function writeAnalyzed(path: string, table: TomlTable, shared: SharedPlaces, umask: number): void {
   try {

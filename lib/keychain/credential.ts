@@ -93,6 +93,7 @@ function formsOf({ basic = "", identity = "", bearer = "" }: Secrets): string[] 
   return [basic, identity, bearer, decoded, decoded.slice(decoded.indexOf(":") + 1)];
 }
 
+/** What is used where no source has any. */
 export const anonymous = new Credential("none found, anonymous");
 
 /** Base64 of `user:password`. */

@@ -24,6 +24,7 @@ const passedOn =
 
 const answerSchema = v.pipe(inLowerCase, v.object({ username: optionalText, secret: optionalText }));
 
+/** What asking a helper takes. */
 interface HelperOptions {
   readonly env: Environment;
   /** Takes a line with what a helper that fails says about it. */
@@ -34,8 +35,8 @@ interface HelperOptions {
 
 /**
  * Asks `docker-credential-<name>` for the credentials of a server (docker's credential helper protocol): the server on
- * stdin, JSON on stdout. Undefined when it says that it has none. Throws the signal's reason, or an Error that names the helper, never
- * what it printed: that may be a secret. What it says when it fails goes to `debug`.
+ * stdin, JSON on stdout. Undefined when it says that it has none. Throws the signal's reason, or an Error that names the
+ * helper, never what it printed: that may be a secret. What it says when it fails goes to `debug`.
  */
 export async function askHelper(name: string, server: string, options: HelperOptions): Promise<Credential | undefined> {
   const program = `docker-credential-${name}`;

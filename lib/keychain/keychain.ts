@@ -12,6 +12,7 @@ export interface ImagePlace {
   readonly repository: string;
 }
 
+/** What credentials are looked up for, and how. */
 export interface KeychainOptions {
   readonly env: Environment;
   /** The images in use; for other registries there are no credentials. */

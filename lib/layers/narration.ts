@@ -106,7 +106,7 @@ export class Narration {
     this.#log.warn(message, code, named(subject));
   }
 
-  /** Links that relocation broke (D6); said once. */
+  /** Links that relocation broke (D6): told once a run. */
   dangling({ dangling }: Extracted, layersDir: string): void {
     if (dangling.count === 0 || this.#danglingTold) return;
     this.#danglingTold = true;

@@ -29,7 +29,7 @@ import type { SbomFile } from "./sbom.ts";
 export class BuildpackDirectory {
   readonly #directory: Directory;
   /**
-   * On the same file system as the buildpack's directory, or renames would fail; and where new files get the same group
+   * On the same file system as the buildpack's directory, or renames would fail, and where new files get the same group
    * (D22).
    */
   readonly #staging: Staging;

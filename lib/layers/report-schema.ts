@@ -5,6 +5,7 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const code = v.pipe(v.string(), v.regex(/^[a-z][a-z-]*$/), v.description("Stable; docs/reference.md lists all."));
 const sentence = v.string();
 
+/** What wrote a document. */
 export const toolSchema = v.object({ name: v.literal("restorer"), version: v.string() });
 
 /** A cache as data. */
@@ -15,6 +16,7 @@ export const cacheSchema = v.object({
   created: v.optional(v.pipe(v.string(), v.description("When it was made, by its own word, in ISO 8601."))),
 });
 
+/** A warning as data. */
 export const warningSchema = v.object({
   code,
   buildpack: v.optional(v.string()),
@@ -53,6 +55,7 @@ export const strangerSchema = v.object({
   problem: v.optional(v.pipe(v.string(), v.description("Why it is not known which layers it has."))),
 });
 
+/** All of a report. */
 export const reportSchema = v.object({
   reportVersion: v.literal(2),
   tool: toolSchema,

@@ -39,7 +39,10 @@ export interface Situation {
   readonly images: ImagesPlan | undefined;
   /** Names of what stands of a layer now, in its buildpack's directory. */
   readonly standing: (layer: Subject) => readonly string[];
-  /** Why what stands of a layer that is to be replaced or removed cannot be, or its buildpack can have no directory (`place-taken`). */
+  /**
+   * Why what stands of a layer cannot be replaced or removed, where it is to be, or why its buildpack cannot have a directory
+   * (`place-taken`).
+   */
   readonly taken: (layer: Subject) => string | undefined;
   readonly plan: Plan;
   /** Trouble with the cache, as it was warned about. */

@@ -140,7 +140,10 @@ export class Unpacker {
     }
   }
 
-  /** Asks for a blob that comes soon, so that its way here costs no time once it is wanted. Trouble is left to its opening to tell. */
+  /**
+   * Asks for a blob that comes soon, so that its way here costs no time once it is wanted. Trouble is left to its opening to
+   * tell.
+   */
   prepare(diffId: string): void {
     if (!this.#isRemote || this.#ahead.has(diffId)) return;
     const opening = this.#cache.open(diffId).then(begunAhead);

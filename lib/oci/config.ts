@@ -33,7 +33,10 @@ export function parseConfig(bytes: Uint8Array): ImageConfig {
   return { ...rest, labels: new Map(config.Labels), diffIds: rootfs.diff_ids };
 }
 
-/** Which blob holds the layer of which diffID; of several the first that can be had. Throws a ManifestError when manifest and config count differently. */
+/**
+ * Which blob holds the layer of which diffID; of several the first that can be had. Throws a ManifestError where manifest and
+ * config have different numbers of layers.
+ */
 export function layersByDiffId(manifest: Manifest, config: ImageConfig): Map<string, Layer> {
   if (manifest.layers.length !== config.diffIds.length) {
     throw new ManifestError(

@@ -14,6 +14,7 @@ export class ManifestError extends Error {
   }
 }
 
+/** A digest as `isDigest` has it. */
 export const digestSchema = v.pipe(v.string(), v.check(isDigest, "a sha256 digest"));
 
 /** Reads a JSON document by a schema; `what` names it in messages. Throws a ManifestError. */

@@ -5,7 +5,10 @@ import { choosePlatform, contradicts, isSame, showPlatform } from "./platform.ts
 
 /** How many indexes an index may lead through, itself included: more than anybody has seen. */
 const maximumLevels = 3;
-/** How many members without a platform are looked into, those of indexes in indexes included: each may be as large as is allowed. */
+/**
+ * How many members without a platform are looked into, those of indexes in indexes included: each may be as large as is
+ * allowed.
+ */
 const maximumUnnamed = 16;
 
 /** What is looked for in an index, and how its members are read. */
@@ -26,6 +29,7 @@ interface Bounded<D> extends Search<D> {
   readonly looks: { left: number };
 }
 
+/** The manifest that a search came to. */
 export interface Found<D> {
   readonly document: D;
   readonly manifest: Manifest;
@@ -35,8 +39,9 @@ export interface Found<D> {
 
 /**
  * Follows indexes to a manifest (contract §8, D20): to a member for the platform, unless another one would do and its config
- * says that it is for something else; else to one without a platform whose config fits, or says nothing; else to `otherwise`. Attestations are never taken. Throws a ManifestError that lists what
- * there is, or for too many indexes inside each other, and what `search` throws.
+ * says that it is for something else; else to one without a platform whose config fits, or says nothing; else to
+ * `otherwise`. Attestations are never taken. Throws a ManifestError that lists what there is, or for too many indexes inside
+ * each other, and what `search` throws.
  */
 export function findManifest<D extends { readonly content: Manifest | Index }>(
   start: D,

@@ -32,6 +32,7 @@ interface PackListener {
   data?(chunk: Uint8Array): void;
 }
 
+/** A layer that was packed. */
 export interface Packed {
   readonly diffId: string;
   /** Bytes of the archive. */

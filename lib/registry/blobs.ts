@@ -6,6 +6,7 @@ import { PaceWatch } from "./pace.ts";
 import type { Patience } from "./patience.ts";
 import type { RegistryTiming } from "./timing.ts";
 
+/** What streaming a blob takes. */
 export interface BlobOptions {
   /** Bytes the blob must have. */
   readonly size: number;

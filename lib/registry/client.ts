@@ -17,6 +17,7 @@ import { Store } from "./store.ts";
 import { defaultTiming, type RegistryTiming } from "./timing.ts";
 import { fetchToken, sendsSecret, type Token, type TokenRequest, type TokenServer } from "./tokens.ts";
 
+/** What requests to registries take. */
 export interface ClientOptions {
   readonly keychain: Keychain;
   /** `host` or `host:port`, exactly: plain http and unverified certificates are accepted there. */

@@ -158,6 +158,7 @@ function signedParts({ search, searchParams }: URL): string[] {
 /** Characters of what may be a signature: shorter words of an address, such as a version, tell nothing. */
 const shortestSignature = 8;
 
+/** Steps of operations, in words that go after "failed to". */
 export const getManifest = "get the manifest of";
 export const getToken = "get a token for";
 

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 
+/** How a registry is spoken to. */
 export type Scheme = "https" | "http";
 
 /** Which registries may be spoken to in the clear or without a verified certificate, and where requests may be led. */

@@ -19,6 +19,7 @@ import { quote } from "../text.ts";
 import { type BlobEvents, type ClientOptions, type Download, RegistryClient } from "./client.ts";
 import { getManifest, RegistryError } from "./errors.ts";
 
+/** What a registry client is made with. */
 interface RegistryOptions extends ClientOptions {
   /** Which member of an index to take; by default linux on this machine's architecture. */
   readonly platform?: Platform;

@@ -15,6 +15,7 @@ export interface TokenServer {
   readonly scopes: readonly string[];
 }
 
+/** What a token server gives. */
 export interface Token {
   readonly value: string;
   /** How long the server says it lives, if it says so. */

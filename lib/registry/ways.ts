@@ -20,6 +20,7 @@ interface Options {
   readonly refuseRealm: RefuseRealm;
 }
 
+/** A request without credentials. */
 export const noWay: Way = { kind: "none", key: "" };
 
 const ownToken: Way = { kind: "fixed", key: "bearer" };

@@ -1,7 +1,10 @@
 /** Bytes that can be read piece by piece, such as a file's. */
 export interface ByteSource {
   readonly size: number;
-  /** The bytes from `start` up to `end`; they count until the next call. Throws the system's error, or one that says what is wrong. */
+  /**
+   * The bytes from `start` up to `end`; they count until the next call. Throws the system's error, or one that says what is
+   * wrong.
+   */
   read(start: number, end: number): Uint8Array;
 }
 

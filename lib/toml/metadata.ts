@@ -12,10 +12,13 @@ export interface LayerMetadata {
   readonly launch: boolean;
   readonly cache: boolean;
   readonly data: LayerData;
-  /** Why what is recorded of it cannot be used: something is not of the right kind. What is not counts as absent, `cache` as true. */
+  /**
+   * Why what is recorded of it cannot be used: something is not of the right kind. That counts as absent, but `cache` as true.
+   */
   readonly problem?: string;
 }
 
+/** What an earlier build recorded of a buildpack. */
 export interface BuildpackMetadata {
   readonly id: string;
   /** Its version, as far as recorded. */
@@ -36,6 +39,7 @@ export interface ImageMetadata {
   readonly problems: readonly string[];
 }
 
+/** Of an image or cache that records nothing. */
 export const noMetadata: ImageMetadata = { buildpacks: [], sbom: undefined, problems: [] };
 
 /** Exporters write an empty text where there is none. */
@@ -105,7 +109,7 @@ function countLayers(buildpack: unknown): number {
   return isTable(buildpack) && isTable(buildpack["layers"]) ? Object.keys(buildpack["layers"]).length : 0;
 }
 
-/** What is not text is no digest: whoever wants SBOM files is told so. */
+/** What is not text is not a digest: whoever wants SBOM files is told so. */
 function toSbom(sbom: unknown): string | undefined {
   if (sbom === undefined || sbom === null) return undefined;
   const { success, output } = v.safeParse(v.object({ sha }), isTable(sbom) ? sbom : undefined);

@@ -1,7 +1,8 @@
 /**
  * Certificates for registries of tests, on 127.0.0.1 and localhost, good from 2020 to 2120: `server`, signed by `authority`
  * (whose key nobody has), and `alone`, signed by itself. Signed by themselves are also those that are wrong: `expired` in 2021,
- * `future` from 2100 on, and `elsewhere` for registry.example.com. `clouds` is for names of clouds' registries and servers. They are files, so that no test needs openssl.
+ * `future` from 2100 on, and `elsewhere` for registry.example.com. `clouds` is for names of clouds' registries and servers.
+ * They are files, so that no test needs openssl.
  */
 import { join } from "node:path";
 

@@ -30,7 +30,7 @@ export interface CloudAnswer {
   readonly bytes?: Uint8Array;
 }
 
-/** What a server says to `POST sts.eu-west-1.amazonaws.com/`; "silence" is no answer at all, "broken" a cut connection. */
+/** What a server says to `POST sts.eu-west-1.amazonaws.com/`; "silence" stands for never answering, "broken" for a cut connection. */
 export type Answers = Record<
   string,
   | CloudAnswer

@@ -24,7 +24,7 @@ function isJsonWanted(args: readonly string[]): boolean {
   return (args[0] ?? "") in documentSchemas && lastValue(args, "output") === "json";
 }
 
-/** Nothing was written where the command line was wrong, or the run was stopped; a file's bytes are no document. */
+/** Nothing was written where the command line was wrong, or the run was stopped; a file's bytes are not a document. */
 function checkOutput(command: string, stdout: string): void {
   if (!stdout.startsWith('{\n  "tool"')) return;
   const document: unknown = JSON.parse(stdout);
