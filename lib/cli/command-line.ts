@@ -78,10 +78,10 @@ function toArguments(found: Readonly<Record<string, unknown>>, ownFlags: typeof 
 }
 
 function checkWords(name: CommandName, words: readonly string[]): readonly string[] {
-  const known: readonly string[] = commandNamed(name)?.words ?? [];
+  const command = commandNamed(name);
+  const known: readonly string[] = command?.words ?? [];
   const needed = known.filter((word) => !word.startsWith("["));
-  const missing = needed[words.length];
-  if (missing !== undefined) throw invalid(`${name} needs ${missing}`);
+  if (words.length < needed.length) throw invalid(`${name} needs ${command?.needs ?? needed.join(" and ")}`);
   const extra = words[known.length];
   if (extra === undefined) return words;
   const most = known.length === 0 ? "no words" : `no more than ${count(known.length, "word")} (${known.join(" ")})`;

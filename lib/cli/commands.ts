@@ -3,10 +3,18 @@ export interface Command {
   readonly name: string;
   /** The words that follow it; in brackets, those that may be missing. */
   readonly words: readonly string[];
+  /** What each of them may be. */
+  readonly arguments?: readonly (readonly [word: string, text: string])[];
+  /** What is lacking where a word is missing. */
+  readonly needs?: string;
   readonly summary: string;
   /** What for, and the command line. */
   readonly examples: readonly (readonly [what: string, line: string])[];
 }
+
+const aCache = "a directory, an image reference, or oci:DIR[:TAG], an OCI layout on disk";
+const cacheWord = ["CACHE", `${aCache}; left out where a flag or a variable names the cache`] as const;
+const layerWord = ["LAYER", "buildpack:layer, or any part of it that fits only one"] as const;
 
 const table = [
   {
@@ -22,6 +30,7 @@ const table = [
   {
     name: "explain",
     words: ["[LAYER]"],
+    arguments: [layerWord],
     summary: "what a restore would do with each layer, and why; changes nothing",
     examples: [
       ["all layers", "restorer explain -layers layers -cache-dir cache"],
@@ -31,6 +40,7 @@ const table = [
   {
     name: "inspect",
     words: ["[CACHE]", "[LAYER]", "[PATH]"],
+    arguments: [cacheWord, layerWord, ["PATH", "a file of the layer, below the layer's directory"]],
     summary: "what is in a cache, in a layer of it, in a file",
     examples: [
       ["a cache", "restorer inspect cache"],
@@ -41,6 +51,7 @@ const table = [
   {
     name: "verify",
     words: ["[CACHE]", "[LAYER]"],
+    arguments: [cacheWord, layerWord],
     summary: "whether every layer of a cache is sound, read to its end",
     examples: [
       ["all layers", "restorer verify cache"],
@@ -50,6 +61,8 @@ const table = [
   {
     name: "diff",
     words: ["A", "B", "[LAYER]"],
+    needs: "two caches, A and B",
+    arguments: [["A", aCache], ["B", "the same, or layers:DIR, a layers directory"], layerWord],
     summary: "what is different in another cache; or, where B is layers:DIR, what the next export will reuse",
     examples: [
       ["two caches", "restorer diff yesterday cache"],
@@ -68,6 +81,7 @@ const table = [
   {
     name: "help",
     words: ["[COMMAND]"],
+    arguments: [["COMMAND", "the name of one; without it the help is that of a restore, and lists all commands"]],
     summary: "what a command does, with its flags",
     examples: [["of a command", "restorer help verify"]],
   },
@@ -75,6 +89,8 @@ const table = [
   {
     name: "completion",
     words: ["SHELL"],
+    needs: "a shell: bash, zsh or fish",
+    arguments: [["SHELL", "bash, zsh or fish"]],
     summary: "a script that completes command lines in bash, zsh or fish",
     examples: [["for this shell", "restorer completion bash"]],
   },

@@ -71,7 +71,7 @@ export const flagTable = [
     value: "PATH",
     variables: ["CNB_CACHE_DIR"],
     commands: ["restore", "explain", "inspect", "verify", "make-cache"],
-    description: "directory of a volume cache; only ever read, but for make-cache, which makes it",
+    description: "directory of a volume cache, which is only read",
   },
   {
     name: "cache-volume",

@@ -22,5 +22,6 @@ export interface Flag {
   readonly commands?: "all" | readonly CommandName[];
   /** `<layers>` stands for the layers directory. */
   readonly default?: string;
+  /** `flag-texts.ts` has others, for commands to which it means something else. */
   readonly description: string;
 }

@@ -2,6 +2,7 @@ import yargs from "yargs";
 import { platformGates } from "../platform-api.ts";
 import { type CommandName, commandNamed, commands, usageOf } from "./commands.ts";
 import type { Flag } from "./flag.ts";
+import { textOf } from "./flag-texts.ts";
 import { flags, takes, variablesOf } from "./flags.ts";
 import { type Variable, variables } from "./variables.ts";
 
@@ -31,11 +32,13 @@ export async function helpText(columns: number, command: CommandName): Promise<s
     .locale("en")
     .version(false)
     .help(false)
+    .updateStrings({ "Positionals:": "Arguments:" })
     .usage(usage(command))
     .wrap(Math.min(columns, widest))
     .epilogue(command === "restore" ? footer() : shortFooter(command));
+  for (const [word, describe] of commandNamed(command)?.arguments ?? []) parser.positional(word, { describe });
   for (const flag of flags.filter((known) => takes(command, known))) {
-    parser.option(flag.name, { group: `${flag.section}:`, describe: describeFlag(flag) });
+    parser.option(flag.name, { group: `${flag.section}:`, describe: describeFlag(flag, command) });
   }
   return (await parser.getHelp()).replace(/^( +)--/gm, "$1 -").replace(/ +$/gm, "");
 }
@@ -54,16 +57,18 @@ function shortFooter(command: CommandName): string {
   ].join("\n\n");
 }
 
-function describeFlag(flag: Flag): string {
+function describeFlag(flag: Flag, command: CommandName): string {
+  // Where no Platform API is followed, none is too old.
+  const since = command === "restore" || command === "explain" ? flag.since : undefined;
   const notes = [
     variablesOf(flag)
       .map((name) => `$${name}`)
       .join(" or "),
     flag.default && `default ${flag.default}`,
-    flag.since && `since Platform API 0.${platformGates[flag.since].since}`,
+    since && `since Platform API 0.${platformGates[since].since}`,
   ].filter((note) => note);
   const value = flag.value === undefined ? "" : `${flag.value}: `;
-  return `${value}${flag.description}${notes.length > 0 ? ` [${notes.join("; ")}]` : ""}`;
+  return `${value}${textOf(flag, command)}${notes.length > 0 ? ` [${notes.join("; ")}]` : ""}`;
 }
 
 /**

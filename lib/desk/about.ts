@@ -1,5 +1,6 @@
 import { invalid } from "../cli/arguments.ts";
 import { commandNamed } from "../cli/commands.ts";
+import { textOf } from "../cli/flag-texts.ts";
 import { flags, takes, variablesOf } from "../cli/flags.ts";
 import { version } from "../cli/version.ts";
 import { ExitCode } from "../failures.ts";
@@ -30,18 +31,24 @@ export async function tellHelp(desk: Desk): Promise<number> {
 }
 
 /** A command, with the flags that it takes. */
-function asData({ name, words, summary }: ReturnType<typeof commandNamed> & object): Found<"help"> {
+function asData({
+  name,
+  words,
+  arguments: meanings = [],
+  summary,
+}: ReturnType<typeof commandNamed> & object): Found<"help"> {
   const own = flags.filter((flag) => takes(name, flag));
   return {
     name,
     words: [...words],
+    arguments: meanings.map(([name, description]) => ({ name, description })),
     summary,
     flags: own.map((flag) => ({
       name: flag.name,
       value: flag.value ?? null,
       variables: [...variablesOf(flag)],
       default: flag.default ?? null,
-      description: flag.description,
+      description: textOf(flag, name),
     })),
   };
 }

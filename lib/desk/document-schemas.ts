@@ -222,6 +222,7 @@ export const documentSchemas = {
   help: document("help", {
     name: text,
     words: texts,
+    arguments: v.pipe(v.array(v.object({ name: text, description: text })), v.description("What each word may be.")),
     summary: text,
     flags: v.array(
       v.object({

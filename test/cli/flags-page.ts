@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import type { Flag } from "../../lib/cli/flag.ts";
+import { fullTextOf } from "../../lib/cli/flag-texts.ts";
 import { flags, variablesOf } from "../../lib/cli/flags.ts";
 import { type Variable, variables } from "../../lib/cli/variables.ts";
 import { buildpackGates, type Gate, platformGates } from "../../lib/platform-api.ts";
@@ -33,7 +34,7 @@ function flagRow(flag: Flag): string[] {
     variablesOf(flag).map(code).join(", "),
     flag.default === undefined ? "" : code(flag.default),
     flag.since === undefined ? "" : `0.${platformGates[flag.since].since}`,
-    plain(flag.description),
+    plain(fullTextOf(flag)),
   ];
 }
 

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { commandNamed, commands } from "../../lib/cli/commands.ts";
 import type { Flag } from "../../lib/cli/flag.ts";
+import { fullTextOf } from "../../lib/cli/flag-texts.ts";
 import { flags, takes, variablesOf } from "../../lib/cli/flags.ts";
 import { exitCodes } from "../../lib/cli/help.ts";
 import { type Variable, variables } from "../../lib/cli/variables.ts";
@@ -26,10 +27,11 @@ export function manPage(): string {
       "A flag is written -flag value, -flag=value or --flag; one that takes no value is turned off with -flag=false. A flag wins over its environment variable.",
     ),
     ".SH COMMANDS",
-    ...commands.flatMap(({ name, words, summary }) => [
+    ...commands.flatMap(({ name, words, summary, arguments: meanings = [] }) => [
       ".TP",
       `.B ${text([name, ...words].join(" "))}`,
       text(sentence(summary)),
+      ...meanings.flatMap(([word, meaning]) => [".br", text(`${word} is ${meaning}.`)]),
     ]),
     ".SH OPTIONS",
     ...sections.flatMap((section) => [
@@ -70,7 +72,7 @@ function flagLines(flag: Flag): string[] {
     takers.length === commands.length ? "all commands" : takers.join(", "),
   ];
   const head = flag.value === undefined ? `-${flag.name}` : `-${flag.name} ${flag.value}`;
-  return [".TP", `.B ${text(head)}`, text(`${sentence(flag.description)} [${notes.join("; ")}]`)];
+  return [".TP", `.B ${text(head)}`, text(`${sentence(fullTextOf(flag))} [${notes.join("; ")}]`)];
 }
 
 function sentence(words: string): string {

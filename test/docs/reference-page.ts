@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { commands } from "../../lib/cli/commands.ts";
+import { fullTextOf } from "../../lib/cli/flag-texts.ts";
 import { flags, takes } from "../../lib/cli/flags.ts";
 import { exitCodes } from "../../lib/cli/help.ts";
 import { variables } from "../../lib/cli/variables.ts";
@@ -35,7 +36,7 @@ export function referencePage(): string {
       flags.map((flag) => [
         code(flag.value === undefined ? `-${flag.name}` : `-${flag.name} ${flag.value}`),
         takersOf(flag.name),
-        plain(flag.description),
+        plain(fullTextOf(flag)),
       ]),
     ),
     "## Clouds' registries",

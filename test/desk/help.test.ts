@@ -1,0 +1,29 @@
+import { expect, test } from "bun:test";
+import { commands } from "../../lib/cli/commands.ts";
+import { desk } from "./run.ts";
+
+test.each(["explain", "inspect", "verify", "diff"])("help %s shows its flags", async (command) => {
+  const { exitCode, stdout } = await desk("help", command);
+  expect(exitCode).toBe(0);
+  expect(stdout).toContain(`Usage: restorer ${command}`);
+  expect(stdout).toContain("-output");
+});
+
+test.each(commands.filter(({ words }) => words.length > 0).map(({ name, words }) => [name, words] as const))(
+  "help %s says what each of its words may be",
+  async (command, words) => {
+    const { stdout } = await desk("help", command);
+    const [, block = ""] = /\nArguments:\n([\s\S]*?)\n\n/.exec(stdout) ?? [];
+    const told = [...block.matchAll(/^ {2}([A-Z]+) +[a-z]/gm)].map(([, word]) => word);
+    expect(told).toEqual(words.map((word) => word.replace(/[[\]]/g, "")));
+  },
+);
+
+test("help of make-cache says what its flags mean to it, and names no Platform API that nothing depends on", async () => {
+  const { stdout } = await desk("help", "make-cache");
+  expect(stdout).toContain("whose layers are packed");
+  expect(stdout).toContain("directory to make");
+  expect(stdout).not.toMatch(/restored|to run as|only read/);
+  expect((await desk("help", "verify")).stdout).not.toContain("since Platform API");
+  expect((await desk("help", "explain")).stdout).toContain("since Platform API 0.13");
+});
