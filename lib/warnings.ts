@@ -28,6 +28,7 @@ export const warningCodes = {
   "link-replaced": "a link stood in the place of a directory, and was removed",
   "special-file-replaced": "a fifo, socket or device stood in the place of a directory, and was removed",
   ownership: "something is not given to the user",
+  "empty-cache": "a cache was made that holds no layer",
   report: "the report cannot be written",
   interrupted: "the run was asked to stop",
 } as const;

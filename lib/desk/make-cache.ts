@@ -9,7 +9,7 @@ import { type ExportedLayer, formatCacheMetadata } from "../pack/cache-metadata.
 import { because, isPacked, type StandingLayer } from "../pack/export-plan.ts";
 import { NewCache } from "../pack/new-cache.ts";
 import { entriesAbove, type Packed } from "../pack/pack-layer.ts";
-import { count, formatBytes, inline, quote } from "../text.ts";
+import { count, formatBytes, inline, plainOrQuoted, quote } from "../text.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
@@ -40,6 +40,7 @@ export async function makeCache(desk: Desk): Promise<number> {
       packed === undefined ? [] : [{ standing, diffId: packed.diffId }],
     );
     cache.commit(formatCacheMetadata(buildpacks, exported, sbom?.diffId));
+    if (exported.length === 0) warnOfEmpty(desk, standing);
     tell(desk, cacheDir, made, sbom);
     return ExitCode.ok;
   } catch (error) {
@@ -96,6 +97,17 @@ async function fill(
   } finally {
     progress.stop();
   }
+}
+
+/** After a restore no layer has types: an exporter would make an empty cache, too, but nobody wants one. */
+function warnOfEmpty({ session }: Desk, standing: readonly StandingLayer[]): void {
+  const [first, ...others] = standing.filter(({ code }) => code === "no-types");
+  const more = others.length === 0 ? "" : ` and ${count(others.length, "other")}`;
+  const why =
+    first === undefined
+      ? "none has cache=true in its toml"
+      : `${quote(layerName(first))}${more} stand as a restore leaves them, without [types]. To pack them all the same, name each: -only ${plainOrQuoted(first.layer)}`;
+  session.log.warn(`The cache that was made holds no layer: ${why}`, "empty-cache");
 }
 
 const columns = [

@@ -3,7 +3,6 @@ import { liesIn } from "../disk/cache-places.ts";
 import { Directory } from "../disk/directory.ts";
 import { makeDirectories, unmakeDirectory } from "../disk/make-directories.ts";
 import { writeAll } from "../disk/write.ts";
-import type { ErrorCode } from "../error-codes.ts";
 import { describeRefusal } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { quote } from "../text.ts";
@@ -14,6 +13,15 @@ import { PackError } from "./tree-reader.ts";
 const metadataName = "io.buildpacks.lifecycle.cache.metadata";
 const stagingName = "staging";
 const unnamed = "packing";
+
+/** Where none is made, and what to do instead. */
+const refusals = {
+  "in-layers": { why: "it lies in the layers directory", hint: "Name a directory outside of the layers directory." },
+  "cache-not-empty": {
+    why: "it is not empty",
+    hint: "Name a directory that does not exist yet, or one that is empty.",
+  },
+} as const;
 
 /**
  * A volume cache in the making (contract §4): everything comes to be in `staging`, which becomes `committed` when it is whole, as
@@ -32,8 +40,8 @@ export class NewCache {
       this.#isNew = makeDirectories(path, 0o777);
       return Directory.open(path, path, true);
     });
-    if (liesIn(this.#cache, [layers.identity])) throw this.#refuse("it lies in the layers directory", "in-layers");
-    if (this.#cache.names().length > 0) throw this.#refuse("it is not empty", "cache-not-empty");
+    if (liesIn(this.#cache, [layers.identity])) throw this.#refuse("in-layers");
+    if (this.#cache.names().length > 0) throw this.#refuse("cache-not-empty");
     try {
       this.#cache.make(stagingName, 0o777);
       this.#staging = this.#cache.open(stagingName);
@@ -106,12 +114,10 @@ export class NewCache {
     });
   }
 
-  #refuse(why: string, code: ErrorCode): RestorerError {
+  #refuse(code: keyof typeof refusals): RestorerError {
     this.#cache.close();
     this.#removeIfNew();
-    return new RestorerError(`make cache ${quote(this.#path)}: ${why}`, {
-      code,
-      hint: "Name a directory that does not exist yet, or one that is empty.",
-    });
+    const { why, hint } = refusals[code];
+    return new RestorerError(`make cache ${quote(this.#path)}: ${why}`, { code, hint });
   }
 }

@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -92,6 +93,23 @@ describe("restorer make-cache", () => {
     expect(layers).toEqual({ restored: expect.objectContaining({ cache: true, launch: false, build: false }) });
   });
 
+  test("warns of a cache without layers, and says how to name those that a restore left", async () => {
+    using dir = layersOf();
+    for (const toml of ["bp/deps.toml", "example_other/mod.toml"]) writeFileSync(dir.join("layers", toml), "");
+    const { exitCode, stderr } = await make(dir);
+    expect(exitCode).toBe(0);
+    expect(stderr).toBe(
+      'Warning: The cache that was made holds no layer: "bp:deps" and 2 others stand as a restore leaves them, without [types]. To pack them all the same, name each: -only deps\n',
+    );
+    rmSync(dir.join("new"), { recursive: true });
+    expect(await make(dir, "-only", "deps")).toMatchObject({ exitCode: 0, stderr: "" });
+    rmSync(dir.join("new"), { recursive: true });
+    for (const buildpack of ["bp", "example_other"]) rmSync(dir.join("layers", buildpack), { recursive: true });
+    expect((await make(dir)).stderr).toBe(
+      "Warning: The cache that was made holds no layer: none has cache=true in its toml\n",
+    );
+  });
+
   test("takes every directory for a buildpack where there is no group", async () => {
     using dir = tempDir("make-cache", { layers: { bp: { deps: {}, "deps.toml": cached }, sbom: {} } });
     const { exitCode, stderr } = await make(dir);
@@ -110,7 +128,9 @@ describe("restorer make-cache", () => {
     expect(inLayers).toMatchObject({
       exitCode: 1,
       stdout: "",
-      stderr: expect.stringContaining("lies in the layers directory"),
+      stderr: expect.stringContaining(
+        "lies in the layers directory\nName a directory outside of the layers directory.\n",
+      ),
     });
     const full = await make(dir, "-cache-dir", dir.path);
     expect(full).toMatchObject({ exitCode: 1, stdout: "", stderr: expect.stringContaining("it is not empty") });
