@@ -4,7 +4,6 @@ import type { Environment } from "../environment.ts";
 import { type LogLevel, logLevels } from "../log.ts";
 import { withoutUserInfo } from "../oci/reference.ts";
 import { newestPlatformApi, parsePlatformApi } from "../platform-api.ts";
-import { quote } from "../text.ts";
 import { type Arguments, invalid, parseArguments } from "./arguments.ts";
 import type { CommandName } from "./commands.ts";
 import { Values } from "./values.ts";
@@ -107,7 +106,7 @@ export function resolveInputs(
     layoutDir: values.text("layout-dir") ?? "",
     kanikoDir: resolve(values.text("kaniko-dir")),
     insecureRegistries: values.list("insecure-registry"),
-    blobConnections: connections(values.text("blob-connections")),
+    blobConnections: connections(values),
     uid: values.id("uid"),
     gid: values.id("gid"),
     skipLayers: values.boolean("skip-layers"),
@@ -115,7 +114,7 @@ export function resolveInputs(
     only: values.list("only"),
     reportPath: reportPath && reportPath !== "-" ? resolve(reportPath) : reportPath,
     execEnv: env["CNB_EXEC_ENV"] || variables.CNB_EXEC_ENV.default,
-    logLevel: logLevel(values.text("log-level")),
+    logLevel: logLevel(values, !given.text.has("log-level") && aboutItself.has(command)),
     noColor: values.boolean("no-color"),
   };
   return { ...inputs, warnings: values.warnings };
@@ -132,14 +131,19 @@ function reference(text: string | undefined): string | undefined {
   return text === undefined ? undefined : withoutUserInfo(text);
 }
 
-function connections(text: string): number {
+function connections(values: Values): number {
+  const text = values.text("blob-connections");
   if (/^[1-8]$/.test(text)) return Number(text);
-  throw invalid(`-blob-connections ${quote(text)} is not a number from 1 to 8`);
+  throw invalid(`${values.spelled("blob-connections")} is not a number from 1 to 8`);
 }
 
-function logLevel(text: string): LogLevel {
-  const lower = text.toLowerCase();
+/** Commands that tell of the program itself, as -help and -version do: whatever the environment holds. */
+const aboutItself: ReadonlySet<CommandName> = new Set(["help", "version", "completion"]);
+
+function logLevel(values: Values, isForgiven: boolean): LogLevel {
+  const lower = values.text("log-level").toLowerCase();
   const level = logLevels.find((known) => known === (lower === "warning" ? "warn" : lower));
-  if (level === undefined) throw invalid(`log level ${quote(text)} is not one of debug, info, warn and error`);
-  return level;
+  if (level !== undefined) return level;
+  if (isForgiven) return "info";
+  throw invalid(`${values.spelled("log-level")} is not one of debug, info, warn and error`);
 }

@@ -1,5 +1,4 @@
 import type { Environment } from "../environment.ts";
-import { quote } from "../text.ts";
 import { invalid } from "./arguments.ts";
 import type { CommandLine } from "./command-line.ts";
 import type { CommandName } from "./commands.ts";
@@ -30,10 +29,10 @@ export interface Options {
 export function readOptions(command: CommandName, { given, words }: CommandLine, env: Environment): Options {
   const values = new Values(given, env, command);
   const format = values.text("output");
-  if (format !== "text" && format !== "json") throw invalid(`-output: ${quote(format)} is neither text nor json`);
+  if (format !== "text" && format !== "json") throw invalid(`${values.spelled("output")} is neither text nor json`);
   const depth = values.text("depth");
   if (depth !== undefined && !/^\d{1,9}$/.test(depth))
-    throw invalid(`-depth: ${quote(depth)} is not a number of levels`);
+    throw invalid(`${values.spelled("depth")} is not a number of levels`);
   const cacheByFlag = ["cache-dir", "cache-volume", "cache-image"].some((flag) => given.text.has(flag));
   const fallbackByFlag = given.lists.has("cache-from");
   const byVariable = ["CNB_CACHE_DIR", "CNB_CACHE_IMAGE", "CNB_CACHE_FROM"].some((name) => Boolean(env[name]));

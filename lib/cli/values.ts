@@ -54,13 +54,24 @@ export class Values {
   /** A user or group id. Go reads flags by their prefix (0x…, 0o…), but the environment as decimal. */
   id(name: FlagName<"id">): number | undefined {
     const given = this.#given.text.get(name);
-    if (given !== undefined) return idOr(parseId(given), `-${name}`, given);
-    const found = this.#fromEnvironment(name);
-    if (found === undefined) return undefined;
-    const { variable, value } = found;
-    if (/^[+-]?[0-9]+$/.test(value)) return idOr(parseId(String(Number(value))), variable, value);
-    this.warnings.push(`${variable}=${quote(value)} is not a number, ignoring it`);
+    if (given !== undefined) return this.#idOr(parseId(given), name);
+    const value = this.#fromEnvironment(name)?.value;
+    if (value === undefined) return undefined;
+    if (/^[+-]?[0-9]+$/.test(value)) return this.#idOr(parseId(String(Number(value))), name);
+    this.warnings.push(`${this.spelled(name)} is not a number, ignoring it`);
     return undefined;
+  }
+
+  #idOr(id: number | undefined, name: FlagName<"id">): number {
+    if (id !== undefined) return id;
+    throw invalid(`${this.spelled(name)} is not an id from 0 to ${maxId}`);
+  }
+
+  /** A value for messages, with where it came from: `-uid "x"`, or `CNB_USER_ID="x"`. */
+  spelled(name: FlagName<"text" | "id">): string {
+    const given = this.#given.text.get(name);
+    const found = given === undefined ? this.#fromEnvironment(name) : undefined;
+    return found === undefined ? `-${name} ${quote(given ?? "")}` : `${found.variable}=${quote(found.value)}`;
   }
 
   /** The flag whose variables count. */
@@ -94,9 +105,4 @@ export class Values {
     const prefix = "<layers>/";
     return text?.startsWith(prefix) ? join(this.layersDir, text.slice(prefix.length)) : text;
   }
-}
-
-function idOr(id: number | undefined, source: string, value: string): number {
-  if (id !== undefined) return id;
-  throw invalid(`${source}: ${quote(value)} is not an id from 0 to ${maxId}`);
 }

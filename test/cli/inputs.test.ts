@@ -127,6 +127,16 @@ describe("flag, environment, default", () => {
     });
   });
 
+  test.each([
+    ["blob-connections", "CNB_BLOB_CONNECTIONS", "99", "is not a number from 1 to 8"],
+    ["log-level", "CNB_LOG_LEVEL", "loud", "is not one of debug, info, warn and error"],
+    ["uid", "CNB_USER_ID", "-1", "is not an id from 0 to 4294967294"],
+  ])("a bad value of -%s is told with where it came from", (flag, variable, value, why) => {
+    expect(errorOf([`-${flag}`, value]).message).toBe(`-${flag} "${value}" ${why}`);
+    expect(errorOf([], { [variable]: value }).message).toBe(`${variable}="${value}" ${why}`);
+    expect(errorOf([`-${flag}`, value], { [variable]: "7" }).message).toBe(`-${flag} "${value}" ${why}`);
+  });
+
   test("paths without a flag of their own follow -layers", () => {
     const { groupPath, analyzedPath } = inputs(["-layers", "/l/x/"]);
     expect({ groupPath, analyzedPath }).toEqual({ groupPath: "/l/x/group.toml", analyzedPath: "/l/x/analyzed.toml" });

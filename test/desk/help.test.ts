@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { commands } from "../../lib/cli/commands.ts";
+import { runRestorer } from "../support/harness.ts";
 import { desk } from "./run.ts";
 
 test.each(["explain", "inspect", "verify", "diff"])("help %s shows its flags", async (command) => {
@@ -26,4 +27,16 @@ test("help of make-cache says what its flags mean to it, and names no Platform A
   expect(stdout).not.toMatch(/restored|to run as|only read/);
   expect((await desk("help", "verify")).stdout).not.toContain("since Platform API");
   expect((await desk("help", "explain")).stdout).toContain("since Platform API 0.13");
+});
+
+test.each(["help", "version", "completion bash"])("%s is answered whatever the environment holds", async (line) => {
+  const args = line.split(" ");
+  const env = {
+    CNB_PLATFORM_API: "nonsense",
+    CNB_LOG_LEVEL: "nonsense",
+    CNB_USER_ID: "-5",
+    CNB_BLOB_CONNECTIONS: "99",
+  };
+  expect(await runRestorer(args, { env })).toMatchObject({ exitCode: 0, stderr: "" });
+  expect(await runRestorer([...args, "-log-level", "loud"], { env })).toMatchObject({ exitCode: 3, stdout: "" });
 });
