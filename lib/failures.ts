@@ -114,8 +114,10 @@ const notWritable = { exitCode: ExitCode.restoreFailed, code: "layers-not-writab
 const generalHint =
   "The layers directory must be writable, with room for all layers, on a file system that allows what is done there.";
 
+const notAllowed = () =>
+  `It must be writable for uid ${process.geteuid?.()}, as which the restorer runs by now: give it to that user with chown, or see -uid and -gid.`;
+
 const hints: Readonly<Record<string, string>> = {
-  EACCES: "It must be writable for the user the restorer runs as; see -uid and -gid.",
   ENOTDIR: "A directory belongs there: remove what stands in its place.",
   EROFS: "Mount it writable.",
 };
@@ -126,7 +128,7 @@ export function cannotWrite(path: string, error: unknown, hint?: string): Restor
   return new RestorerError(`write ${quote(path)}: ${describeRefusal(error)}`, {
     ...notWritable,
     cause: error,
-    hint: hint ?? hints[errorCode(error) ?? ""] ?? generalHint,
+    hint: hint ?? (hasCode(error, "EACCES") ? notAllowed() : hints[errorCode(error) ?? ""]) ?? generalHint,
   });
 }
 

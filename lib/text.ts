@@ -89,3 +89,8 @@ export function thousands(n: number): string {
 export function withShortDigests(text: string): string {
   return text.replace(/(?<![@/\w-])sha256:([0-9a-f]{12})[0-9a-f]{52}(?![0-9a-f]|\.tar)/g, "sha256:$1");
 }
+
+/** A word as a shell takes it, in quotes only where it needs them. */
+export function shellQuote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { newestPlatformApi } from "../platform-api.ts";
+import { shellQuote } from "../text.ts";
 import { flagNamed } from "./flags.ts";
 import type { Inputs } from "./inputs.ts";
 import { variables } from "./variables.ts";
@@ -40,8 +41,4 @@ export function verifyCommand({ insecureRegistries }: Inputs, cache: string): st
 
 function unless(value: string, usual: string | undefined): string | undefined {
   return value === usual ? undefined : value;
-}
-
-function shellQuote(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

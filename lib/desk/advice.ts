@@ -56,8 +56,8 @@ export const advice: Readonly<Record<OutcomeCode, { readonly rule: string; reado
     change: "Use the cache that was exported with this app image; a cache that two apps share does this all the time.",
   },
   cached: {
-    rule: "The digests of app image and cache agree, or only the cache has the layer.",
-    change: "Nothing: it comes back. `restorer verify` tells whether its blob is sound.",
+    rule: "App image and cache agree on the digest; or the cache alone counts, for only it has the layer, or has it with launch=false.",
+    change: "Nothing needs to change. `restorer verify` tells whether its blob is sound.",
   },
   "same-place": {
     rule: "Two layers would take the same place below the layers directory.",

@@ -27,10 +27,9 @@ export function atDesk(command: DeskCommand): (session: Session, options: Option
     try {
       return await story(desk);
     } catch (error) {
-      const isOver = session.signal.aborted || error instanceof ReaderGone;
-      if (desk.isJson && !desk.hasOutput && !isOver) {
+      if (desk.isJson && !desk.hasOutput && !(error instanceof ReaderGone)) {
         const { formatFailure } = await import("./documents.ts");
-        desk.write(formatFailure(command, error));
+        desk.write(formatFailure(command, session.signal.aborted ? session.signal.reason : error));
       }
       throw error;
     } finally {

@@ -42,7 +42,10 @@ export const documentSchemas = {
     group: v.nullable(
       v.pipe(text, v.description("Null: every buildpack of cache and app image is taken to be in it.")),
     ),
-    cache: v.nullable(cacheSchema),
+    cache: v.pipe(
+      v.nullable(cacheSchema),
+      v.description("The one that would be used; where none can be, the first that is given."),
+    ),
     appImage: v.pipe(
       v.nullable(text),
       v.description("Where metadata of an earlier app image is from: a path, or a reference."),

@@ -96,9 +96,9 @@ function entryOf(image: ImageMetadata, { buildpack, layer }: Prospect["plan"]): 
   return buildpackMetadata(image, buildpack)?.layers.get(layer);
 }
 
-function sayCache(desk: Desk, { cache, troubles }: Situation, entry: LayerMetadata | undefined): string {
+function sayCache(desk: Desk, { cache, isCacheUsed }: Situation, entry: LayerMetadata | undefined): string {
   if (cache === undefined) return "is not given.";
-  return troubles.length > 0 && entry === undefined ? "was not used, see the warning." : say(desk, entry);
+  return isCacheUsed ? say(desk, entry) : "is not used.";
 }
 
 function say(desk: Desk, entry: LayerMetadata | undefined): string {

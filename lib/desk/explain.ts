@@ -1,11 +1,12 @@
+import { existsSync } from "node:fs";
 import { Fallbacks } from "../caches/fallbacks.ts";
 import { ExitCode } from "../failures.ts";
 import { isRemoved, type LayerPlan } from "../layers/layer-plan.ts";
-import { chooseLayer, findLayer } from "../layers/only.ts";
+import { findLayer, noSuchLayer } from "../layers/only.ts";
 import { compareLayers } from "../layers/report.ts";
 import { readSituation, type Situation } from "../layers/situation.ts";
 import { describeStranger } from "../layers/strangers.ts";
-import { count, inline, plainOrQuoted, quote } from "../text.ts";
+import { count, inline, plainOrQuoted, quote, shellQuote } from "../text.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
@@ -50,8 +51,11 @@ export async function explain(desk: Desk): Promise<number> {
  */
 function chooseProspects({ plan, cached }: Situation, prospects: readonly Prospect[], wanted: string): Prospect[] {
   const found = findLayer(plan.layers, wanted);
-  if (found === undefined && findLayer(strangersLayers(plan, cached), wanted) === undefined)
-    chooseLayer(plan.layers, wanted);
+  if (found === undefined && findLayer(strangersLayers(plan, cached), wanted) === undefined) {
+    // The other commands take a cache as a word.
+    const hint = existsSync(wanted) ? `Did you mean -cache-dir ${shellQuote(wanted)}?` : undefined;
+    throw noSuchLayer(plan.layers, wanted, hint);
+  }
   return prospects.filter(({ plan }) => plan.buildpack === found?.buildpack && plan.layer === found.layer);
 }
 

@@ -71,10 +71,10 @@ export function appImageOf(inputs: Inputs, { app, analyzed }: Situation): string
 /** What a decision is made from, a line each. */
 export function describeSources({ session }: Desk, situation: Situation): string[] {
   const { inputs } = session;
-  const { cache, group } = situation;
+  const { cache, isCacheUsed, group } = situation;
   const from = appImageOf(inputs, situation);
   return [
-    `Cache:        ${cache === undefined ? "none" : inline(cache.reference)}`,
+    `Cache:        ${cache === undefined ? "none" : inline(cache.reference)}${cache === undefined || isCacheUsed ? "" : " (not used)"}`,
     `App image:    ${from === undefined ? "no metadata of an earlier build" : `metadata from ${inline(from)}`}`,
     `Group:        ${group === undefined ? `every buildpack of cache and app image, for there is no ${inline(inputs.groupPath)}` : inline(inputs.groupPath)}`,
     `Platform API: 0.${inputs.platformApi}`,

@@ -59,7 +59,8 @@ export function giveTo(directory: Directory, user: User, log: Log, cache: CacheP
     giveUnlessOwn(directory, user);
   } catch (error) {
     const what = `give ${quote(directory.path)} to user ${user.uid}:${user.gid}`;
-    throw new RestorerError(`${what}: ${describe(error)}`, { cause: error, ...(isRefused(error) && { hint }) });
+    const advice = hasCode(error, "EROFS") ? "Mount it writable." : isRefused(error) ? hint : undefined;
+    throw new RestorerError(`${what}: ${describe(error)}`, { cause: error, ...(advice && { hint: advice }) });
   }
 }
 

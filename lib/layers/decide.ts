@@ -59,15 +59,20 @@ export async function decide(
       cache: chosen?.metadata,
       layersOnDisk: (directory) => layersOnDisk(layers, directory),
     });
-    const isFirstBuild = [app, chosen?.metadata].every((image) => (image?.buildpacks.length ?? 0) === 0);
+    const isCold = isEmpty(chosen?.metadata) && (caches.length > 0 || isEmpty(app));
     const plan = onlyLayers(all, session.inputs.only, (name) => {
-      if (!isFirstBuild) throw noSuchLayer(all.layers, name);
-      session.log.info(`No layer is called ${quote(name)}, this is a first build`);
+      if (!isCold) throw noSuchLayer(all.layers, name);
+      const why = isEmpty(app) ? "this is a first build" : "no cache is used that might hold it";
+      session.log.info(`No layer is called ${quote(name)}, ${why}`);
     });
     const isHeld = await chosen?.cache.hold?.(neededBlobs(plan, chosen.metadata));
     if (isHeld !== false || looks === 1) return { plan, app, chosen };
     session.log.debug(`${chosen?.cache.name} was replaced meanwhile, looking again`);
   }
+}
+
+function isEmpty(image: ImageMetadata | undefined): boolean {
+  return (image?.buildpacks.length ?? 0) === 0;
 }
 
 /** The digests of what a plan takes out of a cache. */

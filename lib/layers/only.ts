@@ -7,13 +7,15 @@ type Named = Pick<Subject, "buildpack" | "layer">;
 const whole = ({ buildpack, layer }: Named) => `${buildpack}:${layer}`;
 
 /**
- * The one of these layers that is meant: by its whole name `buildpack:layer`, else by the name of the layer, else by any part
- * of it that fits only one; undefined where none fits. Throws a RestorerError (exit 3) where several do.
+ * The one of these layers that is meant: by its whole name `buildpack:layer`, else by the name of the layer, else by that
+ * and the end of its buildpack's id, else by any part of it that fits only one; undefined where none fits. Throws a
+ * RestorerError (exit 3) where several do.
  */
 export function findLayer<L extends Named>(layers: readonly L[], wanted: string): L | undefined {
   const ways: ((layer: L) => boolean)[] = [
     (layer) => whole(layer) === wanted,
     ({ layer }) => layer === wanted,
+    (layer) => wanted.includes(":") && whole(layer).endsWith(wanted),
     (layer) => whole(layer).includes(wanted),
   ];
   for (const fits of ways) {
@@ -33,13 +35,11 @@ export function chooseLayer<L extends Named>(layers: readonly L[], wanted: strin
   return found;
 }
 
-/** The RestorerError (exit 3) for a name that none of these layers has. */
-export function noSuchLayer(layers: readonly Named[], wanted: string): RestorerError {
+/** The RestorerError (exit 3) for a name that none of these layers has; `hint` where more is known than which there are. */
+export function noSuchLayer(layers: readonly Named[], wanted: string, hint?: string): RestorerError {
   const all = layers.map(whole);
-  return noOneLayer(
-    `no layer is called ${quote(wanted)}`,
-    all.length === 0 ? "There are none." : `There are ${list(all)}.`,
-  );
+  const known = all.length === 0 ? "There are none." : `There are ${list(all)}.`;
+  return noOneLayer(`no layer is called ${quote(wanted)}`, hint ?? known);
 }
 
 /** How many names a message shows. */

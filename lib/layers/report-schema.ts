@@ -63,11 +63,14 @@ export const reportSchema = v.object({
   exitCode: v.pipe(v.number(), v.integer()),
   error: v.optional(v.object({ code, text: sentence })),
   seconds: v.pipe(v.number(), v.minValue(0)),
-  cache: v.nullable(
-    v.object({
-      ...cacheSchema.entries,
-      ageSeconds: v.optional(v.pipe(count, v.description("Since it was made, where it says when."))),
-    }),
+  cache: v.pipe(
+    v.nullable(
+      v.object({
+        ...cacheSchema.entries,
+        ageSeconds: v.optional(v.pipe(count, v.description("Since it was made, where it says when."))),
+      }),
+    ),
+    v.description("The one that was used; where none could be, the first that is given."),
   ),
   images: v.object({ build: v.nullable(imageSchema), run: v.nullable(imageSchema) }),
   layers: v.pipe(v.array(layerSchema), v.description("Sorted by buildpack and name.")),

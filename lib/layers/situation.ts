@@ -29,6 +29,7 @@ export interface Situation {
   readonly analyzed: Analyzed | undefined;
   /** The one that would be used, or the first that was given, where none can be; undefined when none is given. */
   readonly cache: Cache | undefined;
+  readonly isCacheUsed: boolean;
   /** What the cache holds; nothing where it cannot be used. */
   readonly cached: ImageMetadata;
   /** What a blob that the cache lacks may come from. */
@@ -76,7 +77,9 @@ export async function readSituation(session: Session, needsGroup = true): Promis
     refusePlaces(plan, layers);
     const taken = lookForTaken(plan, layers);
     const { cache = caches[0], metadata: cached = noMetadata, fallbacks = [] } = chosen ?? {};
-    return { group, analyzed, cache, cached, fallbacks, app, images: imagesPlan, standing, taken, plan, troubles };
+    const isCacheUsed = chosen !== undefined;
+    const found = { group, analyzed, cache, isCacheUsed, cached, fallbacks, app, images: imagesPlan, plan, troubles };
+    return { ...found, standing, taken };
   } finally {
     layers?.close();
   }

@@ -2,7 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { scene } from "../cli/scene.ts";
 import { groupToml } from "../support/cache-fixture.ts";
-import { removeTree, runRestorer } from "../support/harness.ts";
+import { eventually } from "../support/eventually.ts";
+import { startFaultRegistry } from "../support/fault-registry.ts";
+import { removeTree, runRestorer, startRestorer } from "../support/harness.ts";
 import { data, desk } from "./run.ts";
 
 describe("a command that does not begin says why in JSON, where that is asked for:", () => {
@@ -49,7 +51,61 @@ describe("-only on a first build is a cold one:", () => {
   });
 });
 
+describe("-only beside an app image", () => {
+  const analyzed = { buildpacks: [{ id: "bp", layers: [{ name: "site", launch: true }] }] };
+  test.each([
+    ["an empty cache", ({ cache }: ReturnType<typeof scene>) => removeTree(cache.committed)],
+    ["an absent cache", ({ cache }: ReturnType<typeof scene>) => removeTree(cache.path)],
+    ["a malformed cache", ({ cache }: ReturnType<typeof scene>) => writeFileSync(cache.metadataPath, "{")],
+  ])("is a cold build with %s that might hold the layer", async (_, make) => {
+    using made = scene({ analyzed });
+    make(made);
+    const { exitCode, stdout } = await made.run(["-only", "deps"]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('No layer is called "deps", no cache is used that might hold it');
+  });
+
+  test("knows all layers there are where no cache is given", async () => {
+    using made = scene({ analyzed });
+    const args = ["-layers", made.layers, "-only", "deps"];
+    expect((await runRestorer(args, { env: { CNB_PLATFORM_API: "0.14" } })).exitCode).toBe(3);
+  });
+});
+
+test("a layer is named by its name and the end of its buildpack's id, also where another one begins so", async () => {
+  using made = scene({
+    buildpacks: (tree) => [{ id: "ex/java", layers: ["jdk", "jdk-certs"].map((name) => ({ name, tree })) }],
+  });
+  const { exitCode, stdout } = await desk("inspect", made.cache.path, "java:jdk");
+  expect({ exitCode, stdout }).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("ex/java:jdk") });
+  expect((await desk("inspect", made.cache.path, "java:jd")).exitCode).toBe(3);
+});
+
+test("a command that a signal stops says so in JSON, where that is asked for", async () => {
+  await using server = await startFaultRegistry({ rules: [{ path: /./, fault: { kind: "stall" } }] });
+  const run = startRestorer(["verify", `${server.host}/org/cache`, "-output", "json"]);
+  await eventually("a request", () => server.requests[0]);
+  run.kill("SIGTERM");
+  const { exitCode, stdout } = await run.result;
+  expect(exitCode).toBe(143);
+  expect(JSON.parse(stdout)).toMatchObject({ command: "verify", exitCode: 143, error: { code: "interrupted" } });
+});
+
 describe("explain", () => {
+  test("takes no cache as a word, and says how one is named", async () => {
+    using made = scene();
+    const { exitCode, stderr } = await desk("explain", "-layers", made.layers, made.cache.path);
+    expect(exitCode).toBe(3);
+    expect(stderr).toContain(`Did you mean -cache-dir ${made.cache.path}?`);
+  });
+
+  test("says that a cache is not used", async () => {
+    using made = scene();
+    writeFileSync(made.cache.metadataPath, "{");
+    const args = ["explain", "-layers", made.layers, "-cache-dir", made.cache.path];
+    expect((await desk(...args)).stdout).toContain(`Cache:        ${made.cache.path} (not used)\n`);
+  });
+
   test("says of a layer that the cache holds for a buildpack outside of the group that this is why", async () => {
     using made = scene({ group: groupToml([{ id: "other" }]) });
     const args = ["explain", "-layers", made.layers, "-cache-dir", made.cache.path];
