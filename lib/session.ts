@@ -1,4 +1,4 @@
-import { type DeskCommand, usageOf } from "./cli/commands.ts";
+import { type DeskCommand, usageHint } from "./cli/commands.ts";
 import type { Inputs } from "./cli/inputs.ts";
 import { readInputs, readPlatformApi, requestedInfo, resolveInputs } from "./cli/inputs.ts";
 import { abortOnSignal, Ending, Interrupted } from "./cli/interrupt.ts";
@@ -99,7 +99,7 @@ export async function runCommand(
       return resolveInputs(line.given, env, { command, platformApi });
     },
     leavesStdout: () => true,
-    usage: `${usageOf(command)}; see restorer help ${command}`,
+    usage: usageHint(command),
     story: async (session) => (options === undefined ? ExitCode.failed : story(session, options)),
     refused: async (error) => {
       if (asksForJson(argv, env)) await refused(error);

@@ -115,6 +115,11 @@ export function usageOf(name: CommandName): string {
   return `Usage: restorer ${[...(name === "restore" ? [] : [name]), "[flag]...", ...words].join(" ")}`;
 }
 
+/** How a command is called, for whom called it wrongly. */
+export function usageHint(name: CommandName): string {
+  return `${usageOf(name)}; see restorer help ${name}`;
+}
+
 /** The command that arguments name, the restore where they name none, and what follows it. */
 export function splitCommand(argv: readonly string[]): { command: CommandName; rest: readonly string[] } {
   const command = commandNamed(argv[0] ?? "");

@@ -1,13 +1,13 @@
 import type { Cache } from "../caches/cache.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
 import { chooseLayer } from "../layers/only.ts";
-import { compareLayers } from "../layers/report.ts";
+import { compareLayers, errorAsData } from "../layers/report.ts";
 import { count } from "../text.ts";
 import type { TomlValue } from "../toml/values.ts";
 import { isTable } from "../toml/values.ts";
 import { type CachedLayer, cachedLayers, readData } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
-import { errorAsData, writeDocument } from "./documents.ts";
+import { writeDocument } from "./documents.ts";
 import { changeAsData, diffFiles, type FileChange } from "./file-changes.ts";
 import { type NamedCache, openNamedCache } from "./named-cache.ts";
 import type { Cell, Color } from "./table.ts";

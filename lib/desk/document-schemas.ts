@@ -1,6 +1,6 @@
 /** What the commands of the desk give as JSON (`-output json`). Loaded for its types only; the tests check what is written. */
 import * as v from "valibot";
-import { cacheSchema, strangerSchema, toolSchema, warningSchema } from "../layers/report-schema.ts";
+import { cacheSchema, errorSchema, strangerSchema, toolSchema, warningSchema } from "../layers/report-schema.ts";
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const text = v.string();
@@ -156,7 +156,8 @@ export const documentSchemas = {
     ),
     directories: v.optional(v.array(v.object({ path: text, bytes: count, files: count }))),
     contents: v.optional(v.object({ entries: count, files: count, bytes: count, verified: v.literal(true) })),
-    error: v.optional(v.object({ code, text })),
+    exitCode: v.optional(v.pipe(v.number(), v.integer(), v.description("With error."))),
+    error: v.optional(errorSchema),
   }),
   verify: document("verify", {
     cache: cacheSchema,
@@ -186,7 +187,7 @@ export const documentSchemas = {
         change: v.picklist(["added", "removed", "changed"]),
         metadata: v.pipe(texts, v.description("Dotted keys that differ.")),
         files: v.optional(fileChanges),
-        error: v.optional(v.object({ code, text })),
+        error: v.optional(errorSchema),
       }),
     ),
     sbomChanged: v.boolean(),
@@ -245,7 +246,7 @@ export const failureSchema = v.object({
   tool: toolSchema,
   command: text,
   exitCode: v.pipe(v.number(), v.integer()),
-  error: v.object({ code, text }),
+  error: errorSchema,
 });
 
 export type DocumentKind = keyof typeof documentSchemas;

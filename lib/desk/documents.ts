@@ -1,7 +1,7 @@
+import { commandNamed, usageHint } from "../cli/commands.ts";
 import { version } from "../cli/version.ts";
-import { describe } from "../errors.ts";
-import { toSafeJson } from "../layers/report.ts";
-import { codeOf, exitCodeOf } from "../session.ts";
+import { errorAsData, toSafeJson } from "../layers/report.ts";
+import { exitCodeOf } from "../session.ts";
 import type { Desk } from "./desk.ts";
 import type { DocumentKind, Failure, Found } from "./document-schemas.ts";
 
@@ -19,11 +19,10 @@ export function documentHead<K extends DocumentKind>(kind: K, found: Partial<Fou
 
 /** What stands in place of a result, where there is none: why. */
 export function formatFailure(command: string, error: unknown): string {
-  const failure: Failure = { tool, command, exitCode: exitCodeOf(error), error: errorAsData(error) };
+  const exitCode = exitCodeOf(error);
+  const data = errorAsData(error);
+  const name = commandNamed(command)?.name;
+  const hint = data.code === "invalid-arguments" && name !== undefined ? { hint: usageHint(name) } : {};
+  const failure: Failure = { tool, command, exitCode, error: { ...data, ...hint } };
   return `${toSafeJson(failure)}\n`;
-}
-
-/** Why something failed, with its code. */
-export function errorAsData(error: unknown): Failure["error"] {
-  return { code: codeOf(error), text: describe(error) };
 }

@@ -2,11 +2,12 @@ import type { Extracted } from "../archive/extract.ts";
 import type { LayerItem } from "../archive/layer-check.ts";
 import type { Cache } from "../caches/cache.ts";
 import { fromLatin1 } from "../latin1.ts";
-import { toSafeJson } from "../layers/report.ts";
+import { errorAsData, toSafeJson } from "../layers/report.ts";
+import { exitCodeOf } from "../session.ts";
 import { count, inline } from "../text.ts";
 import { type CachedLayer, readData, recordedProblems } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
-import { documentHead, errorAsData } from "./documents.ts";
+import { documentHead } from "./documents.ts";
 import { octalMode } from "./file-changes.ts";
 import { typesOf } from "./inspect-cache.ts";
 import { LayerTree } from "./layer-tree.ts";
@@ -122,7 +123,9 @@ async function writeAsData(desk: Desk, cache: Cache, layer: CachedLayer): Promis
     });
   } catch (error) {
     // What was written already is not worth much, but it is JSON.
-    desk.write(`${isTree ? "" : "\n  ]"},\n  "error": ${toSafeJson(errorAsData(error), 0)}\n}\n`);
+    desk.write(
+      `${isTree ? "" : "\n  ]"},\n  "exitCode": ${exitCodeOf(error)},\n  "error": ${toSafeJson(errorAsData(error), 0)}\n}\n`,
+    );
     throw error;
   }
   const rows = tree.directories(desk.options.depth).map((row) => ({ ...row, path: fromLatin1(row.path) }));

@@ -8,6 +8,13 @@ const sentence = v.string();
 /** What wrote a document. */
 export const toolSchema = v.object({ name: v.literal("restorer"), version: v.string() });
 
+/** Why a run or a command fails. */
+export const errorSchema = v.object({
+  code,
+  text: sentence,
+  hint: v.optional(v.pipe(sentence, v.description("What can be done about it, or how the command is called."))),
+});
+
 /** A cache as data. */
 export const cacheSchema = v.object({
   kind: v.picklist(["directory", "image", "layout"]),
@@ -61,7 +68,7 @@ export const reportSchema = v.object({
   tool: toolSchema,
   platformApi: v.string(),
   exitCode: v.pipe(v.number(), v.integer()),
-  error: v.optional(v.object({ code, text: sentence })),
+  error: v.optional(errorSchema),
   seconds: v.pipe(v.number(), v.minValue(0)),
   cache: v.pipe(
     v.nullable(

@@ -1,12 +1,22 @@
 import type { Cache, CacheFacts } from "../caches/cache.ts";
 import { version } from "../cli/version.ts";
 import type { ErrorCode } from "../error-codes.ts";
+import { describe } from "../errors.ts";
+import { RestorerError } from "../failures.ts";
 import type { ImagesDone } from "../images/resolve.ts";
+import { codeOf } from "../session.ts";
 import type { Warning } from "../warnings.ts";
 import type { MetadataSource } from "./layer-plan.ts";
 import type { OutcomeCode } from "./outcomes.ts";
 import type { ReportDocument } from "./report-schema.ts";
 import type { Stranger } from "./strangers.ts";
+
+/** Why a run fails. */
+interface ErrorData {
+  readonly code: ErrorCode;
+  readonly text: string;
+  readonly hint?: string;
+}
 
 /** What happened to one layer. */
 export interface LayerReport {
@@ -46,7 +56,7 @@ export interface Report {
   seconds: number;
   exitCode: number;
   /** Why the run failed; absent when it did not. */
-  error?: { readonly code: ErrorCode; readonly text: string };
+  error?: ErrorData;
 }
 
 /** The report of a run that has done nothing yet, at a Platform API such as "0.15". */
@@ -61,6 +71,12 @@ export function emptyReport(platformApi: string): Report {
     seconds: 0,
     exitCode: 0,
   };
+}
+
+/** Why something fails, with its code. */
+export function errorAsData(error: unknown): ErrorData {
+  const hint = error instanceof RestorerError ? error.hint : undefined;
+  return { code: codeOf(error), text: describe(error), ...(hint === undefined ? {} : { hint }) };
 }
 
 /** The order of layers wherever they are listed: by buildpack and name. */

@@ -6,10 +6,10 @@ import { orAsSecondUser } from "../disk/second-user.ts";
 import { describe } from "../errors.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
 import type { Log } from "../log.ts";
-import { codeOf, exitCodeOf, type RefusedRun, type Session } from "../session.ts";
+import { exitCodeOf, type RefusedRun, type Session } from "../session.ts";
 import { writeText } from "../streams.ts";
 import { quote } from "../text.ts";
-import { emptyReport, formatReport, type Report } from "./report.ts";
+import { emptyReport, errorAsData, formatReport, type Report } from "./report.ts";
 import { summarize } from "./summary.ts";
 
 /** Where a report goes; `path` is undefined where none is asked for, and `-` is standard output. */
@@ -54,7 +54,7 @@ export function reportRefused({ error, inputs, umask, log }: RefusedRun): void {
 /** Records why a run fails. */
 function fail(report: Report, error: unknown): void {
   report.exitCode = exitCodeOf(error);
-  report.error = { code: codeOf(error), text: describe(error) };
+  report.error = errorAsData(error);
 }
 
 function writeReport(report: Report, { path, shared, umask, log, ready }: Destination): void {

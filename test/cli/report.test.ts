@@ -62,7 +62,11 @@ describe("-report", () => {
     const { exitCode } = await made.run(["-strict", "-report", report]);
     expect(exitCode).toBe(42);
     const { error, exitCode: reported, layers } = JSON.parse(readFileSync(report, "utf8"));
-    expect(error).toEqual({ code: "cache-trouble", text: expect.stringContaining("restore from the cache") });
+    expect(error).toEqual({
+      code: "cache-trouble",
+      text: expect.stringContaining("restore from the cache"),
+      hint: "Without -strict, the build goes on without what could not be restored.",
+    });
     expect(reported).toBe(42);
     expect(layers).toEqual([]);
   });

@@ -222,7 +222,19 @@ describe("-output json", () => {
     });
     truncateSync(made.cache.blob("bp", "one"), 4096);
     const cut = await data("inspect", made.cache.path, "one");
-    expect({ exitCode: cut.exitCode, error: cut.found.error.code }).toEqual({ exitCode: 42, error: "blob-unusable" });
+    expect(cut).toMatchObject({ exitCode: 42, found: { exitCode: 42, error: { code: "blob-unusable" } } });
+  });
+
+  test("tells what can be done about a failure, as the text does", async () => {
+    using made = withTwo();
+    const { path } = made.cache;
+    const hintOf = async (...args: string[]) => (await data(...args)).found.error.hint;
+    expect(await hintOf("inspect", path, "three")).toBe('There are "bp:one" and "bp:two".');
+    expect(await hintOf("inspect", "nowhere")).toStartWith("A cache is a directory, ");
+    expect(await hintOf("verify", "-tree", path)).toBe(
+      "Usage: restorer verify [flag]... [CACHE] [LAYER]; see restorer help verify",
+    );
+    expect(await hintOf("verfy", path)).toContain("Usage: restorer [COMMAND]");
   });
 
   test("is for version, help and completion, too", async () => {
