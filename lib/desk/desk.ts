@@ -1,7 +1,7 @@
 import type { Options } from "../cli/options.ts";
 import type { Session } from "../session.ts";
 import { isTerminal, writeResult } from "../streams.ts";
-import { formatBytes, inline, thousands, withShortDigests } from "../text.ts";
+import { count, formatBytes, inline, thousands, withShortDigests } from "../text.ts";
 import { type Cell, type Color, type Column, formatTable, paint, wrap } from "./table.ts";
 
 /** What a command has to work with: a session, what it was asked for, and how its results are shown. */
@@ -63,9 +63,14 @@ export class Desk {
     if (text !== "") writeResult(text);
   }
 
-  /** A size as it was asked for. */
+  /** A size as it was asked for, for a column of a table. */
   size(bytes: number): string {
     return this.options.bytes ? String(bytes) : formatBytes(bytes);
+  }
+
+  /** The same for a sentence, which no program reads: with its unit. */
+  sizeInWords(bytes: number): string {
+    return this.options.bytes ? count(bytes, "byte") : formatBytes(bytes);
   }
 
   /** A count that people read. */

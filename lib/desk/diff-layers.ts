@@ -4,7 +4,7 @@ import type { Directory } from "../disk/directory.ts";
 import { ExitCode } from "../failures.ts";
 import { chooseLayer } from "../layers/only.ts";
 import { compareLayers } from "../layers/report.ts";
-import { count, inline } from "../text.ts";
+import { count, inline, thousands } from "../text.ts";
 import { cachedLayers } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import { writeDocument } from "./documents.ts";
@@ -34,7 +34,7 @@ export async function diffLayers(desk: Desk, [a = "", b = "", wanted]: readonly 
   const exports = new NextExports(desk, named.cache, layers);
   const found: NextExport[] = [];
   let done = 0;
-  progress.start(() => `Packing: ${done} of ${count(chosen.length, "layer")}`);
+  progress.start(() => `Packing: ${thousands(done)} of ${count(chosen.length, "layer")}`);
   try {
     for (const one of chosen) {
       const next = await exports.foresee(one);
@@ -96,7 +96,7 @@ function tell(desk: Desk, found: readonly NextExport[]): void {
   if (rows.length > 0) desk.table(columns, rows);
   const parts = exportOutcomes.flatMap((outcome) => {
     const n = found.filter((next) => next.outcome === outcome).length;
-    return n === 0 ? [] : [`${n} ${outcome}`];
+    return n === 0 ? [] : [`${thousands(n)} ${outcome}`];
   });
   const blank = rows.length > 0 ? "\n" : "";
   desk.line(

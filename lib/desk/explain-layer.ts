@@ -26,7 +26,7 @@ const labelWidth = 14;
 export function explainLayer(desk: Desk, situation: Situation, prospect: Prospect): void {
   const { plan, size, writes, removes } = prospect;
   const { rule, change } = advice[plan.code];
-  const contents = size === undefined ? "" : ` (${desk.size(size)})`;
+  const contents = size === undefined ? "" : ` (${desk.sizeInWords(size)})`;
   const sboms = hasSboms(prospect) ? "; SBOM files come back, too" : "";
   for (const line of describeSources(desk, situation)) desk.line(line, labelWidth);
   desk.line(`\n${desk.paint(layerName(plan), "bold")} ${verdicts[plan.action]}${contents}${sboms}.\n`);

@@ -6,7 +6,7 @@ import { findLayer, noSuchLayer } from "../layers/only.ts";
 import { compareLayers } from "../layers/report.ts";
 import { readSituation, type Situation } from "../layers/situation.ts";
 import { describeStranger } from "../layers/strangers.ts";
-import { count, inline, plainOrQuoted, quote, shellQuote } from "../text.ts";
+import { count, inline, plainOrQuoted, quote, shellQuote, thousands } from "../text.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
@@ -154,7 +154,7 @@ function summary(prospects: readonly Prospect[]): string {
   const actions = ["restore", "metadata", "skip", "remove", "refuse"] as const;
   const parts = actions.flatMap((action) => {
     const n = prospects.filter(({ plan }) => plan.action === action).length;
-    return n === 0 ? [] : [`${n} ${words[action]}`];
+    return n === 0 ? [] : [`${thousands(n)} ${words[action]}`];
   });
   return `${count(prospects.length, "layer")}: ${parts.join(", ")}`;
 }

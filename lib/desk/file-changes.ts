@@ -2,6 +2,7 @@ import type { LayerItem } from "../archive/layer-check.ts";
 import type { Cache } from "../caches/cache.ts";
 import { fromLatin1 } from "../latin1.ts";
 import { Digester } from "../oci/digest.ts";
+import { count, thousands } from "../text.ts";
 import type { CachedLayer } from "./cached-layers.ts";
 import type { Desk } from "./desk.ts";
 import { readLayer } from "./read-layer.ts";
@@ -52,9 +53,13 @@ export function changesBetween(
 
 function differences(old: Aspects, now: Aspects): string[] {
   if (old.type !== now.type) return [`type ${old.type} → ${now.type}`];
-  const shown = (["mode", "size", "target"] as const).flatMap((aspect) =>
-    old[aspect] === now[aspect] ? [] : [`${aspect} ${old[aspect]} → ${now[aspect]}`],
-  );
+  const shown = (["mode", "size", "target"] as const).flatMap((aspect) => {
+    const [a, b] = [old[aspect], now[aspect]];
+    if (a === b) return [];
+    return aspect === "size"
+      ? [`size ${thousands(Number(a))} → ${count(Number(b), "byte")}`]
+      : [`${aspect} ${a} → ${b}`];
+  });
   return old.content === now.content ? shown : [...shown, "content"];
 }
 

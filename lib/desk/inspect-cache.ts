@@ -44,7 +44,7 @@ function tell(desk: Desk, facts: CacheFacts, metadata: ImageMetadata | undefined
   }
   if (metadata?.sbom !== undefined) {
     const blob = stock.blob(metadata.sbom);
-    const held = blob === undefined ? "-" : desk.size(blob.size);
+    const held = blob === undefined ? "-" : desk.sizeInWords(blob.size);
     const problem = blobProblem(metadata.sbom, blob, true);
     desk.line(`\nSBOM files: ${held} (${desk.digest(metadata.sbom)})${also(desk, problem)}`);
   }
@@ -52,8 +52,8 @@ function tell(desk: Desk, facts: CacheFacts, metadata: ImageMetadata | undefined
   if (odd.length > 0) desk.line();
   for (const { text } of odd) desk.line(desk.message(text));
   for (const { diffId, size, problem } of stock.orphans)
-    desk.line(`Orphan: ${desk.digest(diffId)}, ${desk.size(size)}, no layer names it${also(desk, problem)}`);
-  for (const { path, bytes } of stock.leftovers) desk.line(`Left over: ${inline(path)}, ${desk.size(bytes)}`);
+    desk.line(`Orphan: ${desk.digest(diffId)}, ${desk.sizeInWords(size)}, no layer names it${also(desk, problem)}`);
+  for (const { path, bytes } of stock.leftovers) desk.line(`Left over: ${inline(path)}, ${desk.sizeInWords(bytes)}`);
 }
 
 function also(desk: Desk, problem: Problem | undefined): string {
@@ -80,7 +80,7 @@ function describeHolding(desk: Desk, { buildpacks }: ImageMetadata, stock: Stock
   const layers = buildpacks.flatMap((buildpack) => [...buildpack.layers.values()]);
   const shas = new Set(layers.map(({ sha }) => sha));
   const bytes = [...shas].reduce((sum, sha) => sum + (stock.blob(sha)?.size ?? 0), 0);
-  return `${count(layers.length, "layer")} of ${count(buildpacks.length, "buildpack")}, ${desk.size(bytes)} stored`;
+  return `${count(layers.length, "layer")} of ${count(buildpacks.length, "buildpack")}, ${desk.sizeInWords(bytes)} stored`;
 }
 
 function tellLayers(desk: Desk, layers: readonly CachedLayer[], stock: Stock): void {

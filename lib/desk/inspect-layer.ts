@@ -40,7 +40,9 @@ async function tell(desk: Desk, cache: Cache, layer: CachedLayer): Promise<void>
     },
   });
   if (isTree) tellTree(desk, tree);
-  desk.line(`\n${count(entries, "entry", "entries")}, ${count(files, "file")}, ${desk.size(bytes)} unpacked; verified`);
+  desk.line(
+    `\n${count(entries, "entry", "entries")}, ${count(files, "file")}, ${desk.sizeInWords(bytes)} unpacked; verified`,
+  );
 }
 
 /** Types of entries as `tar tv` and `ls -l` show them; a hard link is what it links to. */

@@ -9,7 +9,7 @@ import { type ExportedLayer, formatCacheMetadata } from "../pack/cache-metadata.
 import { because, isPacked, type StandingLayer } from "../pack/export-plan.ts";
 import { NewCache } from "../pack/new-cache.ts";
 import { entriesAbove, type Packed } from "../pack/pack-layer.ts";
-import { count, formatBytes, inline, plainOrQuoted, quote } from "../text.ts";
+import { count, formatBytes, inline, plainOrQuoted, quote, thousands } from "../text.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
 import { writeDocument } from "./documents.ts";
@@ -73,7 +73,9 @@ async function fill(
   const job = { layers, prefix, above: entriesAbove(inputs.layersDir), uid: inputs.uid, gid: inputs.gid, signal };
   const made: Made[] = [];
   let bytes = 0;
-  progress.start(() => `Packing: ${made.length} of ${count(standing.length, "layer")}, ${formatBytes(bytes)}`);
+  progress.start(
+    () => `Packing: ${thousands(made.length)} of ${count(standing.length, "layer")}, ${formatBytes(bytes)}`,
+  );
   const add = async (path: string) => {
     const packed = await cache.add({ ...job, path: toLatin1(path) });
     bytes += packed.size;
@@ -135,7 +137,7 @@ function tell(desk: Desk, cacheDir: string, made: readonly Made[], sbom: Packed 
   ]);
   if (rows.length > 0) desk.table(columns, rows);
   else desk.line("There are no layers to pack.");
-  if (sbom !== undefined) desk.line(`\nSBOM files: ${desk.size(sbom.size)} (${desk.digest(sbom.diffId)})`);
+  if (sbom !== undefined) desk.line(`\nSBOM files: ${desk.sizeInWords(sbom.size)} (${desk.digest(sbom.diffId)})`);
   desk.line(`\nMade ${inline(cacheDir)} of ${count(packed.length, "layer")}`);
 }
 

@@ -7,7 +7,7 @@ import { ExitCode, threadFailed } from "../failures.ts";
 import { chooseLayer } from "../layers/only.ts";
 import type { Unreadable } from "../layers/unreadable.ts";
 import { isDigest } from "../oci/digest.ts";
-import { count, formatBytes } from "../text.ts";
+import { count, formatBytes, thousands } from "../text.ts";
 import { cachedLayers, digestProblem, metadataProblem, nameProblem, type Problem } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
@@ -104,7 +104,7 @@ async function readAll({ session }: Desk, cache: Cache, subjects: readonly Subje
   const total = subjects.reduce((sum, subject) => sum + size(subject), 0);
   const findings = new Map<Subject, Finding>();
   progress.start(() => {
-    const done = `${findings.size} of ${count(subjects.length, "layer")}`;
+    const done = `${thousands(findings.size)} of ${count(subjects.length, "layer")}`;
     return `Verifying: ${done}, ${formatBytes(workers.progress * 1024)} of ${formatBytes(total)}`;
   });
   const queue = subjects.toSorted((a, b) => size(b) - size(a)).values();
@@ -183,7 +183,7 @@ function tell(desk: Desk, cache: Cache, isEmpty: boolean, all: All): void {
   const bad = countBad({ verified, unreadable: [] });
   const entries =
     unreadable.length === 0 ? "" : `; ${count(unreadable.length, "entry", "entries")} of the metadata cannot be used`;
-  desk.line(`\n${count(verified.length, "blob")} named, ${bad === 0 ? "none bad" : `${bad} bad`}${entries}`);
+  desk.line(`\n${count(verified.length, "blob")} named, ${bad === 0 ? "none bad" : `${thousands(bad)} bad`}${entries}`);
 }
 
 function asData(cache: Cache, isEmpty: boolean, all: All): Found<"verify"> {

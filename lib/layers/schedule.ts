@@ -1,6 +1,6 @@
 import { aheadBytes } from "../archive/read-ahead.ts";
 import { Stopped } from "../failures.ts";
-import { count, formatBytes } from "../text.ts";
+import { count, formatBytes, thousands } from "../text.ts";
 import type { RestorePlan } from "./layer-plan.ts";
 
 /** A layer to restore, and the bytes of its blob. */
@@ -59,7 +59,7 @@ export function comingNext<S extends { readonly size: number }>(sized: readonly 
 /** How far a restore is, for people: layers done, bytes read. */
 export function describeProgress(done: number, layers: number, bytes: number, total: number): string {
   const percent = total === 0 ? 0 : Math.floor((100 * bytes) / total);
-  return `Restoring: ${done} of ${count(layers, "layer")}, ${formatBytes(bytes)} of ${formatBytes(total)}, ${percent}%`;
+  return `Restoring: ${thousands(done)} of ${count(layers, "layer")}, ${formatBytes(bytes)} of ${formatBytes(total)}, ${percent}%`;
 }
 
 /** Throws what made work fail that went on side by side, rather than what was given up for it. */

@@ -2,7 +2,7 @@ import { explainCommand, verifyCommand } from "../cli/explain-command.ts";
 import type { Inputs } from "../cli/inputs.ts";
 import { cacheTrouble } from "../failures.ts";
 import type { Log, LogLevel } from "../log.ts";
-import { count, formatBytes } from "../text.ts";
+import { count, formatBytes, thousands } from "../text.ts";
 import type { LayerReport, Report } from "./report.ts";
 
 /** The line a run ends with: what was restored, and how many layers were not; then, others say how to learn more. */
@@ -19,7 +19,7 @@ export function summarize(report: Report, inputs: Inputs, log: Log): void {
     [having("removed"), "removed"],
     [having("refused"), "refused"],
   ] as const;
-  for (const [layers, what] of rest) if (layers.length > 0) parts.push(`${layers.length} ${what}`);
+  for (const [layers, what] of rest) if (layers.length > 0) parts.push(`${thousands(layers.length)} ${what}`);
   log.info(parts.join(", "));
   for (const line of hints(report, inputs)) log.info(line);
 }
@@ -46,7 +46,7 @@ export function failIfTroubled({ layers, troubles }: Report, level: LogLevel): v
   const refused = layers.filter(({ outcome }) => outcome === "refused").length;
   const others = troubles.length - refused;
   const parts = [
-    ...(refused > 0 ? [`${refused} of ${count(layers.length, "layer")} refused`] : []),
+    ...(refused > 0 ? [`${thousands(refused)} of ${count(layers.length, "layer")} refused`] : []),
     ...(others > 0 ? [`${count(others, refused > 0 ? "further warning" : "warning")}`] : []),
   ];
   const where = level === "error" ? "see -log-level warn" : "see above";

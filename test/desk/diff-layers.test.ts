@@ -74,7 +74,7 @@ describe("diff CACHE layers:DIR", () => {
     const one = await diff(dir, "bp:one");
     expect(one.exitCode).toBe(1);
     expect(one.found[0]?.files).toEqual([
-      { change: "changed", path: "bin/tool", what: ["size 10 → 11", "content"] },
+      { change: "changed", path: "bin/tool", what: ["size 10 → 11 bytes", "content"] },
       { change: "changed", path: "empty", what: ["mode 0755 → 0700"] },
       { change: "removed", path: "latest", what: [] },
       { change: "added", path: "new", what: [] },
