@@ -71,12 +71,13 @@ export async function chooseCache(
     try {
       // What it is read from may have kept signals from being heard.
       const metadata = await cache.metadata().finally(() => pauses.pause());
-      if (metadata !== undefined) {
-        if (index > 0) log.info(`Using ${cache.name}`);
-        return { cache, metadata, fallbacks: caches.slice(index + 1) };
+      if (metadata === undefined) {
+        log.info(`Layer cache not found: ${cache.name} holds none yet`);
+        absent ??= cache;
+        continue;
       }
-      log.info(`Layer cache not found: ${cache.name} holds none yet`);
-      absent ??= cache;
+      if (index > 0) log.info(`Using ${cache.name}`);
+      return { cache, metadata, fallbacks: caches.slice(index + 1) };
     } catch (error) {
       if (!(error instanceof CacheError)) throw error;
       if (inputs.strict && !error.isFirstBuild) throw cacheTrouble(error.message);

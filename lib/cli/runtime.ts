@@ -1,5 +1,5 @@
 import { type Stats, statSync } from "node:fs";
-import { isSame } from "../disk/directory.ts";
+import { isSame } from "../disk/identity.ts";
 import type { Environment } from "../environment.ts";
 import { ExitCode, RestorerError } from "../failures.ts";
 import type { Inputs } from "./inputs.ts";

@@ -1,4 +1,5 @@
-import { Directory, type Identity } from "./directory.ts";
+import { Directory } from "./directory.ts";
+import type { Identity } from "./identity.ts";
 
 /** What `find` gives for a directory or one above it, the nearest first, as far up as they can be opened; closes what it opens. */
 export function findAbove<T>(directory: Directory, find: (at: Directory) => T | undefined): T | undefined {

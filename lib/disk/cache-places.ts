@@ -1,6 +1,7 @@
 import { dirname, join, relative } from "node:path";
 import { findAbove, identityOf, openIfPossible } from "./ancestry.ts";
-import { type Directory, type Identity, isSame, keyOf } from "./directory.ts";
+import type { Directory } from "./directory.ts";
+import { type Identity, isSame, keyOf } from "./identity.ts";
 import { linkedFiles } from "./linked-files.ts";
 import { followLinks, type PassedLink } from "./links.ts";
 import { type Mount, mounts, type PlaceOnDevice, placeOn } from "./mounts.ts";

@@ -18,6 +18,7 @@ import {
 import { join } from "node:path";
 import { hasCode } from "../errors.ts";
 import { quote } from "../text.ts";
+import { type Identity, isSame } from "./identity.ts";
 import { changeMode } from "./modes.ts";
 import { mountBelow, mountIdOf, mountsIn, writesBehind } from "./mounts.ts";
 import { O_PATH, openFile, readEntry } from "./read-file.ts";
@@ -257,22 +258,6 @@ export class Directory {
   get #self(): string {
     return `/proc/self/fd/${this.#fd}`;
   }
-}
-
-/** Tells a file from all others of this machine. */
-export interface Identity {
-  readonly dev: number;
-  readonly ino: number;
-}
-
-/** Whether both are one and the same file. */
-export function isSame(one: Identity, other: Identity): boolean {
-  return one.dev === other.dev && one.ino === other.ino;
-}
-
-/** The same for each handle on one file, to find it among many. */
-export function keyOf({ dev, ino }: Identity): string {
-  return `${dev}:${ino}`;
 }
 
 /** Gives what a handle is on to a user. */

@@ -1,6 +1,6 @@
 import { readdirSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { Identity } from "./directory.ts";
+import type { Identity } from "./identity.ts";
 import { orAsSecondUser } from "./second-user.ts";
 
 /** A file that a link leads to: what it is, and where it really lies. */

@@ -1,5 +1,6 @@
 import { lstatSync, readlinkSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
+import type { Identity } from "./identity.ts";
 import { namesOf } from "./prefixes.ts";
 
 /** More links than the kernel follows. */
@@ -11,7 +12,7 @@ export interface PassedLink {
   readonly path: string;
   readonly owner: number;
   /** Of the link itself. */
-  readonly identity: { readonly dev: number; readonly ino: number };
+  readonly identity: Identity;
 }
 
 /**

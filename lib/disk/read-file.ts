@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { areForeign, byForeignLink, hasMoved, makersOfLinks, makersOfNames, realPathOf } from "./foreign-links.ts";
+import { isSame } from "./identity.ts";
 import { permits } from "./permissions.ts";
 import { prefixesOf } from "./prefixes.ts";
 import { asSecondUser, orAsSecondUser } from "./second-user.ts";
@@ -129,13 +130,12 @@ function isSecondUsers(fd: number, stat: Stats): boolean {
     const place = realPathOf(fd);
     const opened = asSecondUser(() => openRegular(place, false));
     if (opened === undefined) return false;
-    const { dev, ino } = fstatSync(opened.value);
+    const isSameFile = isSame(fstatSync(opened.value), stat);
     closeSync(opened.value);
     const above = prefixesOf(dirname(place)).map((path) => orAsSecondUser(() => statSync(path)));
     return (
       opened.user.uid !== 0 &&
-      dev === stat.dev &&
-      ino === stat.ino &&
+      isSameFile &&
       permits(stat, opened.user, 0o4) &&
       above.every((directory) => permits(directory, opened.user, 0o1))
     );

@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { hasMoved, makersOfLinks, realPathOf } from "./foreign-links.ts";
+import { isSame } from "./identity.ts";
 import { O_PATH } from "./read-file.ts";
 import { orAsSecondUser } from "./second-user.ts";
 import { isRoot } from "./user.ts";
@@ -29,8 +30,7 @@ export class ReadOnlyDirectory {
   }
 
   isSame(other: ReadOnlyDirectory): boolean {
-    const [own, others] = [fstatSync(this.#fd), fstatSync(other.#fd)];
-    return own.dev === others.dev && own.ino === others.ino;
+    return isSame(fstatSync(this.#fd), fstatSync(other.#fd));
   }
 
   close(): void {

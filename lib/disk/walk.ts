@@ -1,4 +1,5 @@
-import { type Directory, type Identity, isSame, type Name } from "./directory.ts";
+import type { Directory, Name } from "./directory.ts";
+import { type Identity, isSame } from "./identity.ts";
 
 /** What is done on a walk through a tree; names are relative to the directory given beside them. */
 export interface Visitor {
@@ -39,18 +40,21 @@ export function walkTree(root: Directory, visitor: Visitor): void {
     here = child;
     names = child.names();
   };
+  const visit = (name: Buffer) => {
+    const child = visitor.entry(here, name);
+    if (child === undefined) return;
+    if (isOnMountOf(root, child)) {
+      goDown(child, name);
+      return;
+    }
+    child.close();
+    visitor.mounted(here, name);
+  };
   try {
     for (;;) {
       const name = names.pop();
       if (name !== undefined) {
-        const child = visitor.entry(here, name);
-        if (child === undefined) continue;
-        if (isOnMountOf(root, child)) {
-          goDown(child, name);
-        } else {
-          child.close();
-          visitor.mounted(here, name);
-        }
+        visit(name);
         continue;
       }
       const level = levels.pop();

@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, ftruncateSync, openSync, type Stats, w
 import { hasCode } from "../errors.ts";
 import { standardStream, writeText } from "../streams.ts";
 import { inCache, isOfCache } from "./cache-places.ts";
-import { isSame } from "./directory.ts";
+import { isSame } from "./identity.ts";
 import { sync } from "./sync.ts";
 import { currentUser } from "./user.ts";
 import { writeAll } from "./write.ts";
