@@ -6,7 +6,7 @@ import { describe, hasCode } from "../errors.ts";
 import { cannotWrite } from "../failures.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
-import { refuseLayersPlace } from "./layers-on-disk.ts";
+import { refuseLayersPlace } from "./buildpack-place.ts";
 import { BuildpackDirectory } from "./publish.ts";
 
 /**

@@ -1,4 +1,3 @@
-import { refuseInCache } from "../disk/cache-places.ts";
 import type { Directory } from "../disk/directory.ts";
 import { cannotWrite } from "../failures.ts";
 import { listLayerFiles } from "./layer-files.ts";
@@ -25,30 +24,6 @@ export function layerFilesOnDisk(
   buildpackDirectory: string,
 ): ReadonlyMap<string, ReadonlySet<string>> {
   return lookInto(layers, buildpackDirectory, listLayerFiles) ?? new Map<string, Set<string>>();
-}
-
-/** Throws a RestorerError (exit 42) where the layers directory is a cache's, or lies in one. */
-export function refuseLayersPlace(layers: Directory): void {
-  try {
-    refuseInCache(layers, { forLayers: true });
-  } catch (error) {
-    throw cannotWrite(layers.path, error, "Name another directory with -layers or CNB_LAYERS_DIR.");
-  }
-}
-
-/**
- * Throws a RestorerError (exit 42) where no buildpack's directory can be made: a file stands there, or a cache lies there.
- * What else stands there gives way.
- */
-export function refuseBuildpackPlace(layers: Directory, name: string): void {
-  try {
-    const stat = layers.stat(name);
-    if (stat === undefined || !(stat.isDirectory() || stat.isFile())) return;
-    using directory = layers.openOrTell(name);
-    refuseInCache(directory, { forLayers: true });
-  } catch (error) {
-    throw cannotWrite(`${layers.path}/${name}`, error);
-  }
 }
 
 /** What `look` gives; undefined where no directory stands there. Throws as `layersOnDisk` does. */

@@ -1,4 +1,3 @@
-import { refuseInCache } from "../disk/cache-places.ts";
 import type { Directory } from "../disk/directory.ts";
 import { MountError } from "../disk/removal.ts";
 import { type Slot, Staging } from "../disk/staging.ts";
@@ -6,18 +5,10 @@ import { InPlace, Staged, type Workplace } from "../disk/workplace.ts";
 import { hasCode } from "../errors.ts";
 import { cannotWrite } from "../failures.ts";
 import type { Log } from "../log.ts";
-import { quote } from "../text.ts";
+import { openOrMakePlace } from "./buildpack-place.ts";
 import { LayerFiles } from "./layer-files.ts";
 import { maxNameBytes } from "./names.ts";
-import {
-  mountedAt,
-  PlaceError,
-  placeTaken,
-  refuseLinked,
-  refuseMountedFiles,
-  refuseTaken,
-  refuseTakenDirectory,
-} from "./place.ts";
+import { mountedAt, PlaceError, placeTaken, refuseLinked, refuseMountedFiles, refuseTaken } from "./place.ts";
 import type { SbomFile } from "./sbom.ts";
 
 /**
@@ -41,12 +32,7 @@ export class BuildpackDirectory {
   constructor(layers: Directory, name: string, staging: Staging, umask: number, log: Log) {
     this.#umask = umask;
     this.#name = name;
-    try {
-      this.#directory = openOrMake(layers, name, umask, log);
-    } catch (error) {
-      if (error instanceof PlaceError) throw error;
-      throw cannotWrite(`${layers.path}/${name}`, error);
-    }
+    this.#directory = openOrMakePlace(layers, name, umask, log);
     this.#files = new LayerFiles(this.#directory);
     const isMount = this.#directory.mountId !== layers.mountId;
     try {
@@ -258,34 +244,6 @@ const mountHint =
 
 const begunAnew =
   "another restorer makes the same layer; on a file system that does not rename directories only one can run at a time";
-
-function openOrMake(layers: Directory, name: string, umask: number, log: Log): Directory {
-  removeIfWorthless(layers, name, log);
-  const directory = layers.openOrMake(name, 0o777 & ~umask);
-  refuseInCache(directory, { forLayers: true });
-  return directory;
-}
-
-/**
- * In the place of a buildpack's directory. What holds nothing is no reason to fail a build; a file may be the only copy of
- * something. Throws a PlaceError where it is not to be removed.
- */
-function removeIfWorthless(layers: Directory, name: string, log: Log): void {
-  const stat = layers.stat(name);
-  if (stat === undefined || stat.isDirectory() || stat.isFile()) return;
-  const [what, code] = stat.isSymbolicLink()
-    ? (["a symbolic link", "link-replaced"] as const)
-    : (["which is a fifo, socket or device", "special-file-replaced"] as const);
-  refuseTakenDirectory(layers, name);
-  try {
-    layers.unlink(name);
-  } catch (error) {
-    // A mount that came after the look.
-    if (hasCode(error, "EBUSY")) throw placeTaken(error);
-    throw error;
-  }
-  log.warn(`removed ${quote(`${layers.path}/${name}`)}, ${what} in the place of a buildpack's directory`, code);
-}
 
 /** A layer's name may leave room for its toml, but not for the longer names of its SBOM files. */
 function checkNames(layer: string, sboms: readonly SbomFile[]): void {

@@ -16,9 +16,10 @@ import { type Analyzed, readAnalyzed } from "../toml/analyzed.ts";
 import { type Group, readGroup } from "../toml/group.ts";
 import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import { readRunToml } from "../toml/run-toml.ts";
+import { refuseBuildpackPlace, refuseLayersPlace } from "./buildpack-place.ts";
 import { decide } from "./decide.ts";
 import { isRemoved, isRestored, isWritten, type Plan, type Subject } from "./layer-plan.ts";
-import { layerFilesOnDisk, layersOnDisk, lookInto, refuseBuildpackPlace, refuseLayersPlace } from "./layers-on-disk.ts";
+import { layerFilesOnDisk, layersOnDisk, lookInto } from "./layers-on-disk.ts";
 import { PlaceError, refuseMountedFiles, refuseTaken, refuseTakenDirectory } from "./place.ts";
 
 /** What a restore would find, and what it would do about layers. */
