@@ -9,7 +9,8 @@ test("work that fails after it was given up fails nothing else", async () => {
   process.on("unhandledRejection", note);
   try {
     work.reject(new Error("late"));
-    await Bun.sleep(20);
+    // It is told of a rejection once the microtasks that follow it are done.
+    await new Promise(setImmediate);
   } finally {
     process.off("unhandledRejection", note);
   }

@@ -80,7 +80,7 @@ group("TLS:", () => {
     await using all = await serving({ tls }, (server) => ({ insecure: [server.host] }));
     await pull(all);
     const { registry } = await client([], { insecure: ["127.0.0.1", "127.0.0.1:1"] });
-    await failure(registry.image(all.reference));
+    expect(describe(await failure(registry.image(all.reference)))).toContain("certificate");
   });
 
   test("who named it insecure by another port is asked what was meant", async () => {

@@ -92,6 +92,7 @@ group("credentials:", () => {
     const challenge = ["Negotiate", 'Digest realm="a, b", nonce="x", Basic realm="c, d"'];
     await using all = await serving({ auth: { kind: "basic", user: "u:p" }, challenge }, login("u:p"));
     await pull(all);
+    expect(all.server.requests.at(-1)?.headers.authorization).toBe(basic("u:p"));
   });
 
   test("a registry that hides what is private from strangers is shown who we are", async () => {

@@ -44,6 +44,8 @@ group("redirects", () => {
     const to = `/v2/org/app/manifests/${image.digest}`;
     all.server.rules.push({ path: /manifests\/v1$/, fault: { kind: "redirect", to } });
     await all.registry.image(all.reference);
+    const last = all.server.requests.at(-1);
+    expect([last?.path, last?.headers.authorization]).toEqual([to, basic("u:p")]);
   });
 
   test("away and back do not get them back", async () => {

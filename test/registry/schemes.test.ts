@@ -67,6 +67,7 @@ group("a registry that offers Basic and Bearer", () => {
     const elsewhere = 'Bearer realm="http://169.254.169.254/token"';
     await using server = await offering([elsewhere, 'Basic realm="test"'], passwords);
     await pull(await pulling(server, basic("u:p")));
+    expect(sent(server)).toEqual(["none", ...Array(2 + layers.length).fill("Basic")]);
   });
 
   test("is given our own token first, then a token server's", async () => {
@@ -75,6 +76,7 @@ group("a registry that offers Basic and Bearer", () => {
     expect(own.count(/token/, anything)).toBe(0);
     await using other = await offering(basicFirst, { kind: "token" });
     await pull(await pulling(other, "Bearer outdated"));
+    expect(other.count(/token/, anything)).toBe(1);
   });
 
   test("is not shown a password by who has none", async () => {
