@@ -6,13 +6,12 @@ import type { Keychain } from "../keychain/keychain.ts";
 import type { Log } from "../log.ts";
 import type { Descriptor } from "../oci/manifest.ts";
 import type { Reference } from "../oci/reference.ts";
-import { Slots } from "../slots.ts";
 import { Deadline } from "../waiting.ts";
 import { Access, Entrance } from "./access.ts";
 import { failedError, getToken, type Operation, type RegistryError, refusal } from "./errors.ts";
 import { createHosts, type Hosts, type Scheme } from "./hosts.ts";
-import { Patience, type Silence } from "./patience.ts";
 import { FailedTwice, streamInPieces } from "./pieces.ts";
+import { connectionsOfRegistry, RegistryStates } from "./state.ts";
 import { Store } from "./store.ts";
 import { defaultTiming, type RegistryTiming } from "./timing.ts";
 import { fetchToken, sendsSecret, type Token, type TokenRequest, type TokenServer } from "./tokens.ts";
@@ -31,9 +30,6 @@ export interface ClientOptions {
   /** By how many connections at a time a large blob may come; 1 where nothing is said. */
   readonly connections?: number;
 }
-
-/** Connections that bring blobs from one registry at a time. */
-const connectionsOfRegistry = 8;
 
 /** A document below `/v2/<repository>/`. */
 interface DocumentRequest {
@@ -73,17 +69,6 @@ export interface BlobEvents {
   readonly onAnswer?: () => void;
 }
 
-/** What is remembered of a registry. */
-interface RegistryState {
-  readonly patience: Patience;
-  /** Connections that bring blobs. */
-  readonly slots: Slots;
-  /** Which scheme answered. */
-  scheme: Scheme | undefined;
-  /** By repository. */
-  readonly accesses: Map<string, Access>;
-}
-
 /** Authenticated requests to registries. Everything throws a RegistryError, or the reason of the run's signal. */
 export class RegistryClient {
   readonly #options: ClientOptions;
@@ -93,8 +78,7 @@ export class RegistryClient {
   readonly #timing: RegistryTiming;
   readonly #hosts: Hosts;
   readonly #http: HttpClient;
-  readonly #silence: Silence;
-  readonly #states = new Map<string, RegistryState>();
+  readonly #states: RegistryStates;
 
   /** Certificates and proxies are read now, unless there is an HTTP client already. */
   constructor(options: ClientOptions, http?: HttpClient) {
@@ -106,7 +90,7 @@ export class RegistryClient {
     this.#timing = { ...defaultTiming, ...timing };
     this.#hosts = createHosts(insecureRegistries);
     this.#http = http ?? new HttpClient({ env, log, verifies: this.#hosts.verifies, timing: this.#timing });
-    this.#silence = { totalMs: this.#timing.silenceMs, spentMs: 0 };
+    this.#states = new RegistryStates(this.#timing);
   }
 
   /** A client whose requests end with a further signal, too, the reason of which is thrown then. */
@@ -132,7 +116,7 @@ export class RegistryClient {
     { onRetry = () => {}, onAnswer = () => {} }: BlobEvents = {},
   ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
     const { registry } = reference;
-    const { patience, slots } = this.#state(registry);
+    const { patience, slots } = this.#states.of(registry);
     const step = `get the blob ${digest} of`;
     const store = new Store((request) => this.#http.send(request), size, this.#timing.operationMs);
     const listener = { heard: () => patience.heard(), excuse: () => patience.excuse(), retried: onRetry };
@@ -178,7 +162,7 @@ export class RegistryClient {
     const { registry } = reference;
     const access = this.#access(reference);
     const operation = { step, reference, credential: access.credential };
-    const others = [this.#signal, this.#state(registry).patience.signal, ended];
+    const others = [this.#signal, this.#states.of(registry).patience.signal, ended];
     using deadline = new Deadline(this.#timing.operationMs, tooLate(registry, this.#timing.operationMs), ...others);
     try {
       for (const entrance = new Entrance(access); ; ) {
@@ -206,7 +190,7 @@ export class RegistryClient {
     signal: AbortSignal,
   ): Promise<HttpAnswer> {
     const { registry, repository } = reference;
-    const state = this.#state(registry);
+    const state = this.#states.of(registry);
     const urlWith = (scheme: Scheme) => new URL(`${scheme}://${registry}/v2/${repository}/${path}`);
     const [first, ...others] = state.scheme === undefined ? this.#hosts.schemes(registry) : [state.scheme];
     const request = {
@@ -229,7 +213,7 @@ export class RegistryClient {
   /** Others may wait for the same token: it is fetched under a deadline of its own. */
   async #token(operation: Operation, server: TokenServer): Promise<Token> {
     const { registry } = operation.reference;
-    const { patience } = this.#state(registry);
+    const { patience } = this.#states.of(registry);
     const { host } = server.realm;
     const late = tooLate(host, this.#timing.tokenMs);
     using deadline = new Deadline(this.#timing.tokenMs, late, this.#signal, patience.signal);
@@ -262,19 +246,9 @@ export class RegistryClient {
     return failedError(operation, host, cause, named === undefined ? undefined : meant);
   }
 
-  #state(registry: string): RegistryState {
-    const known = this.#states.get(registry);
-    if (known !== undefined) return known;
-    const patience = new Patience(registry, this.#silence, this.#timing.graceMs);
-    const slots = new Slots(connectionsOfRegistry);
-    const made: RegistryState = { patience, slots, scheme: undefined, accesses: new Map() };
-    this.#states.set(registry, made);
-    return made;
-  }
-
   #access(reference: Reference): Access {
     const { registry, repository } = reference;
-    const { accesses } = this.#state(registry);
+    const { accesses } = this.#states.of(registry);
     const known = accesses.get(repository);
     if (known !== undefined) return known;
     const credential = this.#keychain.for(registry, repository);
