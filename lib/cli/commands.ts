@@ -92,7 +92,11 @@ const table = [
     needs: "a shell: bash, zsh or fish",
     arguments: [["SHELL", "bash, zsh or fish"]],
     summary: "a script that completes command lines in bash, zsh or fish",
-    examples: [["for this shell", "restorer completion bash"]],
+    examples: [
+      ["in bash", "source <(restorer completion bash)"],
+      ["in zsh, after compinit", "source <(restorer completion zsh)"],
+      ["in fish", "restorer completion fish | source"],
+    ],
   },
 ] as const satisfies readonly Command[];
 

@@ -13,6 +13,7 @@ const packages: ReadonlyMap<string, string> = new Map([
   ["bindfs", "bindfs"],
   ["bwrap", "bubblewrap"],
   ["docker-registry", "docker-registry"],
+  ["fish", "fish"],
   ["gdb", "gdb"],
   ["htpasswd", "apache2-utils"],
   ["ip", "iproute2"],
@@ -25,6 +26,7 @@ const packages: ReadonlyMap<string, string> = new Map([
   ["tar", "tar"],
   ["umoci", "umoci"],
   ["unshare", "util-linux"],
+  ["zsh", "zsh"],
 ]);
 
 type TestFunction = (name: string, run: () => void | Promise<void>, timeoutMs?: number) => void;
