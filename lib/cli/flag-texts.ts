@@ -2,7 +2,7 @@ import type { CommandName } from "./commands.ts";
 import type { Flag } from "./flag.ts";
 
 /** What flags mean to a command to which they mean something else than the table in `flags` says. */
-export const ownTexts: Partial<Record<CommandName, Readonly<Record<string, string>>>> = {
+const ownTexts: Partial<Record<CommandName, Readonly<Record<string, string>>>> = {
   "make-cache": {
     layers: "layers directory, whose layers are packed",
     group: "the buildpacks whose layers are packed; those of all directories, where there is no such file",

@@ -36,7 +36,7 @@ export async function readHead(
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof NotOpened) throw error;
-    // What is wrong with the rest is for who reads it.
+    // What is wrong with the rest is told by whatever reads it.
   } finally {
     closeSource(source);
   }

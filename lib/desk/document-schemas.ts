@@ -166,7 +166,9 @@ export const documentSchemas = {
       v.object({
         buildpack: v.optional(text),
         layer: v.optional(text),
-        sbom: v.optional(v.pipe(v.literal(true), v.description("The blob of the SBOM files, which is no layer's."))),
+        sbom: v.optional(
+          v.pipe(v.literal(true), v.description("The blob of the SBOM files, which does not belong to a layer.")),
+        ),
         state: v.picklist(["sound", "bad", "absent"]),
         code,
         sha: digest,

@@ -88,23 +88,7 @@ function tellTree(desk: Desk, tree: LayerTree): void {
 
 /** The entries may be many: they are written as they come. */
 async function writeAsData(desk: Desk, cache: Cache, layer: CachedLayer): Promise<void> {
-  const { buildpack, version, layer: name, metadata } = layer;
-  const { build, launch, cache: isCached, sha } = metadata;
-  const head = documentHead("inspect-layer", {
-    cache: cache.facts(),
-    layer: {
-      buildpack,
-      version: version ?? null,
-      name,
-      build,
-      launch,
-      cache: isCached,
-      sha: sha ?? null,
-      metadata: readData(metadata.data).value ?? null,
-      problems: recordedProblems(layer),
-    },
-  });
-  desk.write(head.replace(/\n}$/, ""));
+  desk.write(headOf(cache, layer).replace(/\n}$/, ""));
   const tree = new LayerTree();
   const isTree = desk.options.tree;
   if (!isTree) desk.write(`,\n  "entries": [`);
@@ -134,6 +118,26 @@ async function writeAsData(desk: Desk, cache: Cache, layer: CachedLayer): Promis
   desk.write(isTree ? `,\n  "directories": ${toSafeJson(rows, 0)}` : "\n  ]");
   const { files, bytes } = extracted;
   desk.write(`,\n  "contents": ${toSafeJson({ entries, files, bytes, verified: true }, 0)}\n}\n`);
+}
+
+/** What comes before the entries, as a whole document. */
+function headOf(cache: Cache, layer: CachedLayer): string {
+  const { buildpack, version, layer: name, metadata } = layer;
+  const { build, launch, cache: isCached, sha } = metadata;
+  return documentHead("inspect-layer", {
+    cache: cache.facts(),
+    layer: {
+      buildpack,
+      version: version ?? null,
+      name,
+      build,
+      launch,
+      cache: isCached,
+      sha: sha ?? null,
+      metadata: readData(metadata.data).value ?? null,
+      problems: recordedProblems(layer),
+    },
+  });
 }
 
 function itemAsData(item: LayerItem): Record<string, unknown> {

@@ -5,7 +5,7 @@ import { O_PATH } from "./read-file.ts";
 import { orAsSecondUser } from "./second-user.ts";
 import { isRoot } from "./user.ts";
 
-/** A directory held open, for who only reads: what is in it can be opened though its name leads elsewhere by now. */
+/** A directory held open, only to be read: what is in it can be opened though its name leads elsewhere by now. */
 export class ReadOnlyDirectory {
   /** For messages. */
   readonly path: string;

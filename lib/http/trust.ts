@@ -60,7 +60,7 @@ export function readTrust(env: Readonly<Record<string, string | undefined>>, log
   };
 }
 
-/** Why no connection may be made: the runtime opens SSL_CERT_FILE by itself, and would wait for who writes to a fifo. */
+/** Why no connection may be made: the runtime opens SSL_CERT_FILE by itself, and at a fifo would wait for a writer. */
 function whyNone(file: string | undefined): TransportError | undefined {
   if (file === undefined || !isFifo(file)) return undefined;
   const hint = "Name a file that holds PEM certificates, or unset SSL_CERT_FILE.";

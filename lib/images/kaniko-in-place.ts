@@ -7,7 +7,7 @@ import { indexFile } from "./kaniko-layout.ts";
 
 /**
  * Puts a layout that was made in a slot in its place, where the file system does not rename directories: file by file, the
- * index last, without which it is no layout to anybody. Until then nobody else may enter it, and a mark says that it is to go
+ * index last, without which nobody takes it for a layout. Until then nobody else may enter it, and a mark says that it is to go
  * if the run is killed. What stands there goes. Throws the system's errors, or the reason for which the run ends.
  */
 export async function moveInPlace(

@@ -86,7 +86,7 @@ export function readSharedConfig(env: Environment, warn: (message: string) => vo
   return undefined;
 }
 
-/** What is where docker's configuration should be, where that is not a config.json, but what was meant is plain. */
+/** A warning where no config.json of docker's can be read, though it is plain what was meant to be one. */
 function misplacedConfig(env: Environment): string | undefined {
   const named = env.DOCKER_CONFIG;
   const directory = dockerDirectory(env);
