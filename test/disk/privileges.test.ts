@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { analyzedToml, groupToml, makeCache } from "../support/cache-fixture.ts";
+import { eventually } from "../support/eventually.ts";
 import {
   file,
   have,
@@ -51,11 +52,9 @@ class LongRun {
     ftruncateSync(blob, 2 ** 37);
     closeSync(blob);
     this.#run = startRestorer(["-layers", this.layers, "-cache-dir", this.#dir.join("cache"), ...args]);
-    const deadline = Bun.nanoseconds() + 30e9;
-    while (!readdirSync(this.layers, { recursive: true }).some((name) => String(name).endsWith("/file"))) {
-      if (Bun.nanoseconds() > deadline) throw new Error("the restore does not begin");
-      await Bun.sleep(2);
-    }
+    await eventually("the restore to begin", () =>
+      readdirSync(this.layers, { recursive: true }).find((name) => String(name).endsWith("/file")),
+    );
   }
 
   get pid(): number {

@@ -5,6 +5,7 @@ import { describe } from "../../lib/errors.ts";
 import { ExitCode, RestorerError } from "../../lib/failures.ts";
 import { openKaniko } from "../../lib/images/kaniko.ts";
 import { parseReference } from "../../lib/oci/reference.ts";
+import { eventually } from "../support/eventually.ts";
 import { digestOf, type FaultRegistry, startFaultRegistry, testImage } from "../support/fault-registry.ts";
 import { link, removeTree, snapshot, type TempDir, tempDir } from "../support/harness.ts";
 import { anonymousRegistry, rejection, rememberingLog } from "../support/image-fixture.ts";
@@ -154,7 +155,9 @@ group("saving for kaniko", () => {
     const reason = new Error("stop");
     const { save } = await kanikoIn(dir, server, { signal: aborter.signal });
     const failed = rejection(save("build"));
-    while (server.count(new RegExp(digestOf(large))) === 0) await Bun.sleep(1);
+    await eventually("a request for the large blob", () =>
+      server.requests.find(({ path, status }) => status === 200 && path.endsWith(digestOf(large))),
+    );
     aborter.abort(reason);
     expect(await failed).toBe(reason);
     expectComplete(dir);

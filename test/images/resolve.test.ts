@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { ExitCode, RestorerError } from "../../lib/failures.ts";
 import { openImages } from "../../lib/images/resolve.ts";
 import { formatToml } from "../../lib/toml/toml.ts";
+import { eventually } from "../support/eventually.ts";
 import { type FaultRegistry, startFaultRegistry, testImage, testIndex } from "../support/fault-registry.ts";
 import { tempDir } from "../support/harness.ts";
 import { anonymousRegistry, rejection, rememberingLog } from "../support/image-fixture.ts";
@@ -141,7 +142,7 @@ group("the run image", () => {
       const reason = new Error("stop");
       const { images } = await open(dir, runOf(name), setup, aborter.signal);
       const failed = rejection(images.resolve());
-      while (registry.requests.length === 0) await Bun.sleep(1);
+      await eventually("a request", () => registry.requests[0]);
       aborter.abort(reason);
       expect(await failed).toBe(reason);
       registry.requests.length = 0;

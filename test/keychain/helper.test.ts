@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { type KeychainOptions, resolveKeychain } from "../../lib/keychain/keychain.ts";
+import { eventually } from "../support/eventually.ts";
 import { file, hangMs, type TempDir, tempDir } from "../support/harness.ts";
 import { basic, hub, lookUp, record } from "../support/keychain-fixture.ts";
 
@@ -130,6 +131,8 @@ describe("a credential helper", () => {
   /** A script that leaves a daemon behind, which holds its stdout open and is out of reach. */
   const daemon = (pidFile: string) =>
     `setsid sh -c 'echo $$ > ${pidFile}; exec sleep 100000' & while [ ! -s ${pidFile} ]; do :; done`;
+  const started = (pidFile: string) =>
+    eventually(pidFile, () => (existsSync(pidFile) && readFileSync(pidFile, "utf8") !== "" ? true : undefined));
   const end = (pidFile: string) => process.kill(Number(readFileSync(pidFile, "utf8")));
 
   test("that leaves a daemon behind, which holds its stdout, has answered", async () => {
@@ -146,7 +149,7 @@ describe("a credential helper", () => {
     const script = `${daemon(dir.join("pid"))}; sleep 1000`;
     const stop = new AbortController();
     const asked = run(script, { credsStore: "test" }, "reg.io", { signal: stop.signal }).catch(String);
-    while (!existsSync(dir.join("pid")) || readFileSync(dir.join("pid"), "utf8") === "") await Bun.sleep(5);
+    await started(dir.join("pid"));
     stop.abort(new Error("ended"));
     expect(await asked).toBe("Error: ended");
     end(dir.join("pid"));
@@ -167,9 +170,12 @@ describe("a credential helper", () => {
   });
 
   test("is not waited for when the run is ended", async () => {
+    using dir = tempDir("helper");
+    const script = `echo $$ > ${dir.join("pid")}; exec sleep 1000`;
     const stop = new AbortController();
-    setTimeout(() => stop.abort(new Error("ended")), 100);
-    const asked = run("sleep 1000", { credsStore: "test" }, "reg.io", { signal: stop.signal });
-    await expect(asked).rejects.toThrow("ended");
+    const asked = run(script, { credsStore: "test" }, "reg.io", { signal: stop.signal }).catch(String);
+    await started(dir.join("pid"));
+    stop.abort(new Error("ended"));
+    expect(await asked).toBe("Error: ended");
   });
 });

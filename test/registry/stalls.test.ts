@@ -4,18 +4,9 @@ import { describe } from "../../lib/errors.ts";
 import { parseReference } from "../../lib/oci/reference.ts";
 import { defaultTiming } from "../../lib/registry/timing.ts";
 import { certificates } from "../support/certificates.ts";
+import { eventually } from "../support/eventually.ts";
 import { type Fault, type FaultRule, startSilentServer } from "../support/fault-registry.ts";
-import {
-  anything,
-  blobPath,
-  client,
-  collect,
-  failure,
-  hasty,
-  image,
-  quick,
-  serving,
-} from "../support/registry-client.ts";
+import { anything, blobPath, client, failure, hasty, image, quick, serving } from "../support/registry-client.ts";
 
 group("a server that is slow, but alive", () => {
   test("has more time in one attempt than in all that may follow", () => {
@@ -92,8 +83,10 @@ group("a server that stalls", () => {
     const stop = new AbortController();
     const rules = [{ path: /./, fault: { kind: "stall" } as const }];
     await using all = await serving({ rules }, { signal: stop.signal });
-    setTimeout(() => stop.abort(new Error("SIGTERM")), 50);
-    expect(await all.registry.image(all.reference).catch(String)).toBe("Error: SIGTERM");
+    const asked = all.registry.image(all.reference).catch(String);
+    await eventually("a request", () => all.server.requests[0]);
+    stop.abort(new Error("SIGTERM"));
+    expect(await asked).toBe("Error: SIGTERM");
     expect(await all.registry.image(all.reference).catch(String)).toBe("Error: SIGTERM");
   });
 
@@ -102,9 +95,12 @@ group("a server that stalls", () => {
     const rules = [{ path: blobPath(0), fault: { kind: "stall", at: 10 } as const }];
     await using all = await serving({ rules }, { signal: stop.signal });
     const found = await all.registry.image(all.reference);
-    setTimeout(() => stop.abort(new Error("SIGTERM")), 50);
-    expect(
-      await Promise.all(found.manifest.layers.map((l) => collect(all.registry.blob(found, l)))).catch(String),
-    ).toBe("Error: SIGTERM");
+    const [layer] = found.manifest.layers;
+    if (layer === undefined) throw new Error("no layer");
+    const blob = all.registry.blob(found, layer)[Symbol.asyncIterator]();
+    expect((await blob.next()).value).toHaveLength(10);
+    const asked = blob.next().catch(String);
+    stop.abort(new Error("SIGTERM"));
+    expect(await asked).toBe("Error: SIGTERM");
   });
 });
