@@ -5,6 +5,7 @@ import { compareLayers, errorAsData } from "../layers/report.ts";
 import { count } from "../text.ts";
 import type { TomlValue } from "../toml/values.ts";
 import { isTable } from "../toml/values.ts";
+import { archiveChanges } from "./archive-changes.ts";
 import { type CachedLayer, cachedLayers, readData } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import { writeDocument } from "./documents.ts";
@@ -20,6 +21,8 @@ interface LayerChange {
   readonly metadata: readonly string[];
   /** Undefined where the contents are the same, or of one side only. */
   readonly files: readonly FileChange[] | undefined;
+  /** Where no file differs: how the archives do. */
+  readonly archive?: readonly string[];
   /** Why files are not compared, though their digests differ. */
   readonly error?: RestorerError;
 }
@@ -40,12 +43,13 @@ export async function diff(desk: Desk): Promise<number> {
   }
   const sbom = wanted === undefined && before.metadata?.sbom !== after.metadata?.sbom;
   if (desk.isJson) {
-    const layers = changes.map(({ layer: { buildpack, layer }, change, metadata, files, error }) => ({
+    const layers = changes.map(({ layer: { buildpack, layer }, change, metadata, files, archive, error }) => ({
       buildpack,
       layer,
       change,
       metadata: [...metadata],
       ...(files === undefined ? {} : { files: files.map(changeAsData) }),
+      ...(archive === undefined ? {} : { archive: [...archive] }),
       ...(error === undefined ? {} : { error: errorAsData(error) }),
     }));
     writeDocument(desk, "diff", { a: before.cache.facts(), b: after.cache.facts(), layers, sbomChanged: sbom });
@@ -88,8 +92,13 @@ async function compare(desk: Desk, before: Cache, after: Cache, { a, b }: Pair):
   if (!differs && metadata.length === 0) return undefined;
   const change = { change: "changed", layer: b, metadata } as const;
   if (!differs) return { ...change, files: undefined };
+  const [old, now] = [
+    { cache: before, layer: a },
+    { cache: after, layer: b },
+  ] as const;
   try {
-    return { ...change, files: await diffFiles(desk, { cache: before, layer: a }, { cache: after, layer: b }) };
+    const files = await diffFiles(desk, old, now);
+    return { ...change, files, ...(files.length === 0 ? { archive: await archiveChanges(desk, old, now) } : {}) };
   } catch (error) {
     // The other layers are worth comparing all the same.
     if (!(error instanceof RestorerError)) throw error;
@@ -113,8 +122,12 @@ function changedKeys(a: TomlValue | undefined, b: TomlValue | undefined, path = 
   return Bun.deepEquals(a, b) ? [] : [path];
 }
 
+function describeArchive(changes: readonly string[]): string {
+  return `the same files in another archive${changes.length === 0 ? "" : `: ${changes.join(", ")}`}`;
+}
+
 function tell(desk: Desk, changes: readonly LayerChange[], sbom: boolean): void {
-  const rows = changes.flatMap(({ change, layer, metadata, files, error }): Cell[][] => {
+  const rows = changes.flatMap(({ change, layer, metadata, files, archive, error }): Cell[][] => {
     const name = layerName(layer);
     const what: Cell = { text: change, color: colors[change] };
     if (change !== "changed") return [[what, name, "", ""]];
@@ -127,7 +140,7 @@ function tell(desk: Desk, changes: readonly LayerChange[], sbom: boolean): void 
       ...(error === undefined
         ? []
         : [[what, name, "", desk.message(`its files cannot be compared: ${error.message}`)]]),
-      ...(files?.length === 0 ? [[what, name, "", "the same files in another archive"]] : []),
+      ...(archive === undefined ? [] : [[what, name, "", desk.message(describeArchive(archive))]]),
     ];
   });
   const columns = [{ title: "CHANGE" }, { title: "LAYER" }, { title: "PATH" }, { title: "WHAT" }] as const;

@@ -189,6 +189,9 @@ export const documentSchemas = {
         change: v.picklist(["added", "removed", "changed"]),
         metadata: v.pipe(texts, v.description("Dotted keys that differ.")),
         files: v.optional(fileChanges),
+        archive: v.optional(
+          v.pipe(texts, v.description("Where no file differs: how the archives do, as far as it can be seen.")),
+        ),
         error: v.optional(errorSchema),
       }),
     ),

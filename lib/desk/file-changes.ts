@@ -22,7 +22,7 @@ export function changeAsData({ change, path, what }: FileChange) {
 }
 
 /** A layer of a cache. */
-interface LayerOf {
+export interface LayerOf {
   readonly cache: Cache;
   readonly layer: CachedLayer;
 }

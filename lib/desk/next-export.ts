@@ -10,10 +10,11 @@ import type { PackedEntry } from "../pack/header.ts";
 import { entriesAbove, type PackJob, packLayer } from "../pack/pack-layer.ts";
 import { PackError } from "../pack/tree-reader.ts";
 import { quote } from "../text.ts";
+import { changesAbove } from "./archive-changes.ts";
 import { type ArchiveHead, readHead } from "./archive-head.ts";
 import { type CachedLayer, recordedDigest } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
-import { aspectsOf, CollectedAspects, changesBetween, type FileChange, octalMode } from "./file-changes.ts";
+import { aspectsOf, CollectedAspects, changesBetween, type FileChange } from "./file-changes.ts";
 
 /** What the next export makes of a layer: the blob in the cache stays, another takes its place, a new one comes, or none. */
 export const exportOutcomes = ["reused", "anew", "new", "dropped"] as const;
@@ -183,30 +184,4 @@ export class NextExports {
 /** A layer as a restore leaves it may be asked for again. */
 function mayBeExported(layer: StandingLayer): boolean {
   return isPacked(layer) || layer.code === "no-types";
-}
-
-/** The directories above a layer are part of its archive, their owners included. */
-function changesAbove(before: readonly PackedEntry[], after: readonly PackedEntry[]): FileChange[] {
-  const names = [...new Set([...before, ...after].map(({ name }) => name))].sort();
-  return names.flatMap((name): FileChange[] => {
-    const path = fromLatin1(name);
-    const [old, now] = [before, after].map((entries) => entries.find((entry) => entry.name === name));
-    if (old === undefined) return [{ change: "added", path, what: ["above the layer"] }];
-    if (now === undefined) return [{ change: "removed", path, what: ["above the layer"] }];
-    const differs = (
-      [
-        ["mode", modeOf],
-        ["owner", ownerOf],
-      ] as const
-    ).flatMap(([what, of]) => (of(old) === of(now) ? [] : [`${what} ${of(old)} → ${of(now)}`]));
-    return differs.length === 0 ? [] : [{ change: "changed", path, what: differs }];
-  });
-}
-
-function modeOf({ mode }: PackedEntry): string {
-  return octalMode(mode);
-}
-
-function ownerOf({ uid, gid }: PackedEntry): string {
-  return `${uid}:${gid}`;
 }
