@@ -26,6 +26,17 @@ export class Slots {
       else this.#waiting.splice(index, 1);
       throw error;
     }
+    return this.#taken();
+  }
+
+  /** As `take`, but undefined where one would have to wait. */
+  takeFree(): Disposable | undefined {
+    if (this.#free === 0) return undefined;
+    this.#free -= 1;
+    return this.#taken();
+  }
+
+  #taken(): Disposable {
     let isTaken = true;
     return {
       [Symbol.dispose]: () => {

@@ -51,6 +51,7 @@ export class HttpClient {
         if (isLimited) this.#vain.add(host);
         return decision.kind === "too-long" ? { ...result, askedMs: decision.askedMs } : result;
       }
+      listener?.waits?.();
       await this.#timing.sleep(draw(decision.wait), signal);
       if (decision.isAsked) listener?.excuse();
       listener?.retried?.();

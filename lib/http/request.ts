@@ -27,6 +27,8 @@ export interface Listener {
   heard(): void;
   /** What was waited up to now is what the server asked for. */
   excuse(): void;
+  /** It will be asked again, but not yet. */
+  waits?(): void;
   /** It is asked again. */
   retried?(): void;
 }

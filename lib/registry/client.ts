@@ -118,31 +118,34 @@ export class RegistryClient {
     const { registry } = reference;
     const { patience, slots } = this.#states.of(registry);
     const step = `get the blob ${digest} of`;
-    const store = new Store((request) => this.#http.send(request), size, this.#timing.operationMs);
-    const listener = { heard: () => patience.heard(), excuse: () => patience.excuse(), retried: onRetry };
-    const request = { reference, step, path: `blobs/${digest}`, listener };
     const operation = { step, reference, credential: this.#access(reference).credential };
-    const refuseRedirect = (from: URL, to: URL) => this.#hosts.refuseRedirect(registry, from, to);
+    const store = new Store({
+      size,
+      limitMs: this.#timing.operationMs,
+      askRegistry: ({ signal, ...request }) =>
+        this.#ask({ reference, step, path: `blobs/${digest}`, ...request }, signal),
+      send: (request) => this.#http.send(request),
+      refuseRedirect: (from, to) => this.#hosts.refuseRedirect(registry, from, to),
+      refuse: (answer) => refusal(operation, answer),
+      listener: { heard: () => patience.heard(), excuse: () => patience.excuse(), retried: onRetry },
+    });
     const { connections = 1 } = this.#options;
-    const signal = AbortSignal.any([this.#signal, patience.signal]);
     try {
       yield* streamInPieces({
         size,
         connections,
         slots,
-        signal,
+        signal: AbortSignal.any([this.#signal, patience.signal]),
         patience,
         timing: this.#timing,
-        open: async (from, end, ended, givesWay = false) => {
-          const answer = await store.open({
-            ask: (headers) => this.#ask({ ...request, headers, givesWay }, ended),
-            refuse: (answer) => refusal(operation, answer),
-            ...{ from, end, refuseRedirect, listener, givesWay, signal: ended },
-          });
+        crawl: { ms: this.#timing.crawlMs },
+        open: async (...part) => {
+          const answer = await store.open(...part);
           onAnswer();
           return answer;
         },
         mayWiden: () => ![registry, store.host].some((host) => host !== undefined && this.#http.hasLimited(host)),
+        againAtMs: () => store.againAtMs,
         onResume: (from) => {
           onRetry();
           this.#log.debug(`Resuming ${digest} of ${registry} at byte ${from} of ${size}`);

@@ -1,24 +1,24 @@
 /** What a connection must bring, in how much time that is spent waiting for it. */
-interface Pace {
+export interface Pace {
   readonly ms: number;
   readonly bytes: number;
 }
 
 /**
- * Watches whether a connection keeps up a pace. It has the whole time anew as soon as it has brought enough, and only time spent
- * waiting for the network counts: we may be slow.
+ * Watches whether a connection keeps up a pace. It has the whole time anew as soon as it has brought enough, or was found too
+ * slow, and only time spent waiting for the network counts: we may be slow.
  */
-export class PaceWatch {
-  readonly #pace: Pace;
+export class PaceWatch implements Disposable {
+  readonly #pace: () => Pace;
   readonly #onSlow: (bytes: number) => void;
   #waitingSince: number | undefined;
-  /** What was waited, and what it brought, since there last was enough. */
+  /** What was waited, and what it brought, since it had the whole time. */
   #waitedMs = 0;
   #bytes = 0;
   #timer: Timer | undefined;
 
-  /** `onSlow` is called once, with the bytes that came in all that time. */
-  constructor(pace: Pace, onSlow: (bytes: number) => void) {
+  /** `pace` may change. `onSlow` is called with the bytes that came in all that time. */
+  constructor(pace: () => Pace, onSlow: (bytes: number) => void) {
     this.#pace = pace;
     this.#onSlow = onSlow;
   }
@@ -26,7 +26,7 @@ export class PaceWatch {
   /** Something is awaited. */
   begin(): void {
     this.#waitingSince = performance.now();
-    this.#timer ??= setTimeout(() => this.#check(), this.#pace.ms);
+    this.#timer ??= setTimeout(() => this.#check(), this.#pace().ms);
   }
 
   /** So many bytes came. */
@@ -34,7 +34,7 @@ export class PaceWatch {
     this.#waitedMs += this.#currentMs();
     this.#waitingSince = undefined;
     this.#bytes += bytes;
-    if (this.#bytes >= this.#pace.bytes) [this.#waitedMs, this.#bytes] = [0, 0];
+    if (this.#bytes >= this.#pace().bytes) [this.#waitedMs, this.#bytes] = [0, 0];
   }
 
   #currentMs(): number {
@@ -42,10 +42,17 @@ export class PaceWatch {
   }
 
   #check(): void {
-    const left = this.#pace.ms - this.#waitedMs - this.#currentMs();
+    const left = this.#pace().ms - this.#waitedMs - this.#currentMs();
     // Timers may fire a little early.
-    if (left > 1) this.#timer = setTimeout(() => this.#check(), left);
-    else this.#onSlow(this.#bytes);
+    if (left > 1) {
+      this.#timer = setTimeout(() => this.#check(), left);
+      return;
+    }
+    const bytes = this.#bytes;
+    [this.#waitedMs, this.#bytes] = [0, 0];
+    if (this.#waitingSince !== undefined) this.#waitingSince = performance.now();
+    this.#onSlow(bytes);
+    this.#timer = setTimeout(() => this.#check(), this.#pace().ms);
   }
 
   [Symbol.dispose](): void {

@@ -1,17 +1,8 @@
-import type { HttpAnswer } from "../http/request.ts";
-import type { Slots } from "../slots.ts";
-import { type BlobOptions, streamBlob } from "./blobs.ts";
+import { streamBlob } from "./blobs.ts";
+import type { BlobOptions } from "./part-body.ts";
 
 /** How much longer than its sisters, and how long at least, a connection may take before it is given up. */
 const patience = { times: 3, ms: 1_000 };
-
-/** How a piece is fetched. */
-export interface PieceOptions extends BlobOptions {
-  /** `givesWay` where others are asked for at the same time: if the host limits its clients, it is not asked again. */
-  readonly open: (from: number, end: number, signal: AbortSignal, givesWay?: boolean) => Promise<HttpAnswer>;
-  /** Connections to the host that are free. */
-  readonly slots: Slots;
-}
 
 /** A part of a blob that is fetched at once, and kept until it is wanted. */
 export class Piece {
@@ -29,7 +20,7 @@ export class Piece {
   #wake = () => {};
   #giveUp = () => {};
 
-  constructor(options: PieceOptions, from: number, end: number) {
+  constructor(options: BlobOptions, from: number, end: number) {
     this.bytes = end - from;
     this.over = this.#fetch(options, from, end).catch((error: unknown) => {
       this.#failure = { error };
@@ -78,14 +69,22 @@ export class Piece {
     }
   }
 
-  async #fetch(options: PieceOptions, from: number, end: number): Promise<void> {
+  async #fetch(options: BlobOptions, from: number, end: number): Promise<void> {
     using _slot = await options.slots.take(options.signal);
     this.#began = performance.now();
     const onConnection = (giveUp: () => void) => {
       this.#asked = performance.now();
       this.#giveUp = giveUp;
     };
-    const open: BlobOptions["open"] = (...part) => options.open(...part, true);
+    // A wait that the server asked for, or that follows a failure, is no sign of a slow connection.
+    const waits = () => {
+      this.#asked = undefined;
+    };
+    const open: BlobOptions["open"] = async (from, end, signal) => {
+      const answer = await options.open(from, end, signal, { waits });
+      this.#asked ??= performance.now();
+      return answer;
+    };
     for await (const chunk of streamBlob({ ...options, open }, { from, end, onConnection })) {
       this.#arrived += chunk.length;
       this.#queue.push(chunk);

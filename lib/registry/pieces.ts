@@ -1,9 +1,10 @@
 import { describe, hasCode } from "../errors.ts";
 import { TransportError } from "../http/errors.ts";
 import { thousands } from "../text.ts";
-import { NotInParts, type Part, streamBlob } from "./blobs.ts";
+import { type Part, streamBlob } from "./blobs.ts";
 import { RegistryError } from "./errors.ts";
-import { giveUpSlowest, Piece, type PieceOptions } from "./piece.ts";
+import { type BlobOptions, NotInParts } from "./part-body.ts";
+import { giveUpSlowest, Piece } from "./piece.ts";
 
 /** Bytes that a connection brings at a time; as many are kept for each until they are wanted. */
 const pieceBytes = 2 * 1024 * 1024;
@@ -16,10 +17,12 @@ const usual = enough / 2;
 const watchMs = 250;
 
 /** How a blob is streamed, and by how many connections at a time. */
-interface PiecesOptions extends PieceOptions {
+interface PiecesOptions extends BlobOptions {
   readonly connections: number;
   /** False once the host has asked for fewer requests. */
   readonly mayWiden: () => boolean;
+  /** When the host may be asked again that has limited its clients, by `performance.now()`. */
+  readonly againAtMs: () => number;
   /** What became of it, for debug. */
   readonly tell: (message: string) => void;
 }
@@ -69,10 +72,13 @@ async function* inOneStream(
   from: number,
   failure: NotInParts,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
-  const { size, signal, tell, timing } = options;
+  const { size, signal, tell, timing, againAtMs } = options;
   let delivered = from;
-  const againAtMs = failure.cause instanceof RegistryError ? failure.cause.againAtMs : undefined;
-  if (againAtMs !== undefined) await timing.sleep(Math.max(0, againAtMs - performance.now()), signal);
+  const waitMs = againAtMs() - performance.now();
+  if (waitMs > 0) {
+    tell(`waiting for ${Math.ceil(waitMs / 1000)} s, as the host asks`);
+    await timing.sleep(waitMs, signal);
+  }
   try {
     try {
       for await (const chunk of stream(options, { from })) {

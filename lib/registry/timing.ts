@@ -32,7 +32,7 @@ export const defaultTiming: RegistryTiming = {
   tokenMs: 35_000,
   tokenLimitedMs: 6_000,
   stallMs: 30_000,
-  trickleBytes: 1024,
+  trickleBytes: 30 * 1024,
   crawlBytesPerSecond: 64 * 1024,
   crawlMs: 10_000,
   silenceMs: 65_000,

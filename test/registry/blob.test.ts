@@ -6,6 +6,7 @@ import { describe } from "../../lib/errors.ts";
 import { streamBlob } from "../../lib/registry/blobs.ts";
 import { Patience } from "../../lib/registry/patience.ts";
 import { defaultTiming } from "../../lib/registry/timing.ts";
+import { Slots } from "../../lib/slots.ts";
 import { digestOf, type Fault, type FaultRegistry, type FaultRule, testImage } from "../support/fault-registry.ts";
 import { anything, blobPath, collect, failure, layers, quick, serving } from "../support/registry-client.ts";
 
@@ -110,7 +111,7 @@ group("a blob", () => {
 
   test("that stalls is resumed once, then given up", async () => {
     await using all = await serving(
-      { rules: [{ path: blobPath(0), fault: { kind: "stall", at: 2000 } }] },
+      { rules: [{ path: blobPath(0), fault: { kind: "stall", at: 100_000 } }] },
       { timing: { ...quick, stallMs: 150 } },
     );
     expect(describe(await failure(download(all)))).toContain("sent nothing for 0.15 s");
@@ -181,6 +182,8 @@ group("a blob", () => {
       // Whatever is asked for is there at once: no time is spent on waiting for it.
       open: async () => ({ response: new Response(streamOf(pieces)), asked: url, answered: url }),
       timing: { ...defaultTiming, stallMs: 30 },
+      slots: new Slots(2),
+      crawl: { ms: 30 },
       patience: new Patience("reg.io", { totalMs: 60_000, spentMs: 0 }, 0),
       signal: new AbortController().signal,
       onResume: () => expect.unreachable("it was resumed"),

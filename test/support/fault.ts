@@ -34,8 +34,8 @@ export type Fault =
   /** One byte at a time, with pauses. */
   | { readonly kind: "trickle"; readonly everyMs: number }
   | { readonly kind: "redirect"; readonly to: string; readonly status?: number }
-  /** No faster than this, each connection. */
-  | { readonly kind: "slow"; readonly bytesPerSecond: number }
+  /** No faster than this, each connection; until something has happened. */
+  | { readonly kind: "slow"; readonly bytesPerSecond: number; readonly until?: Promise<unknown> }
   /** Of a server that knows none, and does not say that it does; no faster than this, each connection. */
   | { readonly kind: "ignore-range"; readonly bytesPerSecond?: number }
   | { readonly kind: "wrong-range" }
@@ -110,8 +110,9 @@ export async function reply(
   response.writeHead(status, announced === undefined ? headers : { ...headers, "content-length": String(announced) });
   if (record.method === "HEAD") response.end();
   else if (fault?.kind === "huge") await stream(response, fault.bytes);
-  else if (bytesPerSecond !== undefined) await slowly(response, bytes, bytesPerSecond);
-  else if (fault?.kind === "trickle") await trickle(response, bytes, fault.everyMs);
+  else if (bytesPerSecond !== undefined) {
+    await slowly(response, bytes, bytesPerSecond, fault?.kind === "slow" ? fault.until : undefined);
+  } else if (fault?.kind === "trickle") await trickle(response, bytes, fault.everyMs);
   else if (stopAt === undefined) response.end(bytes);
   else {
     response.flushHeaders();
@@ -191,11 +192,25 @@ async function stream(response: ServerResponse, total: number): Promise<void> {
   response.end();
 }
 
-async function slowly(response: ServerResponse, bytes: Uint8Array, bytesPerSecond: number): Promise<void> {
-  const [began, step] = [performance.now(), 256 * 1024];
+async function slowly(
+  response: ServerResponse,
+  bytes: Uint8Array,
+  bytesPerSecond: number,
+  until?: Promise<unknown>,
+): Promise<void> {
+  let isOver = false;
+  const over = until?.then(() => {
+    isOver = true;
+  });
+  const [began, step] = [performance.now(), Math.min(256 * 1024, Math.ceil(bytesPerSecond / 20))];
   for (let sent = 0; sent < bytes.length && !response.destroyed; sent += step) {
+    if (isOver) {
+      response.end(bytes.subarray(sent));
+      return;
+    }
     await new Promise<void>((done) => response.write(bytes.subarray(sent, sent + step), () => done()));
-    await Bun.sleep(began + (1000 * (sent + step)) / bytesPerSecond - performance.now());
+    const pause = Bun.sleep(began + (1000 * (sent + step)) / bytesPerSecond - performance.now());
+    await (over === undefined ? pause : Promise.race([pause, over]));
   }
   response.end();
 }
