@@ -20,7 +20,7 @@ export class Committed {
 
   /** Finds them in a cache directory. Throws the system's error, or an Error that says what is wrong. */
   constructor(dir: string) {
-    if (!statSync(dir).isDirectory()) throw new Error("is not a directory");
+    if (!statSync(dir).isDirectory()) throw new Error("it is not a directory");
     this.#dir = dir;
     this.#directory = committedPlaces.map((name) => openIfThere(join(dir, name))).find((found) => found !== undefined);
     this.path = this.#directory?.path ?? join(dir, "committed");

@@ -37,7 +37,7 @@ export class LayoutImage implements ImagePlace {
     if (this.#dir === "") throw cannotRead(this.#name, "expected oci:DIR or oci:DIR:TAG", undefined);
     if (!existsSync(this.#dir)) return undefined;
     try {
-      if (!statSync(this.#dir).isDirectory()) throw new Error("is not a directory");
+      if (!statSync(this.#dir).isDirectory()) throw new Error("it is not a directory");
       if (lstatSync(join(this.#dir, "index.json"), { throwIfNoEntry: false }) === undefined) {
         const other = describeOtherLayout(this.#dir);
         if (other !== undefined) throw new Error(`is not an OCI image layout: ${other}`);

@@ -107,7 +107,7 @@ export function parseId(text: string): number | undefined {
 /** One more is (uid_t)-1, which means "leave as it is" to the kernel. */
 export const maxId = 4294967294;
 
-const usage = "Usage: restorer [-layers PATH] [-cache-dir PATH | -cache-image REF] [flag]…; see restorer -help";
+const usage = "Usage: restorer [-layers PATH] [-cache-dir PATH | -cache-image REF] [flag]...; see restorer -help";
 
 /** An error of the command line: exit code 3 and a hint at -help. */
 export function invalid(message: string, hint = usage): RestorerError {

@@ -44,14 +44,14 @@ export function disarmRuntime(env: MutableEnvironment, isRoot: boolean): string[
   if (env["NODE_TLS_REJECT_UNAUTHORIZED"] === "0") {
     delete env["NODE_TLS_REJECT_UNAUTHORIZED"];
     warnings.push(
-      "ignoring NODE_TLS_REJECT_UNAUTHORIZED=0: certificates are verified; name further authorities with SSL_CERT_FILE",
+      "Ignoring NODE_TLS_REJECT_UNAUTHORIZED=0: certificates are verified; name further authorities with SSL_CERT_FILE",
     );
   }
   const verbose = (env["BUN_CONFIG_VERBOSE_FETCH"] ?? "").toLowerCase();
   if (!["", "0", "false"].includes(verbose)) {
     // The runtime keeps the value it started with unless it is given another one.
     env["BUN_CONFIG_VERBOSE_FETCH"] = "false";
-    warnings.push("ignoring BUN_CONFIG_VERBOSE_FETCH, which would print credentials");
+    warnings.push("Ignoring BUN_CONFIG_VERBOSE_FETCH, which would print credentials");
   }
   return warnings;
 }

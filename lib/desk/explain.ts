@@ -145,11 +145,11 @@ function describeFiles(prospect: Prospect): string[] {
 
 function summary(prospects: readonly Prospect[]): string {
   const words: Record<LayerPlan["action"], string> = {
-    restore: "restored",
+    restore: "to restore",
     metadata: "metadata only",
-    skip: "skipped",
-    remove: "removed",
-    refuse: "refused",
+    skip: "to skip",
+    remove: "to remove",
+    refuse: "to refuse",
   };
   const actions = ["restore", "metadata", "skip", "remove", "refuse"] as const;
   const parts = actions.flatMap((action) => {

@@ -26,7 +26,7 @@ async function tell(desk: Desk, cache: Cache, layer: CachedLayer): Promise<void>
   desk.line(`Digest:   ${desk.digest(metadata.sha)}`);
   for (const { text } of recordedProblems(layer)) desk.line(`Problem:  ${desk.message(text)}`);
   const { toml, problem: unread } = readData(metadata.data);
-  desk.line(`Metadata: ${toml !== "" ? "" : unread === undefined ? "none" : "cannot be shown"}`);
+  desk.line(`Metadata:${toml !== "" ? "" : unread === undefined ? " none" : " cannot be shown"}`);
   for (const line of toml.split("\n").filter((text) => text !== "")) desk.write(`  ${inline(line)}\n`);
   desk.line();
   const tree = new LayerTree();

@@ -85,8 +85,8 @@ function placeOf(word: string): Pick<NamedCaches, "cacheDir" | "cacheImage"> {
   if (place.kind === "image") return { cacheDir: undefined, cacheImage: place.reference };
   // A word alone is more likely misspelled than a first build.
   if (!/^[./]/.test(word) && !isDirectory(word)) {
-    const what = existsSync(word) ? "is not a directory" : "does not exist";
-    throw new RestorerError(`open cache ${quote(word)}: ${what}`, {
+    const what = existsSync(word) ? "it is not a directory" : "no such file or directory";
+    throw new RestorerError(`cannot open cache directory ${quote(word)}: ${what}`, {
       code: "no-cache",
       hint: "A cache is a directory, an image reference such as registry.example/app-cache, or oci:DIR[:TAG].",
     });

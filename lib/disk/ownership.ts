@@ -51,7 +51,7 @@ export function giveTo(directory: Directory, user: User, log: Log, cache: CacheP
     if (permits(directory.ownStat(), user, 0o3)) return;
     const isOfCache = root.some((place) => directory.isSame(place)) || liesIn(directory, contents);
     if (isOfCache) {
-      log.warn(`not giving ${quote(directory.path)} to user ${user.uid}: the cache is there`, "ownership");
+      log.warn(`Not giving ${quote(directory.path)} to user ${user.uid}: the cache is there`, "ownership");
       return;
     }
     // What root may not look into either it gives away first, and then looks as that user.
@@ -102,7 +102,7 @@ class Giving implements Visitor {
       if (mountIdOf(fd) !== parent.mountId) this.mounted(parent, name);
       else if (stat.nlink > 1 && stat.uid !== this.#user.uid) {
         this.#log.warn(
-          `not giving ${quote(path)} to user ${this.#user.uid}: it has other names (hard links)`,
+          `Not giving ${quote(path)} to user ${this.#user.uid}: it has other names (hard links)`,
           "ownership",
         );
       } else {
@@ -126,6 +126,6 @@ class Giving implements Visitor {
 
   mounted(parent: Directory, name: Buffer): void {
     const path = quote(`${parent.path}/${name}`);
-    this.#log.warn(`not giving ${path} to user ${this.#user.uid}: something is mounted there`, "ownership");
+    this.#log.warn(`Not giving ${path} to user ${this.#user.uid}: something is mounted there`, "ownership");
   }
 }

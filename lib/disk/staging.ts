@@ -185,7 +185,7 @@ export function sweepStaging(parent: Directory, log: Log): void {
       removeTree(parent, claimed);
     } catch (error) {
       log.warn(
-        `cannot remove ${parent.path}/${name}, left behind by a run that was killed: ${describe(error)}`,
+        `Cannot remove ${parent.path}/${name}, left behind by a run that was killed: ${describe(error)}`,
         "not-removed",
       );
     }

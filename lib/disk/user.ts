@@ -24,7 +24,7 @@ export function userToBecome(asked: { uid: number | undefined; gid: number | und
   if (wanted.uid === current.uid && wanted.gid === current.gid) return undefined;
   if (current.uid === 0) return wanted;
   log.warn(
-    `cannot become user ${wanted.uid}:${wanted.gid}, only root can; going on as ${current.uid}:${current.gid}, who will own what is restored`,
+    `Cannot become user ${wanted.uid}:${wanted.gid}, only root can; going on as ${current.uid}:${current.gid}, who will own what is restored`,
     "user",
   );
   return undefined;

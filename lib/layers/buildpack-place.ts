@@ -64,5 +64,5 @@ function removeIfWorthless(layers: Directory, name: string, log: Log): void {
     if (hasCode(error, "EBUSY")) throw placeTaken(error);
     throw error;
   }
-  log.warn(`removed ${quote(`${layers.path}/${name}`)}, ${what} in the place of a buildpack's directory`, code);
+  log.warn(`Removed ${quote(`${layers.path}/${name}`)}, ${what} in the place of a buildpack's directory`, code);
 }

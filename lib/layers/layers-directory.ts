@@ -127,7 +127,7 @@ export class LayersDirectory {
     try {
       act();
     } catch (error) {
-      this.#log.warn(`cannot clean up below ${quote(this.#directory.path)}: ${describe(error)}`, "not-removed");
+      this.#log.warn(`Cannot clean up below ${quote(this.#directory.path)}: ${describe(error)}`, "not-removed");
     }
   }
 

@@ -111,7 +111,7 @@ export class Narration {
     if (dangling.count === 0 || this.#danglingTold) return;
     this.#danglingTold = true;
     this.#log.warn(
-      `links into ${quote(dangling.prefix)}, the layers directory of the build that made the cache, now lead nowhere; layers are restored below ${quote(layersDir)}`,
+      `Links into ${quote(dangling.prefix)}, the layers directory of the build that made the cache, now lead nowhere; layers are restored below ${quote(layersDir)}`,
       "dangling-links",
     );
   }
@@ -150,7 +150,7 @@ function named({ buildpack, layer }: WarningSubject): WarningSubject {
 /** In milliseconds, where the time went: threads do these side by side. */
 function describeEffort({ waitingMs, hashingMs, writingMs, retries }: Effort): string {
   const parts = [
-    `${Math.round(waitingMs)} ms waiting for the registry`,
+    ...(waitingMs > 0 ? [`${Math.round(waitingMs)} ms waiting for the registry`] : []),
     `${Math.round(hashingMs)} ms decompressing and hashing`,
     `${Math.round(writingMs)} ms writing`,
     ...(retries > 0 ? [count(retries, "retry", "retries")] : []),

@@ -32,7 +32,7 @@ function hints({ layers, cache }: Report, inputs: Inputs): string[] {
   const isOfBlob = cache !== undefined && codes.includes("blob-unusable");
   const explained = isOfBlob ? codes.filter((code) => code !== "blob-unusable") : codes;
   return [
-    ...(isOfBlob ? [`To see what is wrong with its blobs: ${verifyCommand(inputs, cache.reference)}`] : []),
+    ...(isOfBlob ? [`To see what is wrong with the cache's blobs: ${verifyCommand(inputs, cache.reference)}`] : []),
     ...(explained.length > 0 ? [`To learn why, and what can be changed: ${explainCommand(inputs)}`] : []),
   ];
 }

@@ -10,7 +10,7 @@ describe("what is restored", () => {
     give(made.layers);
     const { exitCode, stderr } = await made.run(["-uid", "12345", "-gid", "12345"], plainUser);
     expect(exitCode).toBe(0);
-    expect(stderr).toMatch(/^Warning: cannot become user 12345:12345, only root can/);
+    expect(stderr).toMatch(/^Warning: Cannot become user 12345:12345, only root can/);
     expectWhole(made);
   });
 

@@ -94,7 +94,7 @@ describe("inspect", () => {
     expect(absent.stderr).toContain("no such file or directory");
     const word = await desk("inspect", "nowhere");
     expect(word.exitCode).toBe(1);
-    expect(word.stderr).toContain("does not exist");
+    expect(word.stderr).toContain("cannot open cache directory");
   });
 });
 

@@ -110,7 +110,7 @@ describe("ownership", () => {
       chownSync(here.layers, nobody, nobody);
       const { exitCode, stderr } = await restore(here, ["-uid", "12345", "-gid", "12345"], { uid: nobody });
       expect(exitCode).toBe(0);
-      expect(stderr).toContain("cannot become user 12345:12345");
+      expect(stderr).toContain("Cannot become user 12345:12345");
       expect(statSync(join(here.layers, "example_app/dist/data")).uid).toBe(nobody);
       expect(statSync(join(here.layers, "group.toml")).uid).toBe(0);
     },

@@ -190,7 +190,7 @@ describe("privileges", () => {
     chownSync(here.layers, uid, gid);
     const { exitCode, stderr } = await restore(here, ["-uid", "1", "-gid", "1"], { uid, gid });
     expect(exitCode).toBe(0);
-    expect(stderr).toContain("cannot become user 1:1");
+    expect(stderr).toContain("Cannot become user 1:1");
     expect(statSync(join(here.layers, "example_app/dist/data"))).toMatchObject({ uid, gid });
   });
 
