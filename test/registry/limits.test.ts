@@ -1,6 +1,16 @@
 import { expect, describe as group, test } from "bun:test";
 import { randomBytes } from "node:crypto";
-import { digestOf, type FaultRule, startFaultRegistry, testImage } from "../support/fault-registry.ts";
+import type { RegistryTiming } from "../../lib/registry/timing.ts";
+import { sleep } from "../../lib/waiting.ts";
+import { eventually } from "../support/eventually.ts";
+import {
+  digestOf,
+  type Fault,
+  type FaultRegistry,
+  type FaultRule,
+  startFaultRegistry,
+  testImage,
+} from "../support/fault-registry.ts";
 import { collect, serving } from "../support/registry-client.ts";
 
 const content = randomBytes(20_000_000);
@@ -17,12 +27,19 @@ const limited: FaultRule = {
 };
 const [first, rest] = ["bytes=0-2097151", "bytes=2097152-"];
 
-/** Downloads the blob; tells what it waited for, in milliseconds. */
-async function download(rules: readonly FaultRule[]) {
+/** Downloads the blob; tells what it waited for, in milliseconds. Nobody really waits unless `wait` does. */
+async function download(
+  rules: readonly FaultRule[] | ((server: FaultRegistry) => readonly FaultRule[]),
+  wait: RegistryTiming["sleep"] = async () => {},
+) {
   const waits: number[] = [];
-  const sleep = async (ms: number) => void waits.push(ms);
-  await using all = await serving({ rules }, { timing: { sleep }, connections: 4 });
+  const sleep: typeof wait = async (ms, signal) => {
+    await wait(ms, signal);
+    waits.push(ms);
+  };
+  await using all = await serving({}, { timing: { sleep }, connections: 4 });
   all.server.push("org/app", "v1", testImage({ layers: [content], compression: "none" }));
+  all.server.rules.push(...(typeof rules === "function" ? rules(all.server) : rules));
   const found = await all.registry.image(all.reference);
   const [layer] = found.manifest.layers;
   if (layer === undefined) throw new Error("no layer");
@@ -61,4 +78,27 @@ group("pieces that are refused for there being too many requests are not asked f
       waits,
     );
   });
+});
+
+test("the longest wait counts that any of several pieces was asked for", async () => {
+  const refused = (range: RegExp, seconds: number): FaultRule => {
+    const headers = { "retry-after": `${seconds}` };
+    return { path, range, fault: { kind: "status", status: 429, headers } };
+  };
+  const [head, second, third] = [/^bytes=2097152-\d/, /^bytes=4194304-\d/, /^bytes=6291456-\d/];
+  const { got, waits } = await download(({ requests }) => {
+    const isRefused = () => requests.find(({ headers, status }) => third.test(`${headers.range}`) && status === 429);
+    const until = eventually("an answer to the third piece", isRefused);
+    const waiting: FaultRule = { path, range: head, fault: { kind: "slow", bytesPerSecond: 100_000, until } };
+    return [waiting, refused(second, 1), refused(third, 20), slow];
+  });
+  expect(got).toBe(digest);
+  expect(Math.max(...waits)).toBeGreaterThan(2000);
+});
+
+test("a piece that waits because the server asked for it is not taken for a slow one", async () => {
+  const busy: Fault = { kind: "status", status: 503, headers: { "retry-after": "3" } };
+  const { got, waits } = await download([{ path, range: /^bytes=2097152-\d/, times: 1, fault: busy }, slow], sleep);
+  expect(got).toBe(digest);
+  expect(waits.filter((ms) => ms >= 3000)).toHaveLength(1);
 });
