@@ -1,4 +1,4 @@
-import { type DeskCommand, usageHint } from "./cli/commands.ts";
+import { type CommandName, commandNamed, type DeskCommand, usageHint } from "./cli/commands.ts";
 import type { Inputs } from "./cli/inputs.ts";
 import { readInputs, readPlatformApi, requestedInfo, resolveInputs } from "./cli/inputs.ts";
 import { abortOnSignal, Ending, Interrupted } from "./cli/interrupt.ts";
@@ -58,7 +58,8 @@ export async function runSession(
   refused: (run: RefusedRun) => Promise<void> | void,
 ): Promise<never> {
   const info = requestedInfo(argv);
-  if (info !== undefined) await printAndExit(info, info === "help" ? await help("restore") : `restorer ${version}`);
+  if (info !== undefined)
+    await printAndExit(info, info === "help" ? await help(commandToHelpWith(argv)) : `restorer ${version}`);
   const { env } = process;
   return run({
     inputs: async () => {
@@ -171,6 +172,11 @@ export function exitCodeOf(reason: unknown): number {
 export function codeOf(reason: unknown): ErrorCode {
   if (reason instanceof RestorerError) return reason.code;
   return reason instanceof Interrupted ? "interrupted" : "failed";
+}
+
+/** `restorer -help verify` is what `restorer help verify` is. */
+function commandToHelpWith([, word = "", ...others]: readonly string[]): CommandName {
+  return others.length > 0 ? "restore" : (commandNamed(word)?.name ?? "restore");
 }
 
 async function notACommand(word: string): Promise<RestorerError> {

@@ -21,14 +21,19 @@ export function parseArguments(argv: readonly string[], minor: number): Argument
   const text = new Map<string, string>();
   const lists = new Map<string, string[]>();
   const booleans = new Map<string, boolean>();
+  let switched: string | undefined;
 
   for (let i = 0; i < argv.length; i++) {
     const argument = argv[i] ?? "";
     if (argument === "--" && i + 1 === argv.length) break;
     const match = /^--?([^-=][^=]*)(?:=([\s\S]*))?$/.exec(argument);
-    if (match === null) throw notAFlag(argument === "--" ? (argv[i + 1] ?? "") : argument, argument !== "--");
+    if (match === null) {
+      if (switched !== undefined && parseBoolean(argument) !== undefined) throw notAFlag(argument, true, switched);
+      throw notAFlag(argument === "--" ? (argv[i + 1] ?? "") : argument, argument !== "--");
+    }
     const [, name = "", inline] = match;
     const flag = findFlag(name, "restore", minor);
+    switched = flag.kind === "boolean" && inline === undefined ? flag.name : undefined;
     if (flag.kind === "boolean") {
       booleans.set(flag.name, inline === undefined || readBoolean(name, inline));
       continue;
@@ -114,8 +119,9 @@ export function invalid(message: string, hint = usage): RestorerError {
   return new RestorerError(message, { exitCode: ExitCode.invalidArguments, hint });
 }
 
-/** In the words of the reference, which platforms may look for. */
-function notAFlag(argument: string, checkSyntax: boolean): RestorerError {
+/** In the words of the reference, which platforms may look for. `switched` is the flag before it, whose value it may be. */
+function notAFlag(argument: string, checkSyntax: boolean, switched?: string): RestorerError {
   if (checkSyntax && argument.startsWith("-") && argument !== "-") return invalid(`bad flag syntax ${quote(argument)}`);
-  return invalid(`received unexpected Args: ${quote(argument)} is not a flag`);
+  const meant = switched === undefined ? "" : `; did you mean -${switched}=${argument}?`;
+  return invalid(`received unexpected Args: ${quote(argument)} is not a flag${meant}`);
 }

@@ -44,10 +44,14 @@ export interface Inputs {
   readonly warnings: readonly string[];
 }
 
-/** `version` or `help` where the command line asks for one of them; they are answered whatever the environment holds. */
+/**
+ * `version` or `help` where the command line asks for one of them; they are answered whatever the environment holds. As for Go's
+ * flag package help is answered whatever follows it, the version only where no flag is wrong.
+ */
 export function requestedInfo(argv: readonly string[]): "version" | "help" | undefined {
   // To every other run this would only cost time.
   if (!argv.some((word) => /^--?(h|help|version)(=|$)/.test(word))) return undefined;
+  let [read, isVersion] = [0, false];
   for (let end = 1; end <= argv.length; end++) {
     let seen: Arguments;
     try {
@@ -56,9 +60,9 @@ export function requestedInfo(argv: readonly string[]): "version" | "help" | und
       continue;
     }
     if (seen.booleans.get("help") === true) return "help";
-    if (seen.booleans.get("version") === true) return "version";
+    [read, isVersion] = [end, seen.booleans.get("version") === true];
   }
-  return undefined;
+  return isVersion && argv[read]?.startsWith("-") !== true ? "version" : undefined;
 }
 
 /** Resolves the inputs of a run: flag, else environment variable, else default. Throws RestorerErrors (exit 3, 11). */

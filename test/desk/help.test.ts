@@ -40,3 +40,12 @@ test.each(["help", "version", "completion bash"])("%s is answered whatever the e
   expect(await runRestorer(args, { env })).toMatchObject({ exitCode: 0, stderr: "" });
   expect(await runRestorer([...args, "-log-level", "loud"], { env })).toMatchObject({ exitCode: 3, stdout: "" });
 });
+
+test.each(["-help", "--help", "-h"])("%s before a command is its help", async (flag) => {
+  const { exitCode, stdout } = await desk(flag, "explain");
+  expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: (await desk("help", "explain")).stdout });
+});
+
+test.each(["-version -bogus", "verify -version -bogus"])("the version does not hide a wrong flag: %s", async (line) => {
+  expect(await desk(...line.split(" "))).toMatchObject({ exitCode: 3, stdout: "" });
+});
