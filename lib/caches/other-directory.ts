@@ -80,7 +80,8 @@ function suggestion(dir: string, names: readonly string[]): string {
   if (exists(join(dirname(dir), "committed", metadataFile)) && basename(dir) !== "committed") {
     return `; did you mean ${quote(dirname(dir))}?`;
   }
-  if (names.includes("oci-layout")) return `; it is an OCI image layout: give it as -cache-image oci:${dir}`;
+  if (names.includes("oci-layout"))
+    return `; it is an OCI image layout: name it oci:${dir}, for a restore with -cache-image`;
   if (names.includes("group.toml") || names.includes("analyzed.toml")) return "; it looks like a layers directory";
   return "";
 }

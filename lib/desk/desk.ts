@@ -80,17 +80,13 @@ export class Desk {
 
   /** A sentence that may quote anything, on one line; its digests are as short as the others. */
   message(text: string): string {
-    return inline(this.#showsWholeDigests ? text : withShortDigests(text));
-  }
-
-  get #showsWholeDigests(): boolean {
-    return this.options.whole || this.session.log.level === "debug";
+    return inline(this.options.whole ? text : withShortDigests(text));
   }
 
   /** A digest, cut to twelve digits unless whole ones were asked for. */
   digest(digest: string | undefined): string {
     if (digest === undefined) return "-";
-    return this.#showsWholeDigests ? inline(digest) : shortDigest(digest);
+    return this.options.whole ? inline(digest) : shortDigest(digest);
   }
 }
 

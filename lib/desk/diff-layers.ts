@@ -10,15 +10,13 @@ import { type Desk, layerName } from "./desk.ts";
 import { writeDocument } from "./documents.ts";
 import { exporters, ifRecordable, layersOf, openLayers } from "./exporters.ts";
 import { changeAsData } from "./file-changes.ts";
-import { type NamedCache, openNamedCache } from "./named-cache.ts";
+import { layersMarker, type NamedCache, openNamedCache } from "./named-cache.ts";
 import { type Counterparts, exportOutcomes, type NextExport, NextExports } from "./next-export.ts";
 import type { Cell, Color } from "./table.ts";
 
-const marker = "layers:";
-
 /** Whether a word names a layers directory: `layers:DIR`. */
 export function isLayersWord(word: string | undefined): boolean {
-  return word?.startsWith(marker) === true;
+  return word?.startsWith(layersMarker) === true;
 }
 
 /** `restorer diff CACHE layers:DIR`: which layers the next export will reuse, and what is to blame where it will not. */
@@ -26,7 +24,7 @@ export async function diffLayers(desk: Desk, [a = "", b = "", wanted]: readonly 
   if (isLayersWord(a))
     throw invalid(`diff: a layers directory is the second word, behind the cache: diff ${inline(b)} ${inline(a)}`);
   const { progress, log } = desk.session;
-  const path = resolve(b.slice(marker.length));
+  const path = resolve(b.slice(layersMarker.length));
   const named = await openNamedCache(desk, a);
   using layers = openLayers(path);
   const all = counterparts(desk, named, layers);

@@ -9,7 +9,7 @@ import { advice } from "./advice.ts";
 import { type CachedLayer, cachedLayers } from "./cached-layers.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
-import { describeFallback, describeSources, type Prospect } from "./prospect.ts";
+import { describeFallback, describeSources, labelWidth, type Prospect } from "./prospect.ts";
 
 const verdicts = {
   restore: "would be restored: contents and metadata",
@@ -18,9 +18,6 @@ const verdicts = {
   remove: "would be removed",
   refuse: "would be refused",
 } as const;
-
-/** Sentences begin behind labels of one width. */
-const labelWidth = 14;
 
 /** One layer in full sentences: what app image and cache say, which rule decides, and what can be changed. */
 export function explainLayer(desk: Desk, situation: Situation, prospect: Prospect): void {

@@ -20,7 +20,7 @@ import {
 } from "./explain-layer.ts";
 import { foreseeSboms } from "./foreseen-sboms.ts";
 import { describeImages, imagesAsData } from "./planned-images.ts";
-import { appImageOf, describeFallback, describeSources, type Prospect, toProspect } from "./prospect.ts";
+import { appImageOf, describeFallback, describeSources, labelWidth, type Prospect, toProspect } from "./prospect.ts";
 import type { Cell, Color } from "./table.ts";
 
 const colors: Readonly<Record<LayerPlan["action"], Color>> = {
@@ -85,7 +85,7 @@ function isTroubled({ plan }: Situation, troubles: readonly string[], prospects:
 }
 
 function tellAll(desk: Desk, situation: Situation, prospects: readonly Prospect[]): void {
-  for (const line of describeSources(desk, situation)) desk.line(line);
+  for (const line of describeSources(desk, situation)) desk.line(line, labelWidth);
   desk.line();
   if (prospects.length === 0) desk.line("There are no layers to decide about.");
   else tellLayers(desk, prospects);

@@ -32,11 +32,15 @@ export function inspectCache(desk: Desk, { cache, metadata }: NamedCache): void 
   else tell(desk, cache.facts(), metadata, stock);
 }
 
+/** Of the lines above the table. */
+const labelWidth = 7;
+
 function tell(desk: Desk, facts: CacheFacts, metadata: ImageMetadata | undefined, stock: Stock): void {
   const layers = metadata === undefined ? [] : cachedLayers(metadata);
-  desk.line(`Cache: ${describeFacts(desk, facts)}`);
+  desk.line(`Cache: ${describeFacts(desk, facts)}`, labelWidth);
   desk.line(
     `Holds: ${metadata === undefined ? "nothing yet, no build has been exported to it" : describeHolding(desk, metadata, stock)}`,
+    labelWidth,
   );
   if (layers.length > 0) {
     desk.line();

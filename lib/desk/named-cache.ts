@@ -35,8 +35,11 @@ export function takeCache({ options }: Desk): { readonly word: string | undefine
 
 function looksLikeCache(word: string): boolean {
   // A buildpack's id may look like a repository, but not like a registry.
-  const isOfRegistry = /^(localhost|[^/]*[.:][^/]*)\/./.test(word);
-  return /^[./]/.test(word) || isLayoutReference(word) || isOfRegistry || isDirectory(word);
+  return /^[./]/.test(word) || isLayoutReference(word) || namesRegistry(word) || isDirectory(word);
+}
+
+function namesRegistry(word: string): boolean {
+  return /^(localhost|[^/]*[.:][^/]*)\/./.test(word);
 }
 
 /**
@@ -72,16 +75,20 @@ async function readOrFail(cache: Cache, word: string | undefined): Promise<Image
   }
 }
 
-/** Whether a word that was taken for an image may be a path, all but the end of which is there. */
+/** Whether a word that was taken for an image may be a path: it names no registry, or all of it but the end is there. */
 function isNearlyPath(word: string): boolean {
-  return (
-    placeNamed(word).kind === "image" && !isLayoutReference(word) && word.includes("/") && isDirectory(dirname(word))
-  );
+  if (placeNamed(word).kind !== "image" || isLayoutReference(word) || !word.includes("/")) return false;
+  return !namesRegistry(word) || isDirectory(dirname(word));
 }
+
+/** How a layers directory is named, which `diff` compares with a cache. */
+export const layersMarker = "layers:";
 
 /** The place that a word names, in place of all others. */
 function placeOf(word: string): Pick<NamedCaches, "cacheDir" | "cacheImage"> {
   const place = placeNamed(word);
+  if (word.startsWith(layersMarker) && !isDirectory(word))
+    throw invalid(`${quote(word)} is a layers directory, not a cache; diff compares a cache with one`);
   if (place.kind === "image") return { cacheDir: undefined, cacheImage: place.reference };
   // A word alone is more likely misspelled than a first build.
   if (!/^[./]/.test(word) && !isDirectory(word)) {

@@ -68,6 +68,9 @@ export function appImageOf(inputs: Inputs, { app, analyzed }: Situation): string
   return analyzed?.exists === true ? inputs.analyzedPath : inputs.appImage;
 }
 
+/** How wide the labels of `describeSources` are. */
+export const labelWidth = 14;
+
 /** What a decision is made from, a line each. */
 export function describeSources({ session }: Desk, situation: Situation): string[] {
   const { inputs } = session;
