@@ -57,6 +57,14 @@ group("what passes is waited for", () => {
     restoreTest(what, async () => expectWarm(await restore(setup)));
   }
 
+  restoreTest("and told at debug, in milliseconds", async () => {
+    const { stdout } = await restore({
+      rules: [{ path: /./, times: 1, fault: status(503) }],
+      args: ["-log-level", "debug"],
+    });
+    expect(stdout).toMatch(/^All layers, .*: \d+ ms waiting for the registry, \d+ ms decompressing/m);
+  });
+
   restoreTest("and told in the report", async () => {
     using dir = tempDir("retries");
     const report = dir.join("report.json");

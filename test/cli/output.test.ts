@@ -125,6 +125,8 @@ describe("the line that says how to learn more", () => {
     const spent = /\d+ ms decompressing and hashing, \d+ ms writing$/m;
     expect(stdout).toMatch(new RegExp(`^Restoring "bp:deps" took \\d+ ms: ${spent.source}`, "m"));
     expect(stdout).toMatch(new RegExp(`^All layers, .*: ${spent.source}`, "m"));
+    // It was asked for nothing.
+    expect(stdout).not.toContain("registry");
   });
 });
 
