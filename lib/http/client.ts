@@ -48,7 +48,8 @@ export class HttpClient {
       }
       if (decision.kind !== "again") {
         if ("error" in result) throw result.error;
-        if (isLimited) this.#vain.add(host);
+        // One that gives way has not waited.
+        if (isLimited && request.givesWay !== true) this.#vain.add(host);
         return decision.kind === "too-long" ? { ...result, askedMs: decision.askedMs } : result;
       }
       listener?.waits?.();

@@ -1,4 +1,5 @@
 import { backoff, draw } from "../http/retry.ts";
+import { RegistryError } from "./errors.ts";
 import { type BlobOptions, PartBody } from "./part-body.ts";
 
 /** A part of a blob; all of it where nothing is said. */
@@ -29,10 +30,11 @@ export async function* streamBlob(
   let delivered = start;
   let fruitless = 0;
   let stalls = 0;
-  for (let resumes = 0; delivered < end; resumes++) {
+  let resumes = 0;
+  while (delivered < end) {
     const from = delivered;
     using body = successor.take() ?? new PartBody(options, end);
-    if (!withoutRange) body.onCrawl = () => void successor.find(body, delivered);
+    if (!withoutRange) body.onCrawl = (ms) => void successor.find(body, delivered, ms);
     onConnection?.(() => body.giveUp());
     try {
       for (
@@ -51,37 +53,46 @@ export async function* streamBlob(
       if (body.stalled) stalls++;
       if (!body.broken || stalls > 1 || fruitless >= timing.fruitlessResumes || resumes >= timing.resumes) throw error;
       options.onResume(delivered);
-      if (!body.isGivenUp) await timing.sleep(draw(backoff(timing, 1)), signal);
+      if (body.isGivenUp) continue;
+      resumes++;
+      await timing.sleep(draw(backoff(timing, 1)), signal);
     }
   }
   return delivered;
 }
 
-/** Comes in the place of a body that crawls, which goes on until this one is there, and altogether where nothing comes of it. */
+/** Comes in the place of a body that crawls, which goes on until this one brings something, and altogether where it does not. */
 class Successor implements Disposable {
   readonly #options: BlobOptions;
   readonly #end: number;
   /** Asked for, or there. */
   #body: PartBody | undefined;
   #isThere = false;
+  /** The host wants fewer requests. */
+  #isRefused = false;
 
   constructor(options: BlobOptions, end: number) {
     this.#options = options;
     this.#end = end;
   }
 
-  /** Asks for the bytes from one on, where there is a connection free. */
-  async find(crawling: PartBody, from: number): Promise<void> {
-    using slot = this.#options.slots.takeFree();
-    if (slot === undefined || this.#body !== undefined) return;
+  /** Asks for the bytes from one on, where there is a connection free, after so many milliseconds of crawling. */
+  async find(crawling: PartBody, from: number, ms: number): Promise<void> {
+    const { slots, crawl } = this.#options;
+    if (this.#body !== undefined || this.#isRefused) return;
+    using slot = slots.takeFree();
+    if (slot === undefined) return;
+    // Those that crawl beside it have come to the same at the same time.
+    crawl.ms = Math.max(crawl.ms, 2 * ms);
     const body = new PartBody(this.#options, this.#end);
     this.#body = body;
     try {
-      await body.ask(from, "only this part");
+      await body.prove(from);
       if (this.#body !== body) return;
       this.#isThere = true;
       crawling.giveUp();
-    } catch {
+    } catch (error) {
+      this.#isRefused = error instanceof RegistryError && error.status === 429;
       // The one that crawls is all there is.
       if (this.#body === body) this.#drop();
     }

@@ -19,7 +19,7 @@ export interface BlobOptions {
   readonly patience: Patience;
   /** Connections to the host that are free. */
   readonly slots: Slots;
-  /** For how long connections may crawl, in milliseconds: twice as long after each attempt to do better, by whichever part. */
+  /** For how long connections may crawl, in milliseconds, whichever part they bring: twice as long after each attempt to do better. */
   readonly crawl: { ms: number };
   readonly signal: AbortSignal;
   readonly onResume: (from: number) => void;
@@ -50,13 +50,18 @@ export class PartBody {
   isGivenUp = false;
   /** It is all of the blob, though a part was asked for. */
   isWhole = false;
-  /** Told that too little comes, where the rest can be had by another connection; again and again as long as that is so. */
-  onCrawl: (() => void) | undefined;
+  /**
+   * Told that too little has come for so many milliseconds, where the rest can be had by another connection; again and again as
+   * long as that is so.
+   */
+  onCrawl: ((ms: number) => void) | undefined;
   readonly #options: BlobOptions;
   /** Where it ends. */
   #end: number;
   readonly #abort = new AbortController();
   #reader: Reader | undefined;
+  /** Read already. */
+  #first: Uint8Array<ArrayBuffer> | undefined;
   #url: URL | undefined;
   /** The position in the blob of the next byte read, and of the next byte wanted. */
   #position = 0;
@@ -69,7 +74,7 @@ export class PartBody {
     const { stallMs, trickleBytes } = options.timing;
     const stall = new PaceWatch(
       () => ({ ms: stallMs, bytes: trickleBytes }),
-      (bytes) => this.#stall(bytes),
+      ({ bytes }) => this.#stall(bytes),
     );
     this.#watches = [stall];
   }
@@ -104,6 +109,13 @@ export class PartBody {
     if (isPart || (isAll && response.headers.get("accept-ranges") === "bytes")) this.#watchCrawl();
   }
 
+  /** Asks for the bytes from one on, and no others, and waits for the first of them. Throws where they do not come. */
+  async prove(from: number): Promise<void> {
+    await this.ask(from, "only this part");
+    this.#first = await this.#next();
+    if (this.#first === undefined) throw new TransportError("Short", `${this.#host} sent nothing`);
+  }
+
   /** Reads the first chunk of what is wanted; asks for it, or for what lies before it, too, where that was not done. */
   async begin(wanted: number, from: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
     if (this.#reader === undefined) await this.ask(from);
@@ -122,7 +134,8 @@ export class PartBody {
 
   /** The next chunk of what is wanted, empty where it is not; undefined at the end of the blob. */
   async read(): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    const chunk = await this.#next();
+    const chunk = this.#first ?? (await this.#next());
+    this.#first = undefined;
     const end = this.#end;
     if (chunk === undefined) {
       if (this.#position === end) return undefined;
@@ -169,11 +182,10 @@ export class PartBody {
     const { crawl, timing } = this.#options;
     const bytesIn = (ms: number, rate: number) => (ms / 1000) * rate;
     const pace = () => ({ ms: crawl.ms, bytes: bytesIn(crawl.ms, timing.crawlBytesPerSecond) });
-    const watch = new PaceWatch(pace, (bytes) => {
-      // Next to nothing is a stall, for which there is more time: some servers pause.
-      if (bytes * timing.stallMs < timing.trickleBytes * crawl.ms) return;
-      crawl.ms *= 2;
-      this.onCrawl?.();
+    const watch = new PaceWatch(pace, ({ bytes, ms, quietMs }) => {
+      // Some servers pause: for nothing, or next to nothing, there is the time of a stall.
+      if (quietMs > timing.pauseMs || bytes * timing.stallMs < timing.trickleBytes * ms) return;
+      this.onCrawl?.(ms);
     });
     this.#watches.push(watch);
   }

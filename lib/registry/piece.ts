@@ -80,7 +80,8 @@ export class Piece {
     const waits = () => {
       this.#asked = undefined;
     };
-    const open: BlobOptions["open"] = async (from, end, signal) => {
+    const open: BlobOptions["open"] = async (from, end, signal, beside) => {
+      if (beside !== undefined) return options.open(from, end, signal, beside);
       const answer = await options.open(from, end, signal, { waits });
       this.#asked ??= performance.now();
       return answer;

@@ -61,7 +61,9 @@ export class Store {
     const answer = await this.#ask(request);
     if (answer.answered.origin !== answer.asked.origin) this.#redirect = answer;
     const tag = answer.response.headers.get("etag") ?? undefined;
-    if (end < size && this.#tag !== undefined && tag !== undefined && tag !== this.#tag) {
+    // One stream alone may as well be of another one: its digest tells.
+    const isBeside = end < size || beside !== undefined;
+    if (isBeside && this.#tag !== undefined && tag !== undefined && tag !== this.#tag) {
       discard(answer.response);
       throw new NotInParts(`${answer.answered.host} has another blob by now`);
     }

@@ -14,8 +14,10 @@ export interface RegistryTiming extends HttpTiming {
   readonly trickleBytes: number;
   /** A connection that brings less than this is given up for a new one, */
   readonly crawlBytesPerSecond: number;
-  /** after so long; twice as long each further time. */
+  /** after so long; twice as long each further time; */
   readonly crawlMs: number;
+  /** but not where nothing has come for so long: then it pauses. */
+  readonly pauseMs: number;
   /** How long registries may keep us waiting in silence in all, before nothing more is asked of those that do. */
   readonly silenceMs: number;
   /** Silence below this is not counted: it is how registries are. */
@@ -35,6 +37,7 @@ export const defaultTiming: RegistryTiming = {
   trickleBytes: 30 * 1024,
   crawlBytesPerSecond: 64 * 1024,
   crawlMs: 10_000,
+  pauseMs: 2_000,
   silenceMs: 65_000,
   graceMs: 2_000,
   resumes: 20,

@@ -70,7 +70,8 @@ group("a connection that crawls goes on where a new one", () => {
   ];
   test.concurrent.each(refused)("%s", async (_, fault) => {
     const { digest, ranges } = await download(small, (path, hasAsked) => [
-      { path, times: 1, fault: { ...crawls, until: hasAsked } },
+      // It goes on crawling until an answer is there, too.
+      { path, times: 1, fault: { ...crawls, until: hasAsked.then(() => Bun.sleep(300)) } },
       { path, fault },
     ]);
     expect(digest).toBe(digestOf(small));
@@ -78,18 +79,56 @@ group("a connection that crawls goes on where a new one", () => {
   });
 });
 
+test("a new connection that is refused for there being too many leaves other requests their patience", async () => {
+  const path = new RegExp(`/blobs/${digestOf(small)}`);
+  const limited = (seconds: string): Fault => ({ kind: "status", status: 429, headers: { "retry-after": seconds } });
+  const done = Promise.withResolvers<void>();
+  await using server = await startFaultRegistry({
+    rules: [
+      { path, times: 1, fault: { ...crawls, until: done.promise } },
+      { path, fault: limited("60") },
+      { path: /manifests\/other/, times: 1, fault: limited("0") },
+    ],
+  });
+  const image = testImage({ layers: [small], compression: "none" });
+  for (const tag of ["v1", "other"]) server.push("org/app", tag, image);
+  const { registry } = await client([server.host], { timing });
+  const found = await registry.image(parseReference(`${server.host}/org/app:v1`));
+  const [layer] = found.manifest.layers;
+  if (layer === undefined) throw new Error("no layer");
+  const blob = collect(registry.blob(found, layer));
+  await eventually("a refusal", () => server.requests.find((one) => path.test(one.path) && one.status === 429));
+  const other = await registry.image(parseReference(`${server.host}/org/app:other`));
+  done.resolve();
+  expect(other.descriptor.digest).toBe(image.digest);
+  expect(digestOf(await blob)).toBe(digestOf(small));
+  expect(server.requests.filter((one) => path.test(one.path))).toHaveLength(2);
+});
+
+interface Server {
+  readonly headers?: Record<string, string>;
+  /** What the first connection brings, the others nothing. */
+  readonly chunks: () => AsyncGenerator<Uint8Array<ArrayBuffer>>;
+  readonly slots?: Slots;
+  /** For how long nothing may come before that is a pause. */
+  readonly pauseMs?: number;
+}
+
 /** Streams a blob that comes as told, by however many connections; tells how many there were. */
-async function streamFrom(headers: Record<string, string>, chunks: () => AsyncGenerator<Uint8Array<ArrayBuffer>>) {
+async function streamFrom({ headers = {}, chunks, slots = new Slots(8), pauseMs = hangMs }: Server) {
   const url = new URL("https://reg.io/blob");
   let opened = 0;
   const blob = streamBlob({
     size: small.length,
-    open: async () => {
+    open: async (from, _, signal) => {
       opened += 1;
-      return { response: new Response(streamOf(chunks()), { headers }), asked: url, answered: url };
+      const range = { "content-range": `bytes ${from}-${small.length - 1}/${small.length}` };
+      const silent = new Response(new ReadableStream(), { status: 206, headers: range });
+      const response = opened === 1 ? new Response(streamOf(chunks(), signal), { headers }) : silent;
+      return { response, asked: url, answered: url };
     },
-    timing: { ...defaultTiming, ...timing },
-    slots: new Slots(8),
+    timing: { ...defaultTiming, ...timing, crawlBytesPerSecond: 1e9, pauseMs },
+    slots,
     crawl: { ms: 20 },
     patience: new Patience("reg.io", { totalMs: hangMs, spentMs: 0 }, 0),
     signal: new AbortController().signal,
@@ -98,39 +137,62 @@ async function streamFrom(headers: Record<string, string>, chunks: () => AsyncGe
   return { digest: digestOf(await collect(blob)), opened };
 }
 
-function streamOf(chunks: AsyncGenerator<Uint8Array<ArrayBuffer>>): ReadableStream<Uint8Array<ArrayBuffer>> {
+function streamOf(
+  chunks: AsyncGenerator<Uint8Array<ArrayBuffer>>,
+  signal: AbortSignal,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
   return new ReadableStream({
+    start(controller) {
+      signal.addEventListener("abort", () => controller.error(signal.reason), { once: true });
+    },
     async pull(controller) {
       const { done, value } = await chunks.next();
+      if (signal.aborted) return;
       if (done === true) controller.close();
       else controller.enqueue(value);
     },
   });
 }
 
-async function* inSteps(bytes: number, ms: number): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  for (let at = 0; at < small.length; at += bytes) {
+/** Sends so many bytes at a time, each after a pause in milliseconds. */
+async function* inSteps(...steps: (readonly [bytes: number, ms: number])[]) {
+  let at = 0;
+  for (const [bytes, ms] of steps) {
     await Bun.sleep(ms);
     yield Uint8Array.from(small.subarray(at, at + bytes));
+    at += bytes;
   }
 }
 
-test("a server that pauses does not crawl: it has the time of a stall", async () => {
-  const found = await streamFrom({ "accept-ranges": "bytes" }, () => inSteps(small.length, 200));
-  expect(found).toEqual({ digest: digestOf(small), opened: 1 });
+const slowly = () => inSteps(...Array.from({ length: 600 }, () => [1000, 1] as const));
+const ranges = { "accept-ranges": "bytes" };
+const byOne = { digest: digestOf(small), opened: 1 };
+
+test.each([
+  ["before the first byte", [[small.length, 200]]],
+  [
+    "behind it",
+    [
+      [1000, 0],
+      [small.length - 1000, 200],
+    ],
+  ],
+] as const)("a server that pauses %s does not crawl: it has the time of a stall", async (_, steps) => {
+  expect(await streamFrom({ headers: ranges, chunks: () => inSteps(...steps), pauseMs: 0 })).toEqual(byOne);
 });
 
 test("a server that knows no ranges is not asked for another connection because it is slow", async () => {
-  const found = await streamFrom({}, () => inSteps(1000, 1));
-  expect(found).toEqual({ digest: digestOf(small), opened: 1 });
+  expect(await streamFrom({ chunks: slowly })).toEqual(byOne);
+});
+
+test("one that crawls goes on while a new one brings nothing", async () => {
+  const { digest, opened } = await streamFrom({ headers: ranges, chunks: slowly });
+  expect(digest).toBe(digestOf(small));
+  expect(opened).toBe(2);
 });
 
 test("no further connection is asked for where none is free", async () => {
   const slots = new Slots(1);
-  using slot = slots.takeFree();
-  expect(slot).toBeDefined();
-  expect(slots.takeFree()).toBeUndefined();
-  slot?.[Symbol.dispose]();
-  using again = slots.takeFree();
-  expect(again).toBeDefined();
+  using _taken = slots.takeFree();
+  expect(await streamFrom({ headers: ranges, chunks: slowly, slots })).toEqual(byOne);
 });
