@@ -40,7 +40,10 @@ export function parseCommandLine(
     parser.option(flag.name, withoutValue.has(flag.name) ? { boolean: true } : { string: true, requiresArg: true });
   }
   const { _: words, $0: _program, ...found } = parser.parseSync();
-  return { given: toArguments(found, ownFlags), words: checkWords(name, words.map(String)) };
+  const given = toArguments(found, ownFlags);
+  // Who asks for help may not know yet which words there are.
+  const isAnswered = ["help", "version"].some((flag) => given.booleans.get(flag) === true);
+  return { given, words: isAnswered ? [] : checkWords(name, words.map(String)) };
 }
 
 /** The arguments in yargs's form: a flag has two dashes. */

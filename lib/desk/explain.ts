@@ -6,6 +6,7 @@ import { findLayer, noSuchLayer } from "../layers/only.ts";
 import { compareLayers } from "../layers/report.ts";
 import { readSituation, type Situation } from "../layers/situation.ts";
 import { describeStranger } from "../layers/strangers.ts";
+import { isLayoutReference } from "../oci/reference.ts";
 import { count, inline, plainOrQuoted, quote, shellQuote, thousands } from "../text.ts";
 import { type Desk, layerName } from "./desk.ts";
 import type { Found } from "./document-schemas.ts";
@@ -53,7 +54,8 @@ function chooseProspects({ plan, cached }: Situation, prospects: readonly Prospe
   const found = findLayer(plan.layers, wanted);
   if (found === undefined && findLayer(strangersLayers(plan, cached), wanted) === undefined) {
     // The other commands take a cache as a word.
-    const hint = existsSync(wanted) ? `Did you mean -cache-dir ${shellQuote(wanted)}?` : undefined;
+    const flag = isLayoutReference(wanted) ? "-cache-image" : existsSync(wanted) ? "-cache-dir" : undefined;
+    const hint = flag && `Did you mean ${flag} ${shellQuote(wanted)}?`;
     throw noSuchLayer(plan.layers, wanted, hint);
   }
   return prospects.filter(({ plan }) => plan.buildpack === found?.buildpack && plan.layer === found.layer);

@@ -97,6 +97,8 @@ describe("explain", () => {
     const { exitCode, stderr } = await desk("explain", "-layers", made.layers, made.cache.path);
     expect(exitCode).toBe(3);
     expect(stderr).toContain(`Did you mean -cache-dir ${made.cache.path}?`);
+    const layout = await desk("explain", "-layers", made.layers, "oci:cache");
+    expect(layout.stderr).toContain("Did you mean -cache-image oci:cache?");
   });
 
   test("says that a cache is not used", async () => {

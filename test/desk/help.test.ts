@@ -49,3 +49,16 @@ test.each(["-help", "--help", "-h"])("%s before a command is its help", async (f
 test.each(["-version -bogus", "verify -version -bogus"])("the version does not hide a wrong flag: %s", async (line) => {
   expect(await desk(...line.split(" "))).toMatchObject({ exitCode: 3, stdout: "" });
 });
+
+test.each(["diff", "completion", "inspect", "make-cache"])(
+  "%s -help needs no further word, nor does -version",
+  async (command) => {
+    const shown = await desk(command, "-help");
+    expect(shown).toMatchObject({ exitCode: 0, stdout: (await desk("help", command)).stdout });
+    expect(await desk(command, "-version")).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringMatching(/^restorer \S+\n$/),
+    });
+    expect((await desk(command, "-help", "-nonsense")).exitCode).toBe(3);
+  },
+);
