@@ -226,6 +226,7 @@ export const documentSchemas = {
       }),
     ),
     sbom: v.nullable(v.object({ sha: text, size: count })),
+    warnings: v.array(warningSchema),
   }),
   version: document("version", {}),
   help: document("help", {

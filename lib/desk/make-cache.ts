@@ -123,7 +123,8 @@ const columns = [
 
 function tell(desk: Desk, cacheDir: string, made: readonly Made[], sbom: Packed | undefined): void {
   if (desk.isJson) {
-    writeDocument(desk, "make-cache", asData(cacheDir, made, sbom));
+    const { warnings } = desk.session.log;
+    writeDocument(desk, "make-cache", { ...asData(cacheDir, made, sbom), warnings: [...warnings] });
     return;
   }
   const packed = made.filter(({ packed }) => packed !== undefined);
@@ -141,7 +142,11 @@ function tell(desk: Desk, cacheDir: string, made: readonly Made[], sbom: Packed 
   desk.line(`\nMade ${inline(cacheDir)} of ${count(packed.length, "layer")}`);
 }
 
-function asData(cacheDir: string, made: readonly Made[], sbom: Packed | undefined): Found<"make-cache"> {
+function asData(
+  cacheDir: string,
+  made: readonly Made[],
+  sbom: Packed | undefined,
+): Omit<Found<"make-cache">, "warnings"> {
   return {
     cache: { kind: "directory", reference: cacheDir },
     layers: made

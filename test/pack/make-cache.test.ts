@@ -108,6 +108,9 @@ describe("restorer make-cache", () => {
     expect((await make(dir)).stderr).toBe(
       "Warning: The cache that was made holds no layer: none has cache=true in its toml\n",
     );
+    rmSync(dir.join("new"), { recursive: true });
+    const { warnings } = JSON.parse((await make(dir, "-output", "json")).stdout);
+    expect(warnings).toMatchObject([{ code: "empty-cache" }]);
   });
 
   test("takes every directory for a buildpack where there is no group", async () => {
