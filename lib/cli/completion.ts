@@ -1,3 +1,4 @@
+import { shellQuote } from "../text.ts";
 import { type CommandName, commands } from "./commands.ts";
 import type { Flag } from "./flag.ts";
 import { textOf } from "./flag-texts.ts";
@@ -35,10 +36,6 @@ function cases(line: (pattern: string, value: Value) => string): string {
     line(patterns("file"), "file"),
     line(patterns("anything"), "anything"),
   ].join("\n");
-}
-
-function quoted(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 const desk = names.filter((name) => name !== "restore");
@@ -94,7 +91,7 @@ function zsh(): string {
   const give = (value: Value) =>
     value === "file" ? "_files" : value === "anything" ? "_message value" : `compadd -- ${value.join(" ")}`;
   const described = (pairs: readonly (readonly [string, string])[]) =>
-    pairs.map(([name, text]) => quoted(`${name}:${text}`)).join(" ");
+    pairs.map(([name, text]) => shellQuote(`${name}:${text}`)).join(" ");
   return `#compdef restorer
 # The value of a flag; 1 where it takes none.
 _restorer_value() {

@@ -77,7 +77,7 @@ export function describeSources({ session }: Desk, situation: Situation): string
   const { cache, isCacheUsed, group } = situation;
   const from = appImageOf(inputs, situation);
   return [
-    `Cache:        ${cache === undefined ? "none" : inline(cache.reference)}${cache === undefined || isCacheUsed ? "" : " (not used)"}`,
+    `Cache:        ${cache === undefined ? "none" : `${inline(cache.reference)}${isCacheUsed ? "" : " (not used)"}`}`,
     `App image:    ${from === undefined ? "no metadata of an earlier build" : `metadata from ${inline(from)}`}`,
     `Group:        ${group === undefined ? `every buildpack of cache and app image, for there is no ${inline(inputs.groupPath)}` : inline(inputs.groupPath)}`,
     `Platform API: 0.${inputs.platformApi}`,

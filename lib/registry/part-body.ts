@@ -98,12 +98,10 @@ export class PartBody {
     const { response, answered, ...others } = await this.#opened(() => open(from, this.#end, ended, beside));
     this.#url = answered;
     const isPart = response.status === 206;
-    if (!isPart && wanted !== undefined) throw new NotInParts(`${answered.host} knows no ranges`);
-    if (!isPart && this.#end < size) {
-      if (from > 0) throw new NotInParts(`${answered.host} knows no ranges`);
-      this.isWhole = true;
-      this.#end = size;
-    }
+    const isMore = !isPart && this.#end < size;
+    if ((isMore && from > 0) || (!isPart && wanted !== undefined))
+      throw new NotInParts(`${answered.host} knows no ranges`);
+    if (isMore) [this.isWhole, this.#end] = [true, size];
     this.#position = startOf({ response, answered, ...others }, from, this.#end, size);
     this.#reader = response.body?.getReader();
     if (isPart || (isAll && response.headers.get("accept-ranges") === "bytes")) this.#watchCrawl();
@@ -174,7 +172,8 @@ export class PartBody {
 
   #stall(bytes: number): void {
     this.stalled = true;
-    const words = `${this.#host} sent ${muchOf(bytes)} for ${this.#options.timing.stallMs / 1000} s`;
+    const much = bytes === 0 ? "nothing" : `no more than ${count(bytes, "byte")}`;
+    const words = `${this.#host} sent ${much} for ${this.#options.timing.stallMs / 1000} s`;
     this.#abort.abort(new TransportError("Timeout", words, checkNetwork));
   }
 
@@ -194,10 +193,6 @@ export class PartBody {
     for (const watch of this.#watches) watch[Symbol.dispose]();
     this.#abort.abort(new TransportError("Closed", "no longer needed"));
   }
-}
-
-function muchOf(bytes: number): string {
-  return bytes === 0 ? "nothing" : `no more than ${count(bytes, "byte")}`;
 }
 
 /** The position of the first byte of an answer's body; what its headers say must fit the blob. */

@@ -8,7 +8,16 @@ import { Patience } from "../../lib/registry/patience.ts";
 import { defaultTiming } from "../../lib/registry/timing.ts";
 import { Slots } from "../../lib/slots.ts";
 import { digestOf, type Fault, type FaultRegistry, type FaultRule, testImage } from "../support/fault-registry.ts";
-import { anything, blobPath, collect, failure, layers, quick, serving } from "../support/registry-client.ts";
+import {
+  anything,
+  blobPath,
+  collect,
+  failure,
+  firstLayer,
+  layers,
+  quick,
+  serving,
+} from "../support/registry-client.ts";
 
 function streamOf(pieces: readonly Uint8Array<ArrayBuffer>[]): ReadableStream<Uint8Array<ArrayBuffer>> {
   return new ReadableStream({
@@ -22,9 +31,7 @@ function streamOf(pieces: readonly Uint8Array<ArrayBuffer>[]): ReadableStream<Ui
 group("a blob", () => {
   const first = digestOf(layers[0] ?? Buffer.alloc(0));
   async function download(all: Awaited<ReturnType<typeof serving>>): Promise<Buffer> {
-    const found = await all.registry.image(all.reference);
-    const [layer] = found.manifest.layers;
-    if (layer === undefined) throw new Error("no layer");
+    const { found, layer } = await firstLayer(all.registry, all.reference);
     return await collect(all.registry.blob(found, layer));
   }
 
@@ -35,9 +42,7 @@ group("a blob", () => {
   /** Downloads a blob whose connection ends once exactly so many bytes of it are there. */
   async function brokenAt(at: number, ...rules: FaultRule[]) {
     await using all = await serving({ rules: [stallsAt(at), ...rules] });
-    const found = await all.registry.image(all.reference);
-    const [layer] = found.manifest.layers;
-    if (layer === undefined) throw new Error("no layer");
+    const { found, layer } = await firstLayer(all.registry, all.reference);
     const parts: Uint8Array[] = [];
     let length = 0;
     const work = async () => {
@@ -101,9 +106,7 @@ group("a blob", () => {
     await using all = await serving({});
     const zipped = testImage({ layers, compression: "gzip" });
     all.server.push("org/app", "v1", zipped);
-    const found = await all.registry.image(all.reference);
-    const [layer] = found.manifest.layers;
-    if (layer === undefined) throw new Error("no layer");
+    const { found, layer } = await firstLayer(all.registry, all.reference);
     expect(digestOf(await collect(all.registry.blob(found, layer)))).toBe(layer.digest);
     const asked = all.server.requests.map(({ headers }) => headers["accept-encoding"]);
     expect(new Set(asked)).toEqual(new Set(["identity"]));
@@ -198,9 +201,7 @@ group("a blob", () => {
 
   test("may be left in the middle", async () => {
     await using all = await serving({});
-    const found = await all.registry.image(all.reference);
-    const [layer] = found.manifest.layers;
-    if (layer === undefined) throw new Error("no layer");
+    const { found, layer } = await firstLayer(all.registry, all.reference);
     for await (const chunk of all.registry.blob(found, layer)) {
       expect(chunk.length).toBeGreaterThan(0);
       break;

@@ -9,7 +9,7 @@ import { Slots } from "../../lib/slots.ts";
 import { eventually } from "../support/eventually.ts";
 import { digestOf, type Fault, type FaultRule, startFaultRegistry, testImage } from "../support/fault-registry.ts";
 import { hangMs } from "../support/harness.ts";
-import { client, collect } from "../support/registry-client.ts";
+import { client, collect, firstLayer } from "../support/registry-client.ts";
 
 const small = randomBytes(600_000);
 const large = randomBytes(20_000_000);
@@ -30,9 +30,7 @@ async function download(content: Buffer, rulesOf: (path: RegExp, hasAsked: Promi
   );
   server.push("org/app", "v1", testImage({ layers: [content], compression: "none" }));
   const { registry } = await client([server.host], { timing, connections: 4 });
-  const found = await registry.image(parseReference(`${server.host}/org/app:v1`));
-  const [layer] = found.manifest.layers;
-  if (layer === undefined) throw new Error("no layer");
+  const { found, layer } = await firstLayer(registry, parseReference(`${server.host}/org/app:v1`));
   const digest = await collect(registry.blob(found, layer)).then(digestOf, describe);
   return { digest, ranges: requests().map(({ headers }) => headers.range) };
 }
@@ -93,9 +91,7 @@ test("a new connection that is refused for there being too many leaves other req
   const image = testImage({ layers: [small], compression: "none" });
   for (const tag of ["v1", "other"]) server.push("org/app", tag, image);
   const { registry } = await client([server.host], { timing });
-  const found = await registry.image(parseReference(`${server.host}/org/app:v1`));
-  const [layer] = found.manifest.layers;
-  if (layer === undefined) throw new Error("no layer");
+  const { found, layer } = await firstLayer(registry, parseReference(`${server.host}/org/app:v1`));
   const blob = collect(registry.blob(found, layer));
   await eventually("a refusal", () => server.requests.find((one) => path.test(one.path) && one.status === 429));
   const other = await registry.image(parseReference(`${server.host}/org/app:other`));

@@ -11,7 +11,7 @@ import {
   startFaultRegistry,
   testImage,
 } from "../support/fault-registry.ts";
-import { collect, serving } from "../support/registry-client.ts";
+import { collect, firstLayer, serving } from "../support/registry-client.ts";
 
 const content = randomBytes(20_000_000);
 const digest = digestOf(content);
@@ -40,9 +40,7 @@ async function download(
   await using all = await serving({}, { timing: { sleep }, connections: 4 });
   all.server.push("org/app", "v1", testImage({ layers: [content], compression: "none" }));
   all.server.rules.push(...(typeof rules === "function" ? rules(all.server) : rules));
-  const found = await all.registry.image(all.reference);
-  const [layer] = found.manifest.layers;
-  if (layer === undefined) throw new Error("no layer");
+  const { found, layer } = await firstLayer(all.registry, all.reference);
   const got = digestOf(await collect(all.registry.blob(found, layer)));
   return { got, waits, requests: all.server.requests.filter((request) => path.test(request.path)) };
 }

@@ -12,7 +12,7 @@ import {
   testImage,
 } from "../support/fault-registry.ts";
 import { hangMs } from "../support/harness.ts";
-import { client, collect, type Setup } from "../support/registry-client.ts";
+import { client, collect, firstLayer, type Setup } from "../support/registry-client.ts";
 
 const pieceBytes = 2 * 1024 * 1024;
 const content = randomBytes(8 * pieceBytes + 1000);
@@ -34,9 +34,7 @@ async function download(
 
 async function fetchFrom({ host }: FaultRegistry, setup: Setup & { connections?: number }): Promise<Buffer> {
   const { registry } = await client([host], setup);
-  const found = await registry.image(parseReference(`${host}/org/app:v1`));
-  const [layer] = found.manifest.layers;
-  if (layer === undefined) throw new Error("no layer");
+  const { found, layer } = await firstLayer(registry, parseReference(`${host}/org/app:v1`));
   return collect(registry.blob(found, layer));
 }
 
@@ -141,9 +139,7 @@ group("a large blob", () => {
     server.push("org/app", "v1", image);
     const controller = new AbortController();
     const { registry } = await client([server.host], { connections: 3, signal: controller.signal });
-    const found = await registry.image(parseReference(`${server.host}/org/app:v1`));
-    const [layer] = found.manifest.layers;
-    if (layer === undefined) throw new Error("no layer");
+    const { found, layer } = await firstLayer(registry, parseReference(`${server.host}/org/app:v1`));
     const read = collect(registry.blob(found, layer)).catch((error: unknown) => error);
     await eventually("a further connection for the piece that stalls", () =>
       rangesAt(server).find((range) => range?.startsWith(`bytes=${pieceBytes + 1000}-`)),
@@ -206,9 +202,7 @@ group("a large blob", () => {
     await using server = await startFaultRegistry({ rules: [slow] });
     server.push("org/app", "v1", image);
     const { registry } = await client([server.host], { connections: 4, signal: controller.signal });
-    const found = await registry.image(parseReference(`${server.host}/org/app:v1`));
-    const [layer] = found.manifest.layers;
-    if (layer === undefined) throw new Error("no layer");
+    const { found, layer } = await firstLayer(registry, parseReference(`${server.host}/org/app:v1`));
     const stopped = new Error("asked to stop");
     const read = async () => {
       let length = 0;

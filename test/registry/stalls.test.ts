@@ -6,7 +6,17 @@ import { defaultTiming } from "../../lib/registry/timing.ts";
 import { certificates } from "../support/certificates.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Fault, type FaultRule, startSilentServer } from "../support/fault-registry.ts";
-import { anything, blobPath, client, failure, hasty, image, quick, serving } from "../support/registry-client.ts";
+import {
+  anything,
+  blobPath,
+  client,
+  failure,
+  firstLayer,
+  hasty,
+  image,
+  quick,
+  serving,
+} from "../support/registry-client.ts";
 
 group("a server that is slow, but alive", () => {
   test("has more time in one attempt than in all that may follow", () => {
@@ -94,9 +104,7 @@ group("a server that stalls", () => {
     const stop = new AbortController();
     const rules = [{ path: blobPath(0), fault: { kind: "stall", at: 10 } as const }];
     await using all = await serving({ rules }, { signal: stop.signal });
-    const found = await all.registry.image(all.reference);
-    const [layer] = found.manifest.layers;
-    if (layer === undefined) throw new Error("no layer");
+    const { found, layer } = await firstLayer(all.registry, all.reference);
     const blob = all.registry.blob(found, layer)[Symbol.asyncIterator]();
     expect((await blob.next()).value).toHaveLength(10);
     const asked = blob.next().catch(String);

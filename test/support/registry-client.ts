@@ -2,7 +2,7 @@ import { expect } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { resolveKeychain } from "../../lib/keychain/keychain.ts";
 import type { Log } from "../../lib/log.ts";
-import { parseReference } from "../../lib/oci/reference.ts";
+import { parseReference, type Reference } from "../../lib/oci/reference.ts";
 import { RegistryError } from "../../lib/registry/errors.ts";
 import { createRegistry, type Registry } from "../../lib/registry/registry.ts";
 import type { RegistryTiming } from "../../lib/registry/timing.ts";
@@ -80,14 +80,16 @@ export async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Buffer
   return Buffer.concat(parts);
 }
 
+/** An image, and the first of its layers. */
+export async function firstLayer(registry: Registry, reference: Reference) {
+  const found = await registry.image(reference);
+  const [layer] = found.manifest.layers;
+  if (layer === undefined) throw new Error("no layer");
+  return { found, layer };
+}
+
 /** Fetches everything there is of the image, as a restore does. */
-export async function pull({
-  registry,
-  reference,
-}: {
-  registry: Registry;
-  reference: ReturnType<typeof parseReference>;
-}) {
+export async function pull({ registry, reference }: { registry: Registry; reference: Reference }) {
   const found = await registry.image(reference);
   const { config } = await registry.config(found);
   const blobs = await Promise.all(found.manifest.layers.map((layer) => collect(registry.blob(found, layer))));
