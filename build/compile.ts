@@ -9,7 +9,7 @@ import { Glob } from "bun";
 const root = dirname(import.meta.dir);
 
 /** Where threads begin: their code is loaded by its path. */
-const threads = ["blob", "layer", "small"].map((name) => `lib/archive/${name}-thread.ts`);
+const threads = ["blob", "layer", "small"].map((name) => join(root, `lib/archive/${name}-thread.ts`));
 const main = join(root, "restorer.ts");
 
 const transpiler = new Bun.Transpiler({ loader: "ts" });
@@ -57,6 +57,21 @@ async function startInOneFile(): Promise<Bun.BunPlugin> {
   };
 }
 
+/** What a thread uses is a copy of its own: a file shared with the start would be one more that every start has to load. */
+async function threadsApart(): Promise<Bun.BunPlugin> {
+  const bundles = new Map<string, string>();
+  for (const thread of threads) {
+    const { outputs } = await Bun.build({ entrypoints: [thread], target: "bun", format: "esm" });
+    bundles.set(thread, (await Promise.all(outputs.map((output) => output.text()))).join("\n"));
+  }
+  return {
+    name: "threads apart",
+    setup: (build) => {
+      build.onLoad({ filter: /-thread\.ts$/ }, ({ path }) => ({ contents: bundles.get(path) ?? "", loader: "js" }));
+    },
+  };
+}
+
 /** What the engine multiplies its thresholds by: most restores are over before what it would compile early has paid. */
 const jitPolicy = 10;
 
@@ -67,7 +82,7 @@ if (outfile === undefined || !isKnown) {
   process.exit(3);
 }
 await Bun.build({
-  entrypoints: [main, ...threads.map((thread) => join(root, thread))],
+  entrypoints: [main, ...threads],
   target: "bun",
   format: "esm",
   splitting: true,
@@ -75,7 +90,7 @@ await Bun.build({
   bytecode: true,
   sourcemap: "linked",
   define: { RESTORER_COMMIT: JSON.stringify(commit) },
-  plugins: [await startInOneFile()],
+  plugins: [await threadsApart(), await startInOneFile()],
   compile: {
     outfile,
     jitPolicy,
