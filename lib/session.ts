@@ -119,10 +119,9 @@ async function run({ inputs: readInputs, leavesStdout, story, refused, usage }: 
   const ending = new Ending((reason) => report(reason, log, usage));
   try {
     refuseFewDescriptors();
-    const startedWith = { ...env };
-    const dangers = disarmRuntime(env, isRoot());
+    const { warnings: dangers, taken } = disarmRuntime(env, isRoot());
     const inputs = await readInputs();
-    compileIfLong(inputs, startedWith);
+    compileIfLong(inputs, env, taken);
     log = new StreamLog(inputs.logLevel, {
       colors: isCapable && !inputs.noColor,
       leavesStdout: leavesStdout(inputs),

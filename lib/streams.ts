@@ -176,5 +176,5 @@ export function writeResult(text: string | Uint8Array): void {
 
 /** Resolves when all that was written has been taken. */
 export async function drained(): Promise<void> {
-  await Promise.all([...outputs.values()].map((output) => output.drained()));
+  for (const output of outputs.values()) await output.drained();
 }

@@ -82,11 +82,12 @@ export function count(n: number, noun: string, plural = `${noun}s`): string {
 /** An integer with thousands separated. */
 export function thousands(n: number): string {
   // Not toLocaleString: loading ICU takes longer than a small restore.
-  return String(n).replace(/\B(?=(?:\d{3})+$)/g, ",");
+  return Math.abs(n) < 1000 ? String(n) : String(n).replace(/\B(?=(?:\d{3})+$)/g, ",");
 }
 
 /** Digests cut to twelve digits, as everybody shows them; not those of a reference or in the name of a file. */
 export function withShortDigests(text: string): string {
+  if (!text.includes("sha256:")) return text;
   return text.replace(/(?<![@/\w-])sha256:([0-9a-f]{12})[0-9a-f]{52}(?![0-9a-f]|\.tar)/g, "sha256:$1");
 }
 

@@ -64,7 +64,7 @@ export async function chooseCache(
   { inputs, log, signal }: Session,
   onTrouble: (message: string) => void,
 ): Promise<ChosenCache | undefined> {
-  if (inputs.skipLayers) return undefined;
+  if (inputs.skipLayers || caches.length === 0) return undefined;
   const pauses = new Pauses(signal);
   let absent: Cache | undefined;
   for (const [index, cache] of caches.entries()) {

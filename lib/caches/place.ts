@@ -40,7 +40,7 @@ function cacheDirectories(caches: NamedCaches): readonly string[] {
   const directories = namedPlaces(caches).map((place) =>
     place.kind === "directory" ? place.path : parseLayoutReference(place.reference)?.dir,
   );
-  return [caches.cacheDir, ...directories].flatMap((dir) => (dir ? [dir] : []));
+  return [caches.cacheDir, ...directories].filter((dir): dir is string => dir !== undefined && dir !== "");
 }
 
 /** The directories of a run in which others may put links. */
@@ -54,9 +54,11 @@ export function sharedPlaces(
 /** The references of caches that a registry is asked for. */
 export function cacheReferences(inputs: NamedCaches & { readonly skipLayers: boolean }): readonly string[] {
   if (inputs.skipLayers) return [];
-  return namedPlaces(inputs).flatMap((place) =>
-    place.kind === "image" && !isLayoutReference(place.reference) ? [place.reference] : [],
-  );
+  const references: string[] = [];
+  for (const place of namedPlaces(inputs)) {
+    if (place.kind === "image" && !isLayoutReference(place.reference)) references.push(place.reference);
+  }
+  return references;
 }
 
 /** Whether a directory stands at a path, links followed. */

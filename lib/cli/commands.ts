@@ -110,7 +110,8 @@ export const commands: readonly (Command & { readonly name: CommandName })[] = t
 
 /** The command of that name, or undefined. */
 export function commandNamed(name: string): (Command & { readonly name: CommandName }) | undefined {
-  return commands.find((command) => command.name === name);
+  for (const command of commands) if (command.name === name) return command;
+  return undefined;
 }
 
 /** How a command is called, on one line. */

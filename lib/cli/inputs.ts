@@ -50,7 +50,7 @@ export interface Inputs {
  */
 export function requestedInfo(argv: readonly string[]): "version" | "help" | undefined {
   // To every other run this would only cost time.
-  if (!argv.some((word) => /^--?(h|help|version)(=|$)/.test(word))) return undefined;
+  if (!/^--?(h|help|version)(=|$)/m.test(argv.join("\n"))) return undefined;
   let [read, isVersion] = [0, false];
   for (let end = 1; end <= argv.length; end++) {
     let seen: Arguments;
@@ -146,8 +146,7 @@ const aboutItself: ReadonlySet<CommandName> = new Set(["help", "version", "compl
 
 function logLevel(values: Values, isForgiven: boolean): LogLevel {
   const lower = values.text("log-level").toLowerCase();
-  const level = logLevels.find((known) => known === (lower === "warning" ? "warn" : lower));
-  if (level !== undefined) return level;
+  for (const level of logLevels) if (level === (lower === "warning" ? "warn" : lower)) return level;
   if (isForgiven) return "info";
   throw invalid(`${values.spelled("log-level")} is not one of debug, info, warn and error`);
 }

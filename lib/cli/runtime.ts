@@ -23,15 +23,27 @@ const ownSettings: readonly (readonly [name: string, value: string])[] = [
 /** Beginning again takes some 10 ms. From so many bytes of TOML on, what compilers save is more. */
 const longRunBytes = 96 * 1024;
 
+/** What was done to the environment. */
+interface Disarmed {
+  readonly warnings: readonly string[];
+  /** What it held where something was taken from it. */
+  readonly taken: Environment;
+}
+
 /**
- * Takes from the environment what would turn the runtime that this executable is built with against its user, and returns
+ * Takes from the environment what would turn the runtime that this executable is built with against its user, with
  * warnings that say so. Variables that bring in other code have done so already: for root they end the run. Throws a
  * RestorerError (exit 1).
  */
-export function disarmRuntime(env: MutableEnvironment, isRoot: boolean): string[] {
+export function disarmRuntime(env: MutableEnvironment, isRoot: boolean): Disarmed {
   const warnings: string[] = [];
+  const taken: MutableEnvironment = {};
   // The runtime has read it; no child shall.
-  for (const [name, value] of ownSettings) if (env[name] === value) delete env[name];
+  for (const [name, value] of ownSettings) {
+    if (env[name] !== value) continue;
+    taken[name] = value;
+    delete env[name];
+  }
   const found = foreignCode.filter((name) => (env[name] ?? "") !== "");
   if (found.length > 0 && isRoot) {
     throw new RestorerError(`${found.join(" and ")} would let other code into a process that runs as root`, {
@@ -42,6 +54,7 @@ export function disarmRuntime(env: MutableEnvironment, isRoot: boolean): string[
   for (const name of found) warnings.push(`${name} is set, which lets other code into this process`);
 
   if (env["NODE_TLS_REJECT_UNAUTHORIZED"] === "0") {
+    taken["NODE_TLS_REJECT_UNAUTHORIZED"] = "0";
     delete env["NODE_TLS_REJECT_UNAUTHORIZED"];
     warnings.push(
       "Ignoring NODE_TLS_REJECT_UNAUTHORIZED=0: certificates are verified; name further authorities with SSL_CERT_FILE",
@@ -49,29 +62,34 @@ export function disarmRuntime(env: MutableEnvironment, isRoot: boolean): string[
   }
   const verbose = (env["BUN_CONFIG_VERBOSE_FETCH"] ?? "").toLowerCase();
   if (!["", "0", "false"].includes(verbose)) {
+    taken["BUN_CONFIG_VERBOSE_FETCH"] = env["BUN_CONFIG_VERBOSE_FETCH"];
     // The runtime keeps the value it started with unless it is given another one.
     env["BUN_CONFIG_VERBOSE_FETCH"] = "false";
     warnings.push("Ignoring BUN_CONFIG_VERBOSE_FETCH, which would print credentials");
   }
-  return warnings;
+  return { warnings, taken };
 }
 
 /**
  * A restore that is given no cache and no image starts without compilers, for it is over before they pay
  * (`build/stub-x64.S`). One that has much to read all the same begins again with them: nothing is done or told yet.
- * `startedWith` is the environment before `disarmRuntime`. Returns where there is nothing to gain, or where the system
- * refuses: then it takes longer.
+ * `taken` is what `disarmRuntime` took from `env`. Returns where there is nothing to gain, or where the system refuses: then
+ * it takes longer.
  */
-export function compileIfLong({ groupPath, analyzedPath, runPath }: Inputs, startedWith: Environment): void {
-  if (startedWith["BUN_JSC_useJIT"] !== "no") return;
+export function compileIfLong(
+  { groupPath, analyzedPath, runPath }: Inputs,
+  env: Environment,
+  taken: Environment,
+): void {
+  if (taken["BUN_JSC_useJIT"] !== "no") return;
   const bytes = [groupPath, analyzedPath, runPath].map((path) => lookAt(path)?.size ?? 0);
   if (Math.max(...bytes) < longRunBytes) return;
   // In an emulator /proc/self/exe may be the emulator.
   const [running, named] = [lookAt("/proc/self/exe"), lookAt(process.execPath)];
   if (running === undefined || named === undefined || !isSame(running, named)) return;
   try {
-    const env = { ...startedWith, BUN_JSC_useJIT: "yes" };
-    process.execve?.("/proc/self/exe", [process.argv0, ...process.argv.slice(2)], env);
+    const startedWith = { ...env, ...taken, BUN_JSC_useJIT: "yes" };
+    process.execve?.("/proc/self/exe", [process.argv0, ...process.argv.slice(2)], startedWith);
   } catch {
     // As it was started, then, and without the runtime's words about execve.
     process.removeAllListeners("warning");

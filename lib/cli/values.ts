@@ -40,7 +40,8 @@ export class Values {
     if (given !== undefined) return given;
     const { variables = [], anyValueOf, isSafetySwitch = false } = this.#settable(name) ?? {};
     if (anyValueOf !== undefined && this.#env[anyValueOf]) return true;
-    return variables.some((variable) => this.#isTrue(variable, isSafetySwitch));
+    for (const variable of variables) if (this.#isTrue(variable, isSafetySwitch)) return true;
+    return false;
   }
 
   /** All values of a flag that may repeat; in the environment they are separated by commas. */
@@ -92,8 +93,9 @@ export class Values {
    */
   #isTrue(variable: string, isSafetySwitch: boolean): boolean {
     const text = this.#env[variable] ?? "";
+    if (text === "") return false;
     const value = parseBoolean(text);
-    if (value === undefined && text !== "") {
+    if (value === undefined) {
       if (isSafetySwitch) throw invalid(`${variable}=${quote(text)} is neither true nor false`);
       this.warnings.push(`${variable}=${quote(text)} is neither true nor false, taking it for false`);
     }

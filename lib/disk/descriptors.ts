@@ -9,8 +9,9 @@ export const reservedDescriptors = 64;
 /** How many files this process may have open at a time; undefined where /proc does not say, or nothing bounds it. */
 export function descriptorLimit(): number | undefined {
   try {
-    const soft = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "latin1"))?.[1];
-    return soft === undefined ? undefined : Number(soft);
+    const [, soft = ""] = readFileSync("/proc/self/limits", "latin1").split("Max open files");
+    const limit = Number.parseInt(soft, 10);
+    return Number.isNaN(limit) ? undefined : limit;
   } catch {
     return undefined;
   }

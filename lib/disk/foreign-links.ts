@@ -52,5 +52,6 @@ export function makersOfNames({ nlink, uid }: Pick<Stats, "nlink" | "uid">, real
 
 /** Whether one of these is neither root nor the `owner` of what the links lead to. */
 export function areForeign(makers: readonly number[], owner = 0): boolean {
-  return makers.some((maker) => maker !== 0 && maker !== owner);
+  for (const maker of makers) if (maker !== 0 && maker !== owner) return true;
+  return false;
 }

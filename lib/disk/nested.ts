@@ -31,14 +31,16 @@ interface Nested {
 }
 
 function findNested(path: string, shared: readonly string[]): Nested | undefined {
-  const places = shared.flatMap((place) => realPathOf(place) ?? []);
-  const names = namesOf(path);
-  for (const [length, prefix] of prefixesOf(path).slice(0, -1).entries()) {
+  const places = shared.map(realPathOf);
+  let behind = namesOf(path);
+  for (const prefix of prefixesOf(path).slice(0, -1)) {
     const real = realPathOf(prefix);
     if (real === undefined) return undefined;
-    const from = places.find((place) => real === place || real.startsWith(`${place}/`));
-    if (from === undefined) continue;
-    return { from, names: [...namesOf(relative(from, real)), ...names.slice(length)] };
+    for (const from of places) {
+      if (from === undefined || !(real === from || real.startsWith(`${from}/`))) continue;
+      return { from, names: [...namesOf(relative(from, real)), ...behind] };
+    }
+    behind = behind.slice(1);
   }
   return undefined;
 }

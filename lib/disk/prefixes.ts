@@ -1,7 +1,12 @@
 /** A path and all that it leads through, from `/` on; empty names count for nothing. */
 export function prefixesOf(path: string): string[] {
-  const names = namesOf(path);
-  return ["/", ...names.map((_, index) => `/${names.slice(0, index + 1).join("/")}`)];
+  const prefixes = ["/"];
+  let prefix = "";
+  for (const name of namesOf(path)) {
+    prefix += `/${name}`;
+    prefixes.push(prefix);
+  }
+  return prefixes;
 }
 
 /** The names in a path. */

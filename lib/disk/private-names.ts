@@ -1,6 +1,7 @@
 import { readFileSync, readlinkSync } from "node:fs";
 import type { Directory } from "./directory.ts";
 
+const prefix = ".restorer-";
 const pattern = /^\.restorer-([0-9a-f]{12})-([0-9]+)-([0-9]+)-[0-9a-f]{12}$/;
 /** How long what an unknown process has made must have been silent before it counts as left behind. */
 const silenceMs = 10_000;
@@ -10,7 +11,7 @@ export function privateName(): string {
   const started = startTime(process.pid);
   // A /proc that does not know us is of other processes: nobody can tell by it whether we live.
   const place = started === undefined ? random() : host();
-  return `.restorer-${place}-${process.pid}-${started ?? "0"}-${random()}`;
+  return `${prefix}${place}-${process.pid}-${started ?? "0"}-${random()}`;
 }
 
 /** Whether a name is one that `privateName` gives. */
@@ -20,7 +21,7 @@ export function isPrivateName(name: string): boolean {
 
 /** Whether an entry under a private name was left behind by a run that was killed. */
 export function isLeftBehind(parent: Directory, name: string): boolean {
-  const match = pattern.exec(name);
+  const match = name.startsWith(prefix) ? pattern.exec(name) : null;
   if (match === null) return false;
   const [, theirHost = "", pid = "", started = ""] = match;
   if (theirHost === host()) return startTime(Number(pid)) !== started;

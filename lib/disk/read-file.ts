@@ -84,6 +84,7 @@ function judge(
 
 /** A path in which a directory is named by a handle on it, with that directory's own. */
 function withoutHandle(path: string): string {
+  if (!path.startsWith("/proc/self/fd/")) return path;
   const [, handle, name] = /^\/proc\/self\/fd\/(\d+)\/([^/]+)$/.exec(path) ?? [];
   return handle === undefined || name === undefined ? path : join(realPathOf(Number(handle)), name);
 }

@@ -69,8 +69,9 @@ export function planLayers(inputs: PlanInputs): Plan {
     }
     const store = buildpackMetadata(inputs.app, id)?.store;
     // Of ids that escape alike the first one counts.
-    const isTaken = stores.some((other) => other.directory === directory);
-    if (store !== undefined && !isTaken) stores.push({ buildpack: id, directory, data: store });
+    if (store !== undefined && !stores.some((other) => other.directory === directory)) {
+      stores.push({ buildpack: id, directory, data: store });
+    }
     if (!inputs.skipLayers) layers.push(...planBuildpack(inputs, id, directory, api));
   }
   const { buildpacks: group, app, cache } = inputs;

@@ -12,12 +12,14 @@ export interface Stranger {
 /** The buildpacks of the cache that are not in the group: of several entries with the same id the first one counts. */
 export function findStrangers(group: readonly { readonly id: string }[], cache: ImageMetadata | undefined): Stranger[] {
   const seen = new Set(group.map(({ id }) => id));
-  return (cache?.buildpacks ?? []).flatMap(({ id, layers, problem }) => {
-    if (seen.has(id)) return [];
+  const strangers: Stranger[] = [];
+  for (const { id, layers, problem } of cache?.buildpacks ?? []) {
+    if (seen.has(id)) continue;
     seen.add(id);
     const held = [...layers.values()].filter((layer) => layer.cache).length;
-    return [{ buildpack: id, layers: held, ...(problem === undefined ? {} : { problem }) }];
-  });
+    strangers.push({ buildpack: id, layers: held, ...(problem === undefined ? {} : { problem }) });
+  }
+  return strangers;
 }
 
 /** A buildpack that this build does without: where its id was changed, nobody would notice otherwise. */

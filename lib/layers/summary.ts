@@ -9,9 +9,13 @@ import type { LayerReport, Report } from "./report.ts";
 export function summarize(report: Report, inputs: Inputs, log: Log): void {
   const having = (outcome: LayerReport["outcome"]) => report.layers.filter((layer) => layer.outcome === outcome);
   const restored = having("restored");
-  const sum = (key: "files" | "bytesWritten") => restored.reduce((total, layer) => total + (layer[key] ?? 0), 0);
+  let [files, bytes] = [0, 0];
+  for (const layer of restored) {
+    files += layer.files ?? 0;
+    bytes += layer.bytesWritten ?? 0;
+  }
   const parts = [
-    `Restored ${count(restored.length, "layer")} (${count(sum("files"), "file")}, ${formatBytes(sum("bytesWritten"))}) in ${report.seconds.toFixed(1)} s`,
+    `Restored ${count(restored.length, "layer")} (${count(files, "file")}, ${formatBytes(bytes)}) in ${report.seconds.toFixed(1)} s`,
   ];
   const rest = [
     [having("metadata"), "metadata only"],

@@ -17,23 +17,26 @@ export function findUnreadable(
   cache: ImageMetadata | undefined,
 ): Unreadable[] {
   const ids = new Set(group.map(({ id }) => id));
-  return (["app image", "cache"] as const).flatMap((source): Unreadable[] => {
-    const metadata = source === "cache" ? cache : app;
-    if (metadata === undefined) return [];
-    const ofGroup = [...ids].flatMap((id) => {
-      const problem = buildpackMetadata(metadata, id)?.problem;
-      const text = `What the ${source}'s metadata says of buildpack ${quote(id)} cannot be used: ${problem}`;
-      return problem === undefined ? [] : [{ buildpack: id, code, text }];
-    });
-    const unused = [...ids].flatMap((id) => {
-      const entries = metadata.buildpacks.filter((buildpack) => buildpack.id === id).length;
-      const text = `The ${source}'s metadata lists buildpack ${quote(id)} ${entries} times: only the first entry is used`;
-      return entries < 2 ? [] : [{ buildpack: id, code, text }];
-    });
-    const nobodys = metadata.problems.map((problem) => ({
-      code,
-      text: `An entry of the ${source}'s metadata cannot be used: ${problem}`,
-    }));
-    return [...ofGroup, ...unused, ...nobodys];
-  });
+  const found = unreadableOf("app image", app, ids);
+  return cache === undefined ? found : [...found, ...unreadableOf("cache", cache, ids)];
+}
+
+function unreadableOf(source: string, metadata: ImageMetadata, ids: ReadonlySet<string>): Unreadable[] {
+  const found: Unreadable[] = [];
+  for (const id of ids) {
+    const problem = buildpackMetadata(metadata, id)?.problem;
+    if (problem === undefined) continue;
+    const text = `What the ${source}'s metadata says of buildpack ${quote(id)} cannot be used: ${problem}`;
+    found.push({ buildpack: id, code, text });
+  }
+  for (const id of ids) {
+    const entries = metadata.buildpacks.filter((buildpack) => buildpack.id === id).length;
+    if (entries < 2) continue;
+    const text = `The ${source}'s metadata lists buildpack ${quote(id)} ${entries} times: only the first entry is used`;
+    found.push({ buildpack: id, code, text });
+  }
+  for (const problem of metadata.problems) {
+    found.push({ code, text: `An entry of the ${source}'s metadata cannot be used: ${problem}` });
+  }
+  return found;
 }

@@ -9,9 +9,15 @@ const apostrophe = code("'");
 const backslash = code("\\");
 const dot = code(".");
 /** What begins a value, a table or a header, or stands between two of them. */
-const pieces = new Set([..."=,[{"].map(code));
+const pieces = codes("=,[{");
 /** What ends a number, a date, or a bare key. */
-const wordEnds = new Set([..." \t\r\n=,.[]{}"].map(code));
+const wordEnds = codes(" \t\r\n=,.[]{}");
+
+function codes(characters: string): ReadonlySet<number> {
+  const found = new Set<number>();
+  for (let at = 0; at < characters.length; at += 1) found.add(characters.charCodeAt(at));
+  return found;
+}
 
 /**
  * Judges a TOML text before it is parsed, in one pass over its bytes: small ones may hold so many values that they take

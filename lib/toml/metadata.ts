@@ -92,16 +92,19 @@ const parsed: Form = { member: (value) => value, data: knownData, store: knownDa
 export function toImageMetadata(raw: unknown, form = parsed): ImageMetadata {
   const { buildpacks, sbom } = v.parse(metadataSchema, v.parse(object, raw), { abortEarly: true });
   refuseMore(buildpacks.length, limits.buildpacks, "buildpack");
-  const layers = buildpacks.reduce((sum: number, buildpack) => sum + countLayers(buildpack), 0);
+  let layers = 0;
+  for (const buildpack of buildpacks) layers += countLayers(buildpack);
   refuseMore(layers, limits.layers, "layer");
   const problems: string[] = [];
-  const known = buildpacks.flatMap((buildpack, at) => {
+  const known: BuildpackMetadata[] = [];
+  let at = 0;
+  for (const buildpack of buildpacks) {
     // Null is absent.
     const read = buildpack === null ? undefined : toBuildpack(buildpack, form);
-    if (typeof read !== "string") return read ?? [];
-    problems.push(`buildpacks.${at}${read}`);
-    return [];
-  });
+    if (typeof read === "string") problems.push(`buildpacks.${at}${read}`);
+    else if (read !== undefined) known.push(read);
+    at += 1;
+  }
   return { sbom: toSbom(sbom), buildpacks: known, problems };
 }
 
@@ -181,5 +184,6 @@ export function refuseOdd({ buildpacks, problems }: ImageMetadata): void {
 
 /** The metadata of one buildpack; of several entries with the same id the first one counts. */
 export function buildpackMetadata(image: ImageMetadata, id: string): BuildpackMetadata | undefined {
-  return image.buildpacks.find((buildpack) => buildpack.id === id);
+  for (const buildpack of image.buildpacks) if (buildpack.id === id) return buildpack;
+  return undefined;
 }

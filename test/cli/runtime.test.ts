@@ -11,26 +11,26 @@ describe("the environment", () => {
     test(`with ${name} is refused as root, and warned about as a user`, () => {
       expect(() => disarmRuntime({ [name]: "x" }, true)).toThrow(RestorerError);
       expect(() => disarmRuntime({ [name]: "x" }, true)).toThrow(name);
-      expect(disarmRuntime({ [name]: "x" }, false)).toEqual([expect.stringContaining(name)]);
-      expect(disarmRuntime({ [name]: "" }, true)).toEqual([]);
+      expect(disarmRuntime({ [name]: "x" }, false).warnings).toEqual([expect.stringContaining(name)]);
+      expect(disarmRuntime({ [name]: "" }, true).warnings).toEqual([]);
     });
   }
 
   test("cannot turn off the verification of certificates", () => {
     const env = { NODE_TLS_REJECT_UNAUTHORIZED: "0", PATH: "/bin" };
-    expect(disarmRuntime(env, true)).toEqual([expect.stringContaining("NODE_TLS_REJECT_UNAUTHORIZED")]);
+    expect(disarmRuntime(env, true).warnings).toEqual([expect.stringContaining("NODE_TLS_REJECT_UNAUTHORIZED")]);
     expect(env).toEqual({ PATH: "/bin" } as typeof env);
-    expect(disarmRuntime({ NODE_TLS_REJECT_UNAUTHORIZED: "1" }, true)).toEqual([]);
+    expect(disarmRuntime({ NODE_TLS_REJECT_UNAUTHORIZED: "1" }, true).warnings).toEqual([]);
   });
 
   test("cannot have requests printed with their credentials", () => {
     for (const value of ["curl", "1", "true"]) {
       const env = { BUN_CONFIG_VERBOSE_FETCH: value };
-      expect(disarmRuntime(env, false)).toEqual([expect.stringContaining("BUN_CONFIG_VERBOSE_FETCH")]);
+      expect(disarmRuntime(env, false).warnings).toEqual([expect.stringContaining("BUN_CONFIG_VERBOSE_FETCH")]);
       expect(env.BUN_CONFIG_VERBOSE_FETCH).toBe("false");
     }
     for (const value of ["", "0", "false"]) {
-      expect(disarmRuntime({ BUN_CONFIG_VERBOSE_FETCH: value }, false)).toEqual([]);
+      expect(disarmRuntime({ BUN_CONFIG_VERBOSE_FETCH: value }, false).warnings).toEqual([]);
     }
   });
 
@@ -40,20 +40,20 @@ describe("the environment", () => {
       BUN_JSC_useWarmUpMarkedBlocks: "no",
       BUN_JSC_useJIT: "1",
     };
-    expect(disarmRuntime(env, true)).toEqual([]);
+    expect(disarmRuntime(env, true).warnings).toEqual([]);
     expect(env).toEqual({ BUN_JSC_useJIT: "1" });
     const without: Record<string, string> = { BUN_JSC_useJIT: "no", BUN_JSC_useWarmUpMarkedBlocks: "no" };
-    expect(disarmRuntime(without, true)).toEqual([]);
+    expect(disarmRuntime(without, true).warnings).toEqual([]);
     expect(without).toEqual({});
     const own = { BUN_JSC_useFTLJIT: "1" };
-    expect(disarmRuntime(own, true)).toEqual([]);
+    expect(disarmRuntime(own, true).warnings).toEqual([]);
     expect(own).toEqual({ BUN_JSC_useFTLJIT: "1" });
   });
 
   test("that is ordinary is left as it is", () => {
     const env = { PATH: "/bin", HOME: "/root", CNB_PLATFORM_API: "0.15", NODE_EXTRA_CA_CERTS: "/ca.pem" };
     const before = { ...env };
-    expect(disarmRuntime(env, true)).toEqual([]);
+    expect(disarmRuntime(env, true).warnings).toEqual([]);
     expect(env).toEqual(before);
   });
 });
