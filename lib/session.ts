@@ -65,7 +65,9 @@ export async function runSession(
     inputs: async () => {
       const [word = ""] = argv;
       if (word !== "" && !word.startsWith("-")) throw await notACommand(word);
-      return readInputs(argv, env);
+      const inputs = readInputs(argv, env);
+      if (namesCacheOrImage(inputs)) refuseFewDescriptors();
+      return inputs;
     },
     leavesStdout: ({ reportPath }) => reportPath === "-",
     story: async (session) => {
@@ -90,6 +92,7 @@ export async function runCommand(
   let options: Options | undefined;
   return run({
     inputs: async () => {
+      refuseFewDescriptors();
       const { parseCommandLine } = await import("./cli/command-line.ts");
       const { readOptions } = await import("./cli/options.ts");
       const platformApi = command === "explain" ? readPlatformApi(env) : undefined;
@@ -108,6 +111,12 @@ export async function runCommand(
   });
 }
 
+/** Whether a restore has more to open than what tells it what to do. */
+function namesCacheOrImage({ cacheDir, cacheImage, cacheFrom, buildImage, appImage, daemon, layout }: Inputs): boolean {
+  const named = cacheDir ?? cacheImage ?? buildImage ?? appImage;
+  return named !== undefined || cacheFrom.length > 0 || daemon || layout;
+}
+
 async function run({ inputs: readInputs, leavesStdout, story, refused, usage }: Run): Promise<never> {
   openStreams();
   const { env } = process;
@@ -118,7 +127,6 @@ async function run({ inputs: readInputs, leavesStdout, story, refused, usage }: 
   let exitCode: number = ExitCode.ok;
   const ending = new Ending((reason) => report(reason, log, usage));
   try {
-    refuseFewDescriptors();
     const { warnings: dangers, taken } = disarmRuntime(env, isRoot());
     const inputs = await readInputs();
     compileIfLong(inputs, env, taken);

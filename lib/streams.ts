@@ -73,7 +73,7 @@ class Output {
     for (let first = this.#pending[0]; first !== undefined; first = this.#pending[0]) {
       if (this.#fd === undefined) {
         this.#isBusy = true;
-        const all = Buffer.concat(this.#pending);
+        const all = joined(this.#pending);
         this.#pending = [all];
         write(this.#stream, all, (error, count) => this.#again(error, count ?? 0));
         return;
@@ -110,6 +110,10 @@ class Output {
     if (count < first.length) this.#pending[0] = first.subarray(count);
     else this.#pending.shift();
   }
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  return Buffer.concat(parts);
 }
 
 /**

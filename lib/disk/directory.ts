@@ -97,7 +97,7 @@ export class Directory {
   at(name: Name): string | Buffer;
   at(name: Name): string | Buffer {
     const parent = `/proc/self/fd/${this.#fd}/`;
-    return typeof name === "string" ? parent + name : Buffer.concat([Buffer.from(parent), name]);
+    return typeof name === "string" ? parent + name : inBytes(parent, name);
   }
 
   /** Names and types of the entries. */
@@ -273,4 +273,9 @@ export function unlessAbsent<T>(open: () => T): T | undefined {
     if (hasCode(error, "ENOENT", "ENOTDIR", "ELOOP")) return undefined;
     throw error;
   }
+}
+
+/** Apart from `at`, since whatever names Buffer has it made, which takes a tenth of a millisecond. */
+function inBytes(parent: string, name: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(parent), name]);
 }

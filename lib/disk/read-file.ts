@@ -23,7 +23,8 @@ export class NotAFile extends Error {
 
 /** What a file holds. */
 interface FileContent {
-  readonly bytes: Buffer;
+  /** Not a Buffer, which a start with nothing to do gets by without: making the first one takes a tenth of a millisecond. */
+  readonly bytes: Uint8Array;
   /** Whether nothing of it may be told, see `isSecret`. */
   readonly isSecret: boolean;
   /** Whether the user who we become may read it all the same. */
@@ -159,7 +160,7 @@ export const hiddenDigest = "another digest, which is not told, for not everybod
  * wrong.
  */
 export function readWhole(path: string, limit: number): Buffer {
-  return readFile(path, limit).bytes;
+  return asBuffer(readFile(path, limit).bytes);
 }
 
 /** As `readWhole`, and tells who may read it. */
@@ -180,7 +181,7 @@ export function readEntry(path: string | Buffer, limit: number): Buffer {
   const fd = openFile(path, { follow: false });
   try {
     const stat = fstatSync(fd);
-    return readOpened({ fd, stat, isSecret: isSecret(stat) }, limit);
+    return asBuffer(readOpened({ fd, stat, isSecret: isSecret(stat) }, limit));
   } finally {
     closeSync(fd);
   }
@@ -197,9 +198,9 @@ export function readUnlessForeign(path: string, limit: number): Pick<FileContent
 }
 
 /** Reads a file to the size that its handle told. */
-function readOpened({ fd, stat, isSecret }: Omit<OpenedFile, "makers">, limit: number): Buffer {
+function readOpened({ fd, stat, isSecret }: Omit<OpenedFile, "makers">, limit: number): Uint8Array {
   if (stat.size > limit) throw new Error(`is larger than ${limit} bytes`);
-  const bytes = Buffer.alloc(stat.size);
+  const bytes = new Uint8Array(stat.size);
   const length = readInto(bytes, fd);
   if (length === bytes.length) return bytes;
   const counts = isSecret ? "" : `: ${length} of ${bytes.length} bytes`;
@@ -207,7 +208,7 @@ function readOpened({ fd, stat, isSecret }: Omit<OpenedFile, "makers">, limit: n
 }
 
 /** Reads until a buffer is full or the file ends; returns how many bytes there were. */
-function readInto(bytes: Buffer, fd: number): number {
+function readInto(bytes: Uint8Array, fd: number): number {
   let length = 0;
   while (length < bytes.length) {
     const count = readSync(fd, bytes, length, bytes.length - length, length);
@@ -215,4 +216,8 @@ function readInto(bytes: Buffer, fd: number): number {
     length += count;
   }
   return length;
+}
+
+function asBuffer({ buffer, byteOffset, length }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, length);
 }

@@ -61,8 +61,13 @@ function componentProblem(name: string, what: string, maxBytes: number): NamePro
   if (name === "") return unsafe("is empty");
   if (!isComponent(name)) return unsafe("is not a safe file name");
   if (name.startsWith(".restorer-")) return unsafe("begins like a staging directory");
-  if (Buffer.byteLength(name) > maxBytes) return unsafe(`is longer than ${maxBytes} bytes`);
+  // No character of UTF-16 takes more than three bytes.
+  if (name.length * 3 > maxBytes && byteLength(name) > maxBytes) return unsafe(`is longer than ${maxBytes} bytes`);
   return undefined;
+}
+
+function byteLength(name: string): number {
+  return Buffer.byteLength(name);
 }
 
 /** Whether a name is one component of a path that leads to an entry of its own. */

@@ -90,6 +90,7 @@ function planBuildpack(inputs: PlanInputs, buildpack: string, directory: string,
   for (const [name, layer] of cache) choices.set(name, cachePass(layer, choices.get(name), inputs.platformApi));
   for (const [name, choice] of choices) choices.set(name, execEnvPass(choice, { ...inputs, buildpackApi }));
 
+  if (choices.size === 0) return [];
   const sorted = [...choices].sort(([a], [b]) => (a < b ? -1 : 1));
   return sorted.map(([layer, choice]) => {
     const entry = cache.get(layer);
