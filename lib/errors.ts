@@ -1,3 +1,5 @@
+import { lazily } from "./lazily.ts";
+
 /** The system error code (`ENOENT`, …) of a thrown value, or undefined. */
 export function errorCode(error: unknown): string | undefined {
   if (error instanceof Error && "code" in error && typeof error.code === "string") return error.code;
@@ -11,73 +13,75 @@ export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
 }
 
 /** In words, what an operation on a file or directory may answer on Linux. */
-const systemErrors: Readonly<Record<string, string>> = {
-  E2BIG: "argument list too long",
-  EACCES: "permission denied",
-  EAGAIN: "temporarily unavailable",
-  EBADF: "the file is not open",
-  EBADMSG: "the file system's data is damaged",
-  EBUSY: "busy, perhaps a mount point",
-  ECANCELED: "operation cancelled",
-  ECONNABORTED: "the connection to the file system was ended",
-  ECONNREFUSED: "connection refused",
-  ECONNRESET: "connection closed by the other side",
-  EDEADLK: "two processes wait for each other's locks",
-  EDQUOT: "disk quota exceeded",
-  EEXIST: "already exists",
-  EFAULT: "bad address in memory",
-  EFBIG: "file too large",
-  EHOSTDOWN: "the file server is down",
-  EHOSTUNREACH: "the file server cannot be reached",
-  EILSEQ: "the file system does not allow this name",
-  EINTR: "interrupted",
-  EINVAL: "not valid for this file or file system",
-  EIO: "input/output error",
-  EISDIR: "is a directory",
-  EKEYEXPIRED: "the file system's key has expired",
-  EKEYREJECTED: "the file system's key was rejected",
-  EKEYREVOKED: "the file system's key was revoked",
-  ELOOP: "is a symbolic link, or too many of them",
-  EMEDIUMTYPE: "wrong kind of medium",
-  EMFILE: "too many open files in this process (raise `ulimit -n`)",
-  EMLINK: "too many links to it",
-  ENAMETOOLONG: "name too long",
-  ENETDOWN: "the network is down",
-  ENETUNREACH: "the network of the file server cannot be reached",
-  ENFILE: "too many open files on this machine",
-  ENODATA: "no such attribute",
-  ENODEV: "no such device",
-  ENOENT: "no such file or directory",
-  ENOKEY: "the file system's key is missing",
-  ENOLCK: "no more locks available",
-  ENOLINK: "the link to the file server is gone",
-  ENOMEDIUM: "no medium in the drive",
-  ENOMEM: "out of memory",
-  ENOSPC: "no space left on device",
-  ENOSYS: "not supported on this system",
-  ENOTCONN: "the file system is not connected any more",
-  ENOTDIR: "not a directory",
-  ENOTEMPTY: "directory not empty",
-  ENOTSUP: "not supported by the file system",
-  ENOTTY: "not supported for this kind of file",
-  ENXIO: "no such device or address",
-  EOPNOTSUPP: "not supported by the file system",
-  EOVERFLOW: "a number is too large for the file system, or the user is not mapped here",
-  EPERM: "operation not permitted",
-  EPIPE: "nobody reads the other end",
-  EREMOTEIO: "input/output error on the file server",
-  EROFS: "read-only file system",
-  ESHUTDOWN: "the file system has been shut down",
-  ESPIPE: "not a file with positions",
-  ESRCH: "no such process",
-  ESTALE: "the file server does not know this file any more",
-  ETIMEDOUT: "no answer in time",
-  ETXTBSY: "is a program that runs",
-  EUCLEAN: "the file system is damaged",
-  EUSERS: "too many users",
-  EWOULDBLOCK: "temporarily unavailable",
-  EXDEV: "on another device",
-};
+const systemErrors = lazily(
+  (): Readonly<Record<string, string>> => ({
+    E2BIG: "argument list too long",
+    EACCES: "permission denied",
+    EAGAIN: "temporarily unavailable",
+    EBADF: "the file is not open",
+    EBADMSG: "the file system's data is damaged",
+    EBUSY: "busy, perhaps a mount point",
+    ECANCELED: "operation cancelled",
+    ECONNABORTED: "the connection to the file system was ended",
+    ECONNREFUSED: "connection refused",
+    ECONNRESET: "connection closed by the other side",
+    EDEADLK: "two processes wait for each other's locks",
+    EDQUOT: "disk quota exceeded",
+    EEXIST: "already exists",
+    EFAULT: "bad address in memory",
+    EFBIG: "file too large",
+    EHOSTDOWN: "the file server is down",
+    EHOSTUNREACH: "the file server cannot be reached",
+    EILSEQ: "the file system does not allow this name",
+    EINTR: "interrupted",
+    EINVAL: "not valid for this file or file system",
+    EIO: "input/output error",
+    EISDIR: "is a directory",
+    EKEYEXPIRED: "the file system's key has expired",
+    EKEYREJECTED: "the file system's key was rejected",
+    EKEYREVOKED: "the file system's key was revoked",
+    ELOOP: "is a symbolic link, or too many of them",
+    EMEDIUMTYPE: "wrong kind of medium",
+    EMFILE: "too many open files in this process (raise `ulimit -n`)",
+    EMLINK: "too many links to it",
+    ENAMETOOLONG: "name too long",
+    ENETDOWN: "the network is down",
+    ENETUNREACH: "the network of the file server cannot be reached",
+    ENFILE: "too many open files on this machine",
+    ENODATA: "no such attribute",
+    ENODEV: "no such device",
+    ENOENT: "no such file or directory",
+    ENOKEY: "the file system's key is missing",
+    ENOLCK: "no more locks available",
+    ENOLINK: "the link to the file server is gone",
+    ENOMEDIUM: "no medium in the drive",
+    ENOMEM: "out of memory",
+    ENOSPC: "no space left on device",
+    ENOSYS: "not supported on this system",
+    ENOTCONN: "the file system is not connected any more",
+    ENOTDIR: "not a directory",
+    ENOTEMPTY: "directory not empty",
+    ENOTSUP: "not supported by the file system",
+    ENOTTY: "not supported for this kind of file",
+    ENXIO: "no such device or address",
+    EOPNOTSUPP: "not supported by the file system",
+    EOVERFLOW: "a number is too large for the file system, or the user is not mapped here",
+    EPERM: "operation not permitted",
+    EPIPE: "nobody reads the other end",
+    EREMOTEIO: "input/output error on the file server",
+    EROFS: "read-only file system",
+    ESHUTDOWN: "the file system has been shut down",
+    ESPIPE: "not a file with positions",
+    ESRCH: "no such process",
+    ESTALE: "the file server does not know this file any more",
+    ETIMEDOUT: "no answer in time",
+    ETXTBSY: "is a program that runs",
+    EUCLEAN: "the file system is damaged",
+    EUSERS: "too many users",
+    EWOULDBLOCK: "temporarily unavailable",
+    EXDEV: "on another device",
+  }),
+);
 
 /** What a file system refuses that does not know how to, by the name of the system call. */
 const refusals: Readonly<Record<string, string>> = {
@@ -111,12 +115,12 @@ export function describeRefusal(error: unknown): string {
 
 /** What a system error's code says, in words; undefined for one that nobody knows. */
 export function inWords(code: string): string | undefined {
-  return systemErrors[code];
+  return systemErrors()[code];
 }
 
 /** For a system error whose message has its code in front, or behind the name of a call, as that of `setuid` has. */
 function wordsFor({ message }: Error, code: string | undefined): string | undefined {
-  const words = code === undefined ? undefined : systemErrors[code];
+  const words = code === undefined ? undefined : systemErrors()[code];
   if (words === undefined || code === undefined) return undefined;
   if (message.startsWith(code)) return words;
   const call = /^(\w+)\(\) failed: /.exec(message)?.[1];

@@ -11,7 +11,8 @@ export type DefaultedFlag = Extract<Entry, { default: string }>["name"];
 /** All flags, in the order of the table. */
 export const flags: readonly Flag[] = flagTable;
 
-const byName: ReadonlyMap<string, Flag> = new Map(flags.map((flag) => [flag.name, flag]));
+const byName = new Map<string, Flag>();
+for (const flag of flags) byName.set(flag.name, flag);
 
 /** The flag of that name, or undefined. */
 export function flagNamed(name: string): Flag | undefined {

@@ -1,5 +1,6 @@
 import { closeSync } from "node:fs";
 import * as v from "valibot";
+import { lazily } from "../lazily.ts";
 import { refuseInCache } from "./cache-places.ts";
 import type { Directory } from "./directory.ts";
 import { refuseMounts, removeTree } from "./removal.ts";
@@ -7,8 +8,10 @@ import { currentUser } from "./user.ts";
 import { writeAll } from "./write.ts";
 
 const prefix = "mark-";
-const name = v.pipe(v.string(), v.regex(/^(?!\.{1,2}$)[^/\0]{1,255}$/));
-const content = v.object({ path: v.pipe(v.array(name), v.maxLength(1)), names: v.array(name) });
+const content = lazily(() => {
+  const name = v.pipe(v.string(), v.regex(/^(?!\.{1,2}$)[^/\0]{1,255}$/));
+  return v.object({ path: v.pipe(v.array(name), v.maxLength(1)), names: v.array(name) });
+});
 const mostBytes = 1 << 20;
 let marks = 0;
 
@@ -64,9 +67,9 @@ export function removeMarked(parent: Directory, staging: string): void {
 }
 
 /** What a mark says; nothing where it was not written to its end. */
-function read(directory: Directory, name: string): v.InferOutput<typeof content> | undefined {
+function read(directory: Directory, name: string): v.InferOutput<ReturnType<typeof content>> | undefined {
   try {
-    return v.parse(content, JSON.parse(directory.read(name, mostBytes).toString()));
+    return v.parse(content(), JSON.parse(directory.read(name, mostBytes).toString()));
   } catch {
     return undefined;
   }

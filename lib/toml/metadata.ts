@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { lazily } from "../lazily.ts";
 import { limits, refuseMore } from "../limits.ts";
 import { knownData, type LayerData, unusableData } from "./layer-data.ts";
 import { describeParseError } from "./parse-error.ts";
@@ -42,32 +43,35 @@ export interface ImageMetadata {
 /** Of an image or cache that records nothing. */
 export const noMetadata: ImageMetadata = { buildpacks: [], sbom: undefined, problems: [] };
 
-/** Exporters write an empty text where there is none. */
-const sha = v.pipe(
-  v.nullish(v.string(), ""),
-  v.transform((text) => (text === "" ? undefined : text)),
-);
-const flag = v.nullish(v.boolean(), false);
-
-const layerSchema = v.object({ sha, build: flag, launch: flag, cache: flag });
-
-/** As `layerSchema`, of a layer with a problem. */
-const oddLayerSchema = v.object({
-  sha: v.fallback(sha, undefined),
-  build: v.fallback(flag, false),
-  launch: v.fallback(flag, false),
-  cache: v.fallback(flag, true),
-});
-
-// A custom check, since valibot's record drops keys such as `constructor`, which are fine names of layers.
-const table = v.custom<TomlTable>(isTable, "a table of layers");
 // valibot takes an array for an object.
 const object = v.custom<TomlTable>(isTable, "an object");
 
-const buildpackSchema = v.object({
-  key: v.nullish(v.string(), ""),
-  version: v.fallback(v.optional(v.string()), undefined),
-  layers: v.nullish(table, {}),
+/** Of what a first build has none of. */
+const schemas = lazily(() => {
+  // Exporters write an empty text where there is none.
+  const sha = v.pipe(
+    v.nullish(v.string(), ""),
+    v.transform((text) => (text === "" ? undefined : text)),
+  );
+  const flag = v.nullish(v.boolean(), false);
+  // A custom check, since valibot's record drops keys such as `constructor`, which are fine names of layers.
+  const table = v.custom<TomlTable>(isTable, "a table of layers");
+  return {
+    buildpack: v.object({
+      key: v.nullish(v.string(), ""),
+      version: v.fallback(v.optional(v.string()), undefined),
+      layers: v.nullish(table, {}),
+    }),
+    layer: v.object({ sha, build: flag, launch: flag, cache: flag }),
+    /** As `layer`, of one with a problem. */
+    oddLayer: v.object({
+      sha: v.fallback(sha, undefined),
+      build: v.fallback(flag, false),
+      launch: v.fallback(flag, false),
+      cache: v.fallback(flag, true),
+    }),
+    sbom: v.object({ sha }),
+  };
 });
 
 const metadataSchema = v.object({
@@ -115,14 +119,14 @@ function countLayers(buildpack: unknown): number {
 /** What is not text is not a digest: whoever wants SBOM files is told so. */
 function toSbom(sbom: unknown): string | undefined {
   if (sbom === undefined || sbom === null) return undefined;
-  const { success, output } = v.safeParse(v.object({ sha }), isTable(sbom) ? sbom : undefined);
+  const { success, output } = v.safeParse(schemas().sbom, isTable(sbom) ? sbom : undefined);
   return success ? output.sha : "(not text)";
 }
 
 /** What is wrong is told, behind the place of the entry, where nobody knows whose it is. */
 function toBuildpack(raw: unknown, form: Form): BuildpackMetadata | string {
   if (!isTable(raw)) return `: ${problemOf(v.safeParse(object, raw))}`;
-  const read = v.safeParse(buildpackSchema, raw, { abortEarly: true });
+  const read = v.safeParse(schemas().buildpack, raw, { abortEarly: true });
   if (read.success) {
     const { key, version, layers } = read.output;
     return {
@@ -158,9 +162,9 @@ function toLayerMetadata(raw: TomlValue, { member, data: toData }: Form): LayerM
   const members = mapTable(rest, member);
   const content = rawMetadata ?? rawData;
   const data = content === undefined || content === null ? knownData(undefined) : toData(content);
-  const read = v.safeParse(layerSchema, members);
+  const read = v.safeParse(schemas().layer, members);
   if (read.success) return { ...read.output, data };
-  return { ...v.parse(oddLayerSchema, members), data, problem: problemOf(read) };
+  return { ...v.parse(schemas().oddLayer, members), data, problem: problemOf(read) };
 }
 
 /** What a schema found wrong; there is something. */

@@ -1,17 +1,16 @@
 import * as v from "valibot";
 import { hasCode } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
+import { lazily } from "../lazily.ts";
 import type { Log } from "../log.ts";
 import { quote } from "../text.ts";
 import { describeFileError } from "./parse-error.ts";
 import { checkSecretNames } from "./secret-names.ts";
 import { readTomlAs } from "./toml.ts";
 
-const runSchema = v.object({
-  images: v.optional(
-    v.array(v.object({ image: v.optional(v.string(), ""), mirrors: v.optional(v.array(v.string()), []) })),
-    [],
-  ),
+const runSchema = lazily(() => {
+  const names = v.object({ image: v.optional(v.string(), ""), mirrors: v.optional(v.array(v.string()), []) });
+  return v.object({ images: v.optional(v.array(names), []) });
 });
 
 /** A run image the platform offers, under all its names. */
@@ -27,7 +26,7 @@ export interface OfferedImage {
 export function readRunToml(path: string, log: Log): readonly OfferedImage[] {
   try {
     return readTomlAs(path, (table, isSecret) => {
-      const { images } = v.parse(runSchema, table, { abortEarly: true });
+      const { images } = v.parse(runSchema(), table, { abortEarly: true });
       if (isSecret) checkSecretNames(images.flatMap(({ image, mirrors }) => [image, ...mirrors]));
       return images;
     });
