@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { builtWithGlibc, runsAnywhere } from "../support/bare-root.ts";
 import { blobOf, healthy } from "../support/cache-faults.ts";
-import { analyzedToml, groupToml } from "../support/cache-fixture.ts";
+import { analyzedToml, groupToml, makeCache } from "../support/cache-fixture.ts";
 import { eventually } from "../support/eventually.ts";
 import { type FaultRegistry, startFaultRegistry } from "../support/fault-registry.ts";
 import {
@@ -21,7 +21,10 @@ describe("the self-contained file", () => {
   beforeAll(async () => {
     registry = await startFaultRegistry({ rules: [{ path: blobOf(healthy), fault: { kind: "stall", at: 500_000 } }] });
     registry.push("cache", "latest", healthy);
-    dir = tempDir("debug", { layers: { "group.toml": groupToml([{ id: "bp" }]), "analyzed.toml": analyzedToml() } });
+    dir = tempDir("debug", {
+      layers: { "group.toml": groupToml([{ id: "bp" }]), "analyzed.toml": analyzedToml() },
+      large: { file: "x".repeat(100_000) },
+    });
   });
   afterAll(async () => {
     dir[Symbol.dispose]();
@@ -57,9 +60,11 @@ describe("the self-contained file", () => {
   });
 
   withTool("strace")("is followed by strace from its first system call, with all its threads", () => {
-    const argv = ["strace", "-f", "-o", dir.join("trace"), restorerPath(), "-version"];
+    const layers = [{ name: "large", build: true, tree: dir.join("large") }];
+    const { path } = makeCache(dir.join("cache"), [{ id: "bp", layers }]);
+    const argv = ["strace", "-f", "-o", dir.join("trace"), restorerPath(), "verify", path];
     const { exitCode, stdout } = Bun.spawnSync(argv, { stdin: "ignore" });
-    expect([exitCode, stdout.toString()]).toEqual([0, expect.stringMatching(/^restorer /)]);
+    expect([exitCode, stdout.toString()]).toEqual([0, expect.stringContaining("bp:large")]);
     return Bun.file(dir.join("trace"))
       .text()
       .then((trace) => {

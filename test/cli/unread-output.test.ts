@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { constants, openSync, readFileSync, readSync } from "node:fs";
+import { constants, existsSync, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
 import { hangMs, restorerPath, skipUnless } from "../support/harness.ts";
 import { have } from "../support/skip.ts";
 import { type Scene, scene } from "./scene.ts";
 
 /** More lines than a pipe or socket holds. */
-const many = Array.from({ length: 1_500 }, (_, index) => `layer-${"n".repeat(80)}-${index}`);
+const many = Array.from({ length: 4_000 }, (_, index) => `layer-${"n".repeat(80)}-${index}`);
 
 function noisy(): Scene {
   return scene({ buildpacks: () => [{ id: "bp", layers: many.map((name) => ({ name, cache: false })) }] });
@@ -17,7 +17,7 @@ interface Started {
   readonly exited: Promise<number>;
 }
 
-function start(made: Scene, stdout: number | "pipe", wrapper: readonly string[] = []): Started {
+function start(made: Scene, stdout: number | "ignore", wrapper: readonly string[] = []): Started {
   return Bun.spawn([...wrapper, restorerPath(), "-layers", made.layers, "-cache-dir", made.cache.path], {
     env: { PATH: process.env.PATH, CNB_PLATFORM_API: "0.15", CNB_KANIKO_DIR: made.dir.join("kaniko") },
     stdin: "ignore",
@@ -42,6 +42,29 @@ function fifo(made: Scene): { readonly reader: number; readonly writer: number }
   Bun.spawnSync(["mkfifo", path]);
   const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   return { reader, writer: openSync(path, constants.O_WRONLY) };
+}
+
+/** Becomes the program with a socket for stdout. A child copies what it holds to a file, once the first file is there. */
+const withSocket = `
+  use Socket;
+  my ($go, $to, @program) = @ARGV;
+  socketpair(my $reader, my $writer, AF_UNIX, SOCK_STREAM, PF_UNSPEC) or die;
+  if (my $parent = $$ and fork) {
+    open STDOUT, ">&", $writer or die;
+    exec @program;
+  } else {
+    close $writer;
+    select undef, undef, undef, 0.01 until -e $go or getppid != $parent;
+    open my $file, ">", "$to.part" or die;
+    syswrite $file, $_ while sysread $reader, $_, 1000;
+    rename "$to.part", $to;
+  }
+`;
+
+/** The lines of layers that are not restored, by their names. */
+function layersTold(text: string): (string | undefined)[] {
+  const lines = text.split("\n").filter((line) => line.startsWith("Not restoring"));
+  return lines.map((line) => /layer-n+-\d+/.exec(line)?.[0]);
 }
 
 describe("stdout that nobody reads", () => {
@@ -97,7 +120,36 @@ describe("stdout that nobody reads", () => {
       await Bun.sleep(1);
     }
     expect(await run.exited).toBe(0);
-    const lines = text.split("\n").filter((line) => line.startsWith("Not restoring"));
-    expect(lines.map((line) => /layer-n+-\d+/.exec(line)?.[0])).toEqual(many.toSorted());
+    expect(layersTold(text)).toEqual(many.toSorted());
   });
+
+  const withPerl = skipUnless(have("perl"), "perl");
+  withPerl(
+    "a socket does not keep a run from hearing SIGTERM",
+    async () => {
+      using made = noisy();
+      const files = [made.dir.join("never"), made.dir.join("copy")];
+      const run = start(made, "ignore", ["perl", "-e", withSocket, ...files]);
+      await listening(run);
+      run.kill("SIGTERM");
+      expect(await run.exited).toBe(143);
+    },
+    hangMs,
+  );
+
+  withPerl(
+    "a socket that is read late gets every line, in order",
+    async () => {
+      using made = noisy();
+      const files = [made.dir.join("go"), made.dir.join("copy")] as const;
+      const run = start(made, "ignore", ["perl", "-e", withSocket, ...files]);
+      await listening(run);
+      await Bun.sleep(100);
+      writeFileSync(files[0], "");
+      expect(await run.exited).toBe(0);
+      while (!existsSync(files[1])) await Bun.sleep(5);
+      expect(layersTold(readFileSync(files[1], "latin1"))).toEqual(many.toSorted());
+    },
+    hangMs,
+  );
 });
