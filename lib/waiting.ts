@@ -45,8 +45,8 @@ const stretchMs = 50;
 
 /** Pauses in long synchronous work, so that signals reach the program. */
 export class Pauses {
-  /** When signals could last be heard: whoever worked since then, the first pause after it counts. */
-  static #heard = Number.NEGATIVE_INFINITY;
+  /** When signals could last be heard, whoever worked since then; to begin with, when the process was started. */
+  static #heard = 0;
   readonly #signal: AbortSignal;
 
   constructor(signal: AbortSignal) {

@@ -29,18 +29,21 @@ export interface NamedCaches {
 
 /** The caches that are named, in the order in which they are tried; an image wins over a directory. */
 export function namedPlaces({ cacheDir, cacheImage, cacheFrom }: NamedCaches): readonly CachePlace[] {
-  const first: CachePlace[] = [];
-  if (cacheImage !== undefined) first.push({ kind: "image", reference: cacheImage });
-  else if (cacheDir !== undefined) first.push({ kind: "directory", path: cacheDir });
-  return [...first, ...cacheFrom.map(placeNamed)];
+  const places: CachePlace[] = [];
+  if (cacheImage !== undefined) places.push({ kind: "image", reference: cacheImage });
+  else if (cacheDir !== undefined) places.push({ kind: "directory", path: cacheDir });
+  for (const word of cacheFrom) places.push(placeNamed(word));
+  return places;
 }
 
 /** The directories of this machine in which named caches lie. */
 function cacheDirectories(caches: NamedCaches): readonly string[] {
-  const directories = namedPlaces(caches).map((place) =>
-    place.kind === "directory" ? place.path : parseLayoutReference(place.reference)?.dir,
-  );
-  return [caches.cacheDir, ...directories].filter((dir): dir is string => dir !== undefined && dir !== "");
+  const directories = caches.cacheDir ? [caches.cacheDir] : [];
+  for (const place of namedPlaces(caches)) {
+    const dir = place.kind === "directory" ? place.path : parseLayoutReference(place.reference)?.dir;
+    if (dir) directories.push(dir);
+  }
+  return directories;
 }
 
 /** The directories of a run in which others may put links. */

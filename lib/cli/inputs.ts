@@ -102,7 +102,7 @@ export function resolveInputs(
     runPath: resolve(values.text("run")),
     cacheDir: cacheDir && resolve(cacheDir),
     cacheImage: reference(values.text("cache-image")),
-    cacheFrom: values.list("cache-from").map((word) => (existsSync(word) ? resolve(word) : withoutUserInfo(word))),
+    cacheFrom: cachesToFallBackOn(values),
     buildImage: reference(values.text("build-image")),
     appImage: reference(values.text("image")),
     daemon: values.boolean("daemon"),
@@ -133,6 +133,12 @@ export function readPlatformApi(env: Environment): number | undefined {
 /** What is wrong with one is told where it is used. */
 function reference(text: string | undefined): string | undefined {
   return text === undefined ? undefined : withoutUserInfo(text);
+}
+
+function cachesToFallBackOn(values: Values): readonly string[] {
+  const words: string[] = [];
+  for (const word of values.list("cache-from")) words.push(existsSync(word) ? resolve(word) : withoutUserInfo(word));
+  return words;
 }
 
 function connections(values: Values): number {

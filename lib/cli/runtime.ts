@@ -44,7 +44,8 @@ export function disarmRuntime(env: MutableEnvironment, isRoot: boolean): Disarme
     taken[name] = value;
     delete env[name];
   }
-  const found = foreignCode.filter((name) => (env[name] ?? "") !== "");
+  const found: string[] = [];
+  for (const name of foreignCode) if ((env[name] ?? "") !== "") found.push(name);
   if (found.length > 0 && isRoot) {
     throw new RestorerError(`${found.join(" and ")} would let other code into a process that runs as root`, {
       exitCode: ExitCode.failed,
@@ -82,8 +83,8 @@ export function compileIfLong(
   taken: Environment,
 ): void {
   if (taken["BUN_JSC_useJIT"] !== "no") return;
-  const bytes = [groupPath, analyzedPath, runPath].map((path) => lookAt(path)?.size ?? 0);
-  if (Math.max(...bytes) < longRunBytes) return;
+  const isLong = (path: string) => (lookAt(path)?.size ?? 0) >= longRunBytes;
+  if (!(isLong(groupPath) || isLong(analyzedPath) || isLong(runPath))) return;
   // In an emulator /proc/self/exe may be the emulator.
   const [running, named] = [lookAt("/proc/self/exe"), lookAt(process.execPath)];
   if (running === undefined || named === undefined || !isSame(running, named)) return;

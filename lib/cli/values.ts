@@ -48,7 +48,9 @@ export class Values {
   list(name: FlagName<"list">): readonly string[] {
     const given = this.#given.lists.get(name);
     if (given !== undefined) return given;
-    const parts = this.#fromEnvironment(name)?.value.split(",") ?? [];
+    const found = this.#fromEnvironment(name);
+    if (found === undefined) return [];
+    const parts = found.value.split(",");
     return parts.map((part) => part.trim()).filter((part) => part !== "");
   }
 

@@ -66,7 +66,8 @@ function also(desk: Desk, problem: Problem | undefined): string {
 
 /** What is recorded of whole buildpacks, or of nobody knows whom, and cannot be used. */
 export function unreadable(metadata: ImageMetadata | undefined): readonly Unreadable[] {
-  return metadata === undefined ? [] : findUnreadable(metadata.buildpacks, noMetadata, metadata);
+  if (metadata === undefined) return [];
+  return findUnreadable(new Set(metadata.buildpacks.map(({ id }) => id)), noMetadata, metadata);
 }
 
 /** What a cache is, in a line. */

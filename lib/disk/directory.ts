@@ -102,8 +102,11 @@ export class Directory {
 
   /** Names and types of the entries. */
   list(): { name: string; isDirectory: boolean }[] {
-    const entries = orAsSecondUser(() => readdirSync(this.at("."), { withFileTypes: true }));
-    return entries.map((entry) => ({ name: entry.name, isDirectory: entry.isDirectory() }));
+    const entries: { name: string; isDirectory: boolean }[] = [];
+    for (const entry of orAsSecondUser(() => readdirSync(this.at("."), { withFileTypes: true }))) {
+      entries.push({ name: entry.name, isDirectory: entry.isDirectory() });
+    }
+    return entries;
   }
 
   /** Names of the entries, as bytes. */

@@ -31,14 +31,20 @@ interface Nested {
 }
 
 function findNested(path: string, shared: readonly string[]): Nested | undefined {
-  const places = shared.map(realPathOf);
+  const places: string[] = [];
+  for (const place of shared) {
+    const real = realPathOf(place);
+    if (real !== undefined) places.push(real);
+  }
+  if (places.length === 0) return undefined;
   let behind = namesOf(path);
   for (const prefix of prefixesOf(path).slice(0, -1)) {
     const real = realPathOf(prefix);
     if (real === undefined) return undefined;
     for (const from of places) {
-      if (from === undefined || !(real === from || real.startsWith(`${from}/`))) continue;
-      return { from, names: [...namesOf(relative(from, real)), ...behind] };
+      if (real === from || real.startsWith(`${from}/`)) {
+        return { from, names: [...namesOf(relative(from, real)), ...behind] };
+      }
     }
     behind = behind.slice(1);
   }

@@ -99,7 +99,9 @@ export function imagesInUse(caches: readonly string[], plan: ImagesPlan | undefi
     ...(runImage?.mirrors ?? []),
     source === "registry" ? appImage : undefined,
   ];
-  return [...new Set(names.filter((name) => name !== undefined))];
+  const inUse = new Set<string>();
+  for (const name of names) if (name !== undefined) inUse.add(name);
+  return [...inUse];
 }
 
 /** The images that the daemon will be asked for. */

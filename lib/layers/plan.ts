@@ -59,7 +59,8 @@ export function planLayers(inputs: PlanInputs): Plan {
   const stores: StorePlan[] = [];
   const refused: RefusedBuildpack[] = [];
 
-  const buildpacks = new Map(inputs.buildpacks.map((buildpack) => [buildpack.id, buildpack]));
+  const buildpacks = new Map<string, GroupMember>();
+  for (const buildpack of inputs.buildpacks) buildpacks.set(buildpack.id, buildpack);
   for (const { id, api } of buildpacks.values()) {
     const directory = escapeId(id);
     const problem = buildpackNameProblem(directory);
@@ -74,9 +75,10 @@ export function planLayers(inputs: PlanInputs): Plan {
     }
     if (!inputs.skipLayers) layers.push(...planBuildpack(inputs, id, directory, api));
   }
-  const { buildpacks: group, app, cache } = inputs;
-  const strangers = findStrangers(group, cache);
-  return { layers: refuseClashes(layers), stores, refused, strangers, unreadable: findUnreadable(group, app, cache) };
+  const { app, cache } = inputs;
+  const ids = new Set(buildpacks.keys());
+  const strangers = findStrangers(ids, cache);
+  return { layers: refuseClashes(layers), stores, refused, strangers, unreadable: findUnreadable(ids, app, cache) };
 }
 
 /** The passes of contract §3 over the layers of one buildpack. */
@@ -179,7 +181,8 @@ function shown(sha: string | undefined): string {
  * directory may not stand where the `<layer>.toml` of another layer goes. Whether it stands in the way of SBOM files is
  * found out when it is known which there are.
  */
-function refuseClashes(layers: readonly LayerPlan[]): LayerPlan[] {
+function refuseClashes(layers: readonly LayerPlan[]): readonly LayerPlan[] {
+  if (layers.length < 2) return layers;
   const place = (directory: string, layer: string) => `${directory}/${layer}`;
   const places = new Set(layers.filter(isWritten).map(({ directory, layer }) => place(directory, layer)));
   const owners = new Map<string, string>();

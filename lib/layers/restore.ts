@@ -71,7 +71,7 @@ class Restoration {
     const { inputs, log } = this.#session;
     // Where nothing stands and nothing is to be made a few open files are enough; for caches and images it was asked before.
     if (plan.layers.length > 0 || plan.stores.length > 0 || this.#layers.hasDirectories()) refuseFewDescriptors();
-    this.#layers.sweep(new Set(plan.layers.map(({ directory }) => directory)));
+    this.#layers.sweep(plan.layers);
     for (const one of plan.refused) this.#narration.refusedBuildpack(one);
     for (const one of plan.unreadable) this.#narration.unreadable(one);
     for (const store of plan.stores) {
@@ -95,7 +95,7 @@ class Restoration {
       if (layer.action === "metadata") this.#restoreMetadata(layer);
       await this.#pauses.pause();
     }
-    await this.#restoreContents(this.#withoutSbomClashes(plan));
+    if (this.#unpacker !== undefined) await this.#restoreContents(this.#withoutSbomClashes(plan), this.#unpacker);
     // With -only, what lies there may be wanted for the others.
     if (hasSboms && inputs.only.length === 0) this.#layers.removeSboms();
   }
@@ -170,10 +170,9 @@ class Restoration {
   }
 
   /** Layers that come back from the cache: several at once. */
-  async #restoreContents(plans: readonly RestorePlan[]): Promise<void> {
+  async #restoreContents(plans: readonly RestorePlan[], unpacker: Unpacker): Promise<void> {
     const { progress, signal } = this.#session;
-    const unpacker = this.#unpacker;
-    if (unpacker === undefined || plans.length === 0) return;
+    if (plans.length === 0) return;
     const sizeOf = ({ sha }: RestorePlan) => unpacker.size(sha);
     const { large, small } = inOrder(plans, sizeOf, (size) => unpacker.isSmall(size));
     const total = [...large, ...small].reduce((sum, { size }) => sum + size, 0);

@@ -9,9 +9,9 @@ export interface Stranger {
   readonly problem?: string;
 }
 
-/** The buildpacks of the cache that are not in the group: of several entries with the same id the first one counts. */
-export function findStrangers(group: readonly { readonly id: string }[], cache: ImageMetadata | undefined): Stranger[] {
-  const seen = new Set(group.map(({ id }) => id));
+/** The buildpacks of the cache that are not in the group, which is told by their ids: of several entries with the same id the first one counts. */
+export function findStrangers(group: ReadonlySet<string>, cache: ImageMetadata | undefined): Stranger[] {
+  const seen = new Set(group);
   const strangers: Stranger[] = [];
   for (const { id, layers, problem } of cache?.buildpacks ?? []) {
     if (seen.has(id)) continue;

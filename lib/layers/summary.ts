@@ -7,29 +7,37 @@ import type { LayerReport, Report } from "./report.ts";
 
 /** The line a run ends with: what was restored, and how many layers were not; then, others say how to learn more. */
 export function summarize(report: Report, inputs: Inputs, log: Log): void {
-  const having = (outcome: LayerReport["outcome"]) => report.layers.filter((layer) => layer.outcome === outcome);
-  const restored = having("restored");
+  const having: Record<LayerReport["outcome"], number> = {
+    restored: 0,
+    metadata: 0,
+    skipped: 0,
+    removed: 0,
+    refused: 0,
+  };
   let [files, bytes] = [0, 0];
-  for (const layer of restored) {
+  for (const layer of report.layers) {
+    having[layer.outcome] += 1;
+    if (layer.outcome !== "restored") continue;
     files += layer.files ?? 0;
     bytes += layer.bytesWritten ?? 0;
   }
   const parts = [
-    `Restored ${count(restored.length, "layer")} (${count(files, "file")}, ${formatBytes(bytes)}) in ${report.seconds.toFixed(1)} s`,
+    `Restored ${count(having.restored, "layer")} (${count(files, "file")}, ${formatBytes(bytes)}) in ${report.seconds.toFixed(1)} s`,
   ];
   const rest = [
-    [having("metadata"), "metadata only"],
-    [having("skipped"), "skipped"],
-    [having("removed"), "removed"],
-    [having("refused"), "refused"],
+    [having.metadata, "metadata only"],
+    [having.skipped, "skipped"],
+    [having.removed, "removed"],
+    [having.refused, "refused"],
   ] as const;
-  for (const [layers, what] of rest) if (layers.length > 0) parts.push(`${thousands(layers.length)} ${what}`);
+  for (const [layers, what] of rest) if (layers > 0) parts.push(`${thousands(layers)} ${what}`);
   log.info(parts.join(", "));
   for (const line of hints(report, inputs)) log.info(line);
 }
 
 /** How to learn more of the layers that did not come back: of a blob only reading it tells. */
 function hints({ layers, cache }: Report, inputs: Inputs): string[] {
+  if (layers.length === 0) return [];
   const codes = layers
     .filter(({ outcome, code }) => outcome !== "restored" && outcome !== "metadata" && code !== "not-asked-for")
     .map(({ code }) => code);

@@ -10,13 +10,12 @@ export interface Unreadable {
 
 const code = "bad-metadata" as const;
 
-/** What cannot be used of what is recorded of the buildpacks of a group, and what is nobody's. Single layers aside. */
+/** What cannot be used of what is recorded of buildpacks with these ids, and what is nobody's. Single layers aside. */
 export function findUnreadable(
-  group: readonly { readonly id: string }[],
+  ids: ReadonlySet<string>,
   app: ImageMetadata,
   cache: ImageMetadata | undefined,
 ): Unreadable[] {
-  const ids = new Set(group.map(({ id }) => id));
   const found = unreadableOf("app image", app, ids);
   return cache === undefined ? found : [...found, ...unreadableOf("cache", cache, ids)];
 }
@@ -30,7 +29,8 @@ function unreadableOf(source: string, metadata: ImageMetadata, ids: ReadonlySet<
     found.push({ buildpack: id, code, text });
   }
   for (const id of ids) {
-    const entries = metadata.buildpacks.filter((buildpack) => buildpack.id === id).length;
+    let entries = 0;
+    for (const buildpack of metadata.buildpacks) if (buildpack.id === id) entries += 1;
     if (entries < 2) continue;
     const text = `The ${source}'s metadata lists buildpack ${quote(id)} ${entries} times: only the first entry is used`;
     found.push({ buildpack: id, code, text });

@@ -46,10 +46,9 @@ export function readGroup(path: string, log: Pick<Log, "warn">): Group {
 function toGroup(table: TomlTable): Group {
   const raw = v.parse(groupSchema, table, { abortEarly: true });
   refuseMore(raw.group.length, limits.buildpacks, "buildpack");
-  const buildpacks = raw.group.map(({ id, api, version }) => ({
-    id,
-    api: parseBuildpackApi(id, api),
-    ...(version === undefined ? {} : { version }),
-  }));
+  const buildpacks: Buildpack[] = [];
+  for (const { id, api, version } of raw.group) {
+    buildpacks.push({ id, api: parseBuildpackApi(id, api), ...(version === undefined ? {} : { version }) });
+  }
   return { buildpacks, hasExtensions: raw["group-extensions"].length > 0 };
 }
