@@ -7,7 +7,6 @@ import { type ImageMetadata, noMetadata } from "../toml/metadata.ts";
 import { Pauses } from "../waiting.ts";
 import { type Cache, CacheError } from "./cache.ts";
 import { namedPlaces } from "./place.ts";
-import { VolumeCache } from "./volume.ts";
 
 /**
  * The caches that the inputs name, unread, in the order in which they are tried. With a warning where there are none.
@@ -23,11 +22,17 @@ export async function openCaches(
   }
   const caches: Cache[] = [];
   for (const place of namedPlaces(inputs)) {
-    if (place.kind === "directory") caches.push(new VolumeCache(place.path, signal));
+    if (place.kind === "directory") caches.push(await openVolume(place.path, signal));
     else caches.push(...(await openImage(place.reference, registry, log, wantsBlobs)));
   }
   if (caches.length === 0) log.warn("No cached data will be used, no cache specified.", "no-cache");
   return caches;
+}
+
+/** Loaded only where a directory is used. */
+async function openVolume(path: string, signal: AbortSignal): Promise<Cache> {
+  const { VolumeCache } = await import("./volume.ts");
+  return new VolumeCache(path, signal);
 }
 
 /** Loaded only where an image is used. */
