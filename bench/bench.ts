@@ -88,7 +88,7 @@ interface Outcome {
 }
 
 /** Starts take milliseconds, and differ by a fifth from one to the next: the median of a few would be chance. */
-const startsPerRun = 8;
+const startsPerRun = 40;
 
 function runsOf({ isStart, cold }: Row): number {
   return isStart && !cold ? runs * startsPerRun : runs;

@@ -51,7 +51,11 @@ export async function decide(
 ): Promise<Decided> {
   const app = (await images?.appMetadata()) ?? analyzed?.metadata ?? noMetadata;
   for (let looks = maxLooks; ; looks -= 1) {
-    const chosen = await chooseCache(caches, session, onTrouble);
+    let hasTrouble = false;
+    const chosen = await chooseCache(caches, session, (trouble) => {
+      hasTrouble = true;
+      onTrouble(trouble);
+    });
     const all = planLayers({
       ...session.inputs,
       buildpacks: group?.buildpacks ?? everyBuildpack(app, chosen?.metadata),
@@ -62,7 +66,7 @@ export async function decide(
     const isCold = isEmpty(chosen?.metadata) && (caches.length > 0 || isEmpty(app));
     const plan = onlyLayers(all, session.inputs.only, (name) => {
       if (!isCold) throw noSuchLayer(all.layers, name);
-      const why = isEmpty(app) ? "this is a first build" : "no cache is used that might hold it";
+      const why = isEmpty(app) && !hasTrouble ? "this is a first build" : "no cache is used that might hold it";
       session.log.info(`No layer is called ${quote(name)}, ${why}`);
     });
     const isHeld = await chosen?.cache.hold?.(neededBlobs(plan, chosen.metadata));

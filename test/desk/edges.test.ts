@@ -36,13 +36,20 @@ describe("-only on a first build is a cold one:", () => {
   test.each([
     ["an empty cache", ({ cache }: ReturnType<typeof scene>) => removeTree(cache.committed)],
     ["an absent cache", ({ cache }: ReturnType<typeof scene>) => removeTree(cache.path)],
-    ["a malformed cache", ({ cache }: ReturnType<typeof scene>) => writeFileSync(cache.metadataPath, "{")],
   ])("%s", async (_, make) => {
     using made = scene();
     make(made);
     const { exitCode, stdout } = await made.run(["-only", "jdk"]);
     expect(exitCode).toBe(0);
     expect(stdout).toContain('No layer is called "jdk", this is a first build');
+  });
+
+  test("so is one whose cache cannot be used, which may not be the first", async () => {
+    using made = scene();
+    writeFileSync(made.cache.metadataPath, "{");
+    const { exitCode, stdout } = await made.run(["-only", "jdk"]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('No layer is called "jdk", no cache is used that might hold it');
   });
 
   test("a name that none fits of what a cache holds is an error", async () => {
