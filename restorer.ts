@@ -2,6 +2,7 @@ import { openCaches } from "./lib/caches/open.ts";
 import { cacheReferences, sharedPlaces } from "./lib/caches/place.ts";
 import { splitCommand } from "./lib/cli/commands.ts";
 import { keepInPlace } from "./lib/disk/cache-places.ts";
+import { refuseFewDescriptors } from "./lib/disk/descriptors.ts";
 import { handOver } from "./lib/disk/ownership.ts";
 import { trustSecondUser } from "./lib/disk/second-user.ts";
 import { become, userToBecome } from "./lib/disk/user.ts";
@@ -37,6 +38,7 @@ async function restore(session: Session, report: Report): Promise<void> {
   const group = readGroup(inputs.groupPath, log);
   await pauses.pause();
   const analyzed = readAnalyzed(inputs.analyzedPath, log);
+  if (analyzed !== undefined && analyzed.metadata.buildpacks.length > 0) refuseFewDescriptors();
   await pauses.pause();
   const readsRunToml = analyzed !== undefined && platformHas(inputs.platformApi, "run-toml");
   const runToml = readsRunToml ? readRunToml(inputs.runPath, log) : [];

@@ -1,4 +1,6 @@
-import { readFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 /** What a run cost: one process, or several that ran at the same time. */
 export interface Cost {
@@ -25,22 +27,35 @@ export async function measure(commands: readonly Command[]): Promise<Cost> {
 type Usage = Omit<Cost, "wallMs">;
 
 async function run({ argv, env }: Command): Promise<Usage> {
+  using output = temporaryFile();
   const child = Bun.spawn([...argv], {
     env: { PATH: process.env.PATH, ...env },
     stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
+    stdout: output.fd,
+    stderr: output.fd,
   });
   const peak = watchPeak(child.pid);
-  const [stdout, stderr, exitCode] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  const exitCode = await child.exited;
   const sampled = peak.stop();
-  if (exitCode !== 0) throw new Error(`${argv[0]} ended with ${exitCode}: ${(stderr || stdout).trim().slice(-500)}`);
+  if (exitCode !== 0) throw new Error(`${argv[0]} ended with ${exitCode}: ${output.text().trim().slice(-500)}`);
   const usage = child.resourceUsage();
   if (usage === undefined) throw new Error("no resource usage was recorded");
   const floor = process.resourceUsage().maxRSS * 1024;
   // The kernel counts what the child was before exec, a copy of us: below our own peak only the samples tell.
   const rssBytes = usage.maxRSS > floor || sampled === 0 ? usage.maxRSS : sampled;
   return { cpuMs: Number(usage.cpuTime.total) / 1000, rssBytes };
+}
+
+/** A file without a name. What "pipe" gives a child is a socket, which no platform does. */
+function temporaryFile(): { readonly fd: number; text(): string } & Disposable {
+  const directory = mkdtempSync(join(tmpdir(), "restorer-bench-"));
+  const fd = openSync(join(directory, "output"), "w+");
+  rmSync(directory, { recursive: true });
+  return {
+    fd,
+    text: () => readFileSync(`/proc/self/fd/${fd}`, "utf8"),
+    [Symbol.dispose]: () => closeSync(fd),
+  };
 }
 
 /** Reads a process's high-water mark while it lives: often at first, so that short runs are seen too. */

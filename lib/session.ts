@@ -6,7 +6,7 @@ import type { Options } from "./cli/options.ts";
 import { asksForJson, type RefusedInputs, readRefusedInputs } from "./cli/report-path.ts";
 import { compileIfLong, disarmRuntime } from "./cli/runtime.ts";
 import { version } from "./cli/version.ts";
-import { refuseFewDescriptors } from "./disk/descriptors.ts";
+import { mayHoldDirectories, refuseFewDescriptors } from "./disk/descriptors.ts";
 import { isRoot } from "./disk/user.ts";
 import type { Environment } from "./environment.ts";
 import type { ErrorCode } from "./error-codes.ts";
@@ -66,7 +66,7 @@ export async function runSession(
       const [word = ""] = argv;
       if (word !== "" && !word.startsWith("-")) throw await notACommand(word);
       const inputs = readInputs(argv, env);
-      if (namesCacheOrImage(inputs)) refuseFewDescriptors();
+      if (opensMuch(inputs)) refuseFewDescriptors();
       return inputs;
     },
     leavesStdout: ({ reportPath }) => reportPath === "-",
@@ -111,10 +111,11 @@ export async function runCommand(
   });
 }
 
-/** Whether a restore has more to open than what tells it what to do. */
-function namesCacheOrImage({ cacheDir, cacheImage, cacheFrom, buildImage, appImage, daemon, layout }: Inputs): boolean {
-  const named = cacheDir ?? cacheImage ?? buildImage ?? appImage;
-  return named !== undefined || cacheFrom.length > 0 || daemon || layout;
+/** Whether a restore has more to open than what tells it what to do: caches, images, and what stands where it works. */
+function opensMuch(inputs: Inputs): boolean {
+  const { cacheDir, cacheImage, cacheFrom, buildImage, appImage, daemon, layout, uid, gid, layersDir } = inputs;
+  const named = cacheDir ?? cacheImage ?? buildImage ?? appImage ?? uid ?? gid;
+  return named !== undefined || cacheFrom.length > 0 || daemon || layout || mayHoldDirectories(layersDir);
 }
 
 async function run({ inputs: readInputs, leavesStdout, story, refused, usage }: Run): Promise<never> {

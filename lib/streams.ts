@@ -38,21 +38,14 @@ export function standardStream(is: (stat: Stats) => boolean): Stream | undefined
 /** How soon a reader that took nothing is asked again. */
 const retryMs = 5;
 
-/** What a socket takes though nobody reads it, and by far: by default it is 208 KiB. Starting a thread takes milliseconds. */
-const socketRoom = 32 * 1024;
-/** What each message in it takes beside its text. */
-const messageBytes = 1024;
-
 /**
  * What goes to one reader, in order. A reader that does not read must not keep the process from hearing signals: what it does
  * not take at once waits here.
  */
 class Output {
   readonly #stream: Stream;
-  /** A way to write that never waits; undefined where there is none. */
+  /** A way to write that never waits; undefined where there is none, and writing is left to another thread. */
   readonly #fd: number | undefined;
-  /** How much more may be written all the same, since a socket has room for it; the rest is left to another thread. */
-  #room: number;
   #pending: Uint8Array[] = [];
   /** Whether somebody comes back for what waits. */
   #isBusy = false;
@@ -61,7 +54,6 @@ class Output {
   constructor(stream: Stream, stat: Stats | undefined) {
     this.#stream = stream;
     this.#fd = withoutWaiting(stream, stat);
-    this.#room = stat?.isSocket() ? socketRoom : 0;
   }
 
   /** Resolves when nothing waits any more. */
@@ -79,8 +71,7 @@ class Output {
   #work(): void {
     this.#isBusy = false;
     for (let first = this.#pending[0]; first !== undefined; first = this.#pending[0]) {
-      const fd = this.#fd ?? this.#whileThereIsRoom(first);
-      if (fd === undefined) {
+      if (this.#fd === undefined) {
         this.#isBusy = true;
         const all = joined(this.#pending);
         this.#pending = [all];
@@ -88,7 +79,7 @@ class Output {
         return;
       }
       try {
-        this.#took(writeSync(fd, first));
+        this.#took(writeSync(this.#fd, first));
       } catch (error) {
         if (!hasCode(error, "EAGAIN")) {
           this.#pending = [];
@@ -99,11 +90,6 @@ class Output {
         return;
       }
     }
-  }
-
-  #whileThereIsRoom({ length }: Uint8Array): Stream | undefined {
-    this.#room -= length + messageBytes;
-    return this.#room < 0 ? undefined : this.#stream;
   }
 
   #again(error: Error | null, count: number): void {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { hasCode } from "../errors.ts";
 import { RestorerError } from "../failures.ts";
 import { count } from "../text.ts";
@@ -51,4 +51,14 @@ export function refuseFewDescriptors(): void {
     code: "few-descriptors",
     hint: "Raise the limit on open files (`ulimit -n`): 64 are enough where the restorer is given none that are open already.",
   });
+}
+
+/** Whether a path may be a directory that holds others: of one that holds none there are two links, its name and its own `.`. */
+export function mayHoldDirectories(path: string): boolean {
+  try {
+    const found = statSync(path, { throwIfNoEntry: false });
+    return found !== undefined && found.nlink !== 2;
+  } catch {
+    return true;
+  }
 }

@@ -57,11 +57,6 @@ export class LayersDirectory {
     }
   }
 
-  /** Whether directories stand in it, or may; a directory's own name and `.` are the two links of one without. */
-  hasDirectories(): boolean {
-    return this.#directory.ownStat().nlink !== 2;
-  }
-
   /** Whether a buildpack has a directory. */
   has(name: string): boolean {
     return this.#directory.stat(name)?.isDirectory() === true;

@@ -1,4 +1,3 @@
-import { refuseFewDescriptors } from "../disk/descriptors.ts";
 import type { Directory } from "../disk/directory.ts";
 import type { Workplace } from "../disk/workplace.ts";
 import { platformHas } from "../platform-api.ts";
@@ -69,8 +68,6 @@ class Restoration {
   /** `cachedSboms`: diffID of the cache's SBOM layer, unchecked; undefined where there is none. */
   async carryOut(plan: Plan, cachedSboms: string | undefined): Promise<void> {
     const { inputs, log } = this.#session;
-    // Where nothing stands and nothing is to be made a few open files are enough; for caches and images it was asked before.
-    if (plan.layers.length > 0 || plan.stores.length > 0 || this.#layers.hasDirectories()) refuseFewDescriptors();
     this.#layers.sweep(plan.layers);
     for (const one of plan.refused) this.#narration.refusedBuildpack(one);
     for (const one of plan.unreadable) this.#narration.unreadable(one);

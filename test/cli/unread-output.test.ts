@@ -44,11 +44,21 @@ function fifo(made: Scene): { readonly reader: number; readonly writer: number }
   return { reader, writer: openSync(path, constants.O_WRONLY) };
 }
 
-/** Becomes the program with a socket for stdout. A child copies what it holds to a file, once the first file is there. */
+/**
+ * Becomes the program with a socket for stdout, which is full already where it shall be. A child copies what it holds to a file,
+ * once the first file is there.
+ */
 const withSocket = `
   use Socket;
-  my ($go, $to, @program) = @ARGV;
+  use Fcntl;
+  my ($isFull, $go, $to, @program) = @ARGV;
   socketpair(my $reader, my $writer, AF_UNIX, SOCK_STREAM, PF_UNSPEC) or die;
+  if ($isFull eq "full") {
+    my $flags = fcntl $writer, F_GETFL, 0;
+    fcntl $writer, F_SETFL, $flags | O_NONBLOCK;
+    1 while syswrite $writer, "x" x 1000;
+    fcntl $writer, F_SETFL, $flags;
+  }
   if (my $parent = $$ and fork) {
     open STDOUT, ">&", $writer or die;
     exec @program;
@@ -124,25 +134,27 @@ describe("stdout that nobody reads", () => {
   });
 
   const withPerl = skipUnless(have("perl"), "perl");
-  withPerl(
-    "a socket does not keep a run from hearing SIGTERM",
-    async () => {
-      using made = noisy();
-      const files = [made.dir.join("never"), made.dir.join("copy")];
-      const run = start(made, "ignore", ["perl", "-e", withSocket, ...files]);
-      await listening(run);
-      run.kill("SIGTERM");
-      expect(await run.exited).toBe(143);
-    },
-    hangMs,
-  );
+  for (const state of ["empty", "full"]) {
+    withPerl(
+      `a socket that is ${state} at first does not keep a run from hearing SIGTERM`,
+      async () => {
+        using made = noisy();
+        const files = [made.dir.join("never"), made.dir.join("copy")];
+        const run = start(made, "ignore", ["perl", "-e", withSocket, state, ...files]);
+        await listening(run);
+        run.kill("SIGTERM");
+        expect(await run.exited).toBe(143);
+      },
+      hangMs,
+    );
+  }
 
   withPerl(
     "a socket that is read late gets every line, in order",
     async () => {
       using made = noisy();
       const files = [made.dir.join("go"), made.dir.join("copy")] as const;
-      const run = start(made, "ignore", ["perl", "-e", withSocket, ...files]);
+      const run = start(made, "ignore", ["perl", "-e", withSocket, "empty", ...files]);
       await listening(run);
       await Bun.sleep(100);
       writeFileSync(files[0], "");

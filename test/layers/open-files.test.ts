@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { metadataName } from "../support/cache-fixture.ts";
+import { analyzedToml, metadataName } from "../support/cache-fixture.ts";
 import { type FaultRegistry, startFaultRegistry, testImage } from "../support/fault-registry.ts";
 import { type RunResult, restorerPath, runRestorer, tempDir } from "../support/harness.ts";
 import { all, Caches, layersDir } from "./versions.ts";
@@ -27,6 +27,8 @@ describe("a limit on open files:", () => {
     caches[Symbol.dispose]();
   });
 
+  // Only root can become another one.
+  const user = process.getuid?.() === 0 ? "65534" : String(process.getuid?.());
   const ways: Readonly<Record<string, (layers: string) => string[]>> = {
     "a volume cache": (layers) => caches.args(layers, "red"),
     "a cache image": (layers) => [
@@ -42,6 +44,12 @@ describe("a limit on open files:", () => {
       mkdirSync(join(layers, "sbom", "launch", "deep"), { recursive: true });
       return ["-layers", layers];
     },
+    "no cache and a record of an earlier build": (layers) => {
+      const earlier = join(layers, "earlier.toml");
+      writeFileSync(earlier, analyzedToml({ buildpacks: [{ id: "bp", layers: [{ name: "site" }] }] }));
+      return ["-layers", layers, "-analyzed", earlier];
+    },
+    "no cache and a user": (layers) => ["-layers", layers, "-uid", user],
   };
   for (const [what, argsFor] of Object.entries(ways)) {
     test(`64 open files are enough for ${what}`, async () => {
