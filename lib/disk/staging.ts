@@ -3,6 +3,7 @@ import { describe, isRefused } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Directory } from "./directory.ts";
 import { makeFresh, probe } from "./fresh-directory.ts";
+import { type Identity, isSame } from "./identity.ts";
 import { Mark, removeMarked } from "./mark.ts";
 import { changeMode } from "./modes.ts";
 import { moveFile, refusesDirectoryRename } from "./move.ts";
@@ -34,6 +35,7 @@ export class Staging {
   readonly keepsModes: boolean;
   readonly #parent: Directory;
   readonly #name: string;
+  readonly #identity: Identity;
   readonly #timer: NodeJS.Timeout;
   #slots = 0;
   #movesDirectories = true;
@@ -42,6 +44,7 @@ export class Staging {
     this.#parent = parent;
     this.#name = privateName();
     this.directory = makeFresh(parent, this.#name, 0o700);
+    this.#identity = this.directory.identity;
     this.inheritsGroup = parent.groupForContents !== undefined;
     // A default ACL may have changed it.
     if (!this.inheritsGroup) this.directory.ensureMode(0o700);
@@ -120,8 +123,8 @@ export class Staging {
    * incomplete. Sweeping begins with another name.
    */
   get isSwept(): boolean {
-    using standing = this.#parent.openIfThere(this.#name);
-    return standing?.isSame(this.directory.identity) !== true;
+    const standing = this.#parent.stat(this.#name);
+    return standing === undefined || !isSame(standing, this.#identity);
   }
 
   /** Notes what must go if this run is killed: `names` below a path of directories from the parent on. */
