@@ -65,6 +65,7 @@ const withSocket = `
   } else {
     close $writer;
     select undef, undef, undef, 0.01 until -e $go or getppid != $parent;
+    exit unless -e $go;
     open my $file, ">", "$to.part" or die;
     syswrite $file, $_ while sysread $reader, $_, 1000;
     rename "$to.part", $to;
