@@ -67,7 +67,11 @@ async function threadsApart(): Promise<Bun.BunPlugin> {
   return {
     name: "threads apart",
     setup: (build) => {
-      build.onLoad({ filter: /-thread\.ts$/ }, ({ path }) => ({ contents: bundles.get(path) ?? "", loader: "js" }));
+      build.onLoad({ filter: /-thread\.ts$/ }, ({ path }) => {
+        const contents = bundles.get(path);
+        if (contents === undefined) throw new Error(`${path} is not one of the files that threads begin with`);
+        return { contents, loader: "js" };
+      });
     },
   };
 }

@@ -40,7 +40,10 @@ export class LayersDirectory {
     return this.#staging;
   }
 
-  /** Removes what killed runs left behind, in the layers directory and in those directories of the layers' buildpacks that are mounts. */
+  /**
+   * Removes what killed runs left behind, in the layers directory and in those directories of the layers' buildpacks that
+   * are mounts.
+   */
   sweep(layers: readonly { readonly directory: string }[]): void {
     const buildpacks = new Set<string>();
     for (const { directory } of layers) buildpacks.add(directory);

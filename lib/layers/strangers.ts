@@ -9,7 +9,7 @@ export interface Stranger {
   readonly problem?: string;
 }
 
-/** The buildpacks of the cache that are not in the group, which is told by their ids: of several entries with the same id the first one counts. */
+/** The buildpacks of the cache whose ids are not in the group: of several entries with the same id the first one counts. */
 export function findStrangers(group: ReadonlySet<string>, cache: ImageMetadata | undefined): Stranger[] {
   const seen = new Set(group);
   const strangers: Stranger[] = [];
