@@ -31,7 +31,7 @@ export const httpTiming: HttpTiming = {
   backoffMs: 400,
   backoffCapMs: 4_000,
   retryAfterMs: 20_000,
-  limitedMs: 20_000,
+  limitedMs: 30_000,
   spreadMs: 1_000,
   spreadCapMs: 4_000,
   sleep,
