@@ -38,6 +38,7 @@ async function restore(session: Session, report: Report): Promise<void> {
   const group = readGroup(inputs.groupPath, log);
   await pauses.pause();
   const analyzed = readAnalyzed(inputs.analyzedPath, log);
+  // Where nothing is recorded, and nothing was named or stands there, a few open files are enough.
   if (analyzed !== undefined && analyzed.metadata.buildpacks.length > 0) refuseFewDescriptors();
   await pauses.pause();
   const readsRunToml = analyzed !== undefined && platformHas(inputs.platformApi, "run-toml");
